@@ -1,0 +1,58 @@
+"""`feedback.v1`: what ambassadors did with suggestions. Not compacted: every act counts."""
+
+from enum import StrEnum
+from typing import Annotated, ClassVar
+from uuid import UUID
+
+from pydantic import Field
+
+from schemas.base import Event, Key, Slug, UtcDatetime
+from schemas.members import MemberRef
+
+
+class Act(StrEnum):
+    """One step in the life of a suggestion after it was told."""
+
+    TAKEN = "taken"
+    NOT_RELEVANT = "not_relevant"
+    PASSED = "passed"
+    INTRODUCED = "introduced"
+    ACCEPTED = "accepted"
+    DECLINED = "declined"
+    OUTCOME = "outcome"
+
+
+class NotRelevantReason(StrEnum):
+    """Why an ambassador found a suggestion beside the point."""
+
+    WRONG_TOPIC = "wrong_topic"
+    ALREADY_IN_TOUCH = "already_in_touch"
+    NOT_AVAILABLE = "not_available"
+    OTHER = "other"
+
+
+class FeedbackKey(Key):
+    """`suggestion_id`: the acts on one suggestion stay in order."""
+
+    suggestion_id: UUID
+
+
+class FeedbackGiven(Event):
+    """An ambassador, or a side, acted on a suggestion. `rev` counts the acts on that suggestion."""
+
+    event_type: ClassVar[str] = "maillage.feedback.given.v1"
+
+    feedback_id: UUID
+    suggestion_id: UUID
+    cluster: Slug
+    ambassador_id: Slug
+    act: Act
+    reason: Annotated[NotRelevantReason | None, Field(description="With `not_relevant`")] = None
+    requesting: MemberRef
+    offering: MemberRef
+    given_at: UtcDatetime
+
+    @property
+    def key(self) -> FeedbackKey:
+        """The record key of this event."""
+        return FeedbackKey(suggestion_id=self.suggestion_id)

@@ -1,0 +1,63 @@
+"""The topology: every topic with its key, the events it carries, and what a broker must know to keep it."""
+
+from dataclasses import dataclass
+
+from schemas.ambassadors import AmbassadorKey, AmbassadorPublished
+from schemas.base import Event, Key
+from schemas.feedback import FeedbackGiven, FeedbackKey
+from schemas.members import MemberKey, MemberPublished
+from schemas.needs import NeedKey, NeedPublished
+from schemas.notifications import NotificationDelivered, NotificationFailed, NotificationKey
+from schemas.suggestions import SuggestionKey, SuggestionLapsed, SuggestionMade
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic of the flow.
+
+    Attributes:
+        name: as the broker knows it, version included.
+        summary: one line for readers of the contract.
+        key: model of the record key.
+        events: models of the bodies, told apart by their `event_type`.
+        compacted: the broker keeps the newest record of each key, and a record without a body erases the key.
+    """
+
+    name: str
+    summary: str
+    key: type[Key]
+    events: tuple[type[Event], ...]
+    compacted: bool
+
+    @property
+    def dead_letters(self) -> str:
+        """Name of the topic that takes what could not be read or handled."""
+        return f"{self.name}.dlq"
+
+    @property
+    def erased_type(self) -> str:
+        """CloudEvents type of the record without a body that erases a key: `maillage.member.erased.v1`."""
+        return self.events[0].event_type.rsplit(".", 2)[0] + ".erased.v1"
+
+
+MEMBERS = Topic("members.v1", "Organisations and what they bring", MemberKey, (MemberPublished,), compacted=True)
+NEEDS = Topic("needs.v1", "What members ask for or offer", NeedKey, (NeedPublished,), compacted=True)
+AMBASSADORS = Topic(
+    "ambassadors.v1", "Who relays, and how to reach them", AmbassadorKey, (AmbassadorPublished,), compacted=True
+)
+SUGGESTIONS = Topic(
+    "suggestions.v1", "Pairings worth telling", SuggestionKey, (SuggestionMade, SuggestionLapsed), compacted=True
+)
+FEEDBACK = Topic("feedback.v1", "What was done with suggestions", FeedbackKey, (FeedbackGiven,), compacted=False)
+NOTIFICATIONS = Topic(
+    "notifications.v1",
+    "What was delivered, to be audited",
+    NotificationKey,
+    (NotificationDelivered, NotificationFailed),
+    compacted=False,
+)
+
+TOPICS = (MEMBERS, NEEDS, AMBASSADORS, SUGGESTIONS, FEEDBACK, NOTIFICATIONS)
+
+MAX_EVENT_BYTES = 1_000_000
+"""Largest body accepted: below the broker's usual limit of 1 MiB a record, with room for headers."""
