@@ -96,8 +96,8 @@ def read(topic: Topic, key: bytes | None, body: bytes | None, headers: Iterable[
     """Return the event in a record, fully checked.
 
     Raises:
-        MalformedEventError: a header is not UTF-8, a required attribute is missing, the type is not one of the topic's, the
-            body is too large, not JSON or not of the type's schema, or the key is not the entity's.
+        MalformedEventError: a header is not UTF-8, a required attribute is missing, the type is not one of the
+            topic's, the body is too large, not JSON or not of the type's schema, or the key is not the entity's.
     """
     attributes = _decode_headers(headers)
     entity = _read_key(topic, key)

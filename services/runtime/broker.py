@@ -1,0 +1,103 @@
+"""The broker: how we connect, which log it keeps, and the topics that the flow needs."""
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import TopicAlreadyExistsError, for_code
+from faststream.kafka import KafkaBroker
+
+from schemas.topics import MAX_EVENT_BYTES, TOPICS
+from services.runtime.dead_letters import MAX_DEAD_LETTER_BYTES
+
+# Room for key and headers beside the longest body.
+_HEADROOM = 200_000
+
+_DAY_MS = 24 * 3600 * 1000
+
+
+def open_broker(*, bootstrap: str, client_id: str, grace_seconds: float) -> KafkaBroker:
+    """Return a broker that is not connected yet. Confirms by `acks=all`, without duplicates from its own retries."""
+    return KafkaBroker(
+        bootstrap.split(","),
+        client_id=client_id,
+        acks="all",
+        enable_idempotence=True,
+        max_request_size=MAX_DEAD_LETTER_BYTES + _HEADROOM,
+        graceful_timeout=grace_seconds / 2,
+        allow_auto_create_topics=False,
+        request_timeout_ms=10_000,
+        apply_types=False,
+        logger=None,
+    )
+
+
+async def log_id(bootstrap: str) -> str:
+    """Return the cluster id: which log this is. Offsets and checkpoints of another log mean nothing in it.
+
+    Raises:
+        KafkaError, OSError: the broker is away.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap.split(","), request_timeout_ms=5_000)
+    try:
+        await admin.start()
+        description = await admin.describe_cluster()
+        return str(description["cluster_id"])
+    finally:
+        await admin.close()
+
+
+async def create_topics(bootstrap: str, *, partitions: int, replication: int) -> list[str]:
+    """Create the topics that are missing; return their names. May be run again at any time.
+
+    Raises:
+        KafkaError: the broker is away, or refuses a topic.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap.split(","))
+    try:
+        await admin.start()
+        answer = await admin.create_topics([*_event_topics(partitions, replication), *_dead_letter_topics(replication)])
+    finally:
+        await admin.close()
+    created: list[str] = []
+    for name, code, *_ in answer.topic_errors:
+        error = for_code(code)
+        if code == 0:
+            created.append(name)
+        elif error is not TopicAlreadyExistsError:
+            raise error(f"topic {name}")
+    return created
+
+
+def _event_topics(partitions: int, replication: int) -> list[NewTopic]:
+    # Larger than an event may be: what a member's own client made too large becomes a dead letter that an operator
+    # sees, not an error that only the member's log knows.
+    size = str(3 * MAX_EVENT_BYTES)
+    return [
+        NewTopic(
+            name=topic.name,
+            num_partitions=partitions,
+            replication_factor=replication,
+            topic_configs={
+                "cleanup.policy": "compact" if topic.compacted else "delete",
+                "retention.ms": "-1" if topic.compacted else str(400 * _DAY_MS),
+                "max.message.bytes": size,
+                # A tombstone must outlive the longest time that a reader may be away, or it would keep what was erased.
+                **({"delete.retention.ms": str(90 * _DAY_MS)} if topic.compacted else {}),
+            },
+        )
+        for topic in TOPICS
+    ]
+
+
+def _dead_letter_topics(replication: int) -> list[NewTopic]:
+    return [
+        NewTopic(
+            name=topic.dead_letters,
+            num_partitions=1,
+            replication_factor=replication,
+            topic_configs={
+                "cleanup.policy": "delete",
+                "retention.ms": str(90 * _DAY_MS),
+                "max.message.bytes": str(MAX_DEAD_LETTER_BYTES + _HEADROOM),
+            },
+        )
+        for topic in TOPICS
+    ]

@@ -1,0 +1,74 @@
+"""What could not be handled, kept as it came, with what an operator needs to understand and replay it."""
+
+import base64
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from schemas.topics import MAX_EVENT_BYTES
+from services.runtime.publishing import KafkaPublisher
+
+if TYPE_CHECKING:
+    from aiokafka import ConsumerRecord
+
+MAX_DEAD_LETTER_BYTES: Final = 4 * MAX_EVENT_BYTES
+"""Longest body kept whole; the dead-letter topics take a little more. Of a longer one the beginning is kept."""
+
+_REASON_CHARACTERS = 1_000
+
+
+class DeadLetters:
+    """Puts records onto `<topic>.dlq`.
+
+    The body is the raw bytes. Headers of the record keep their names; one that is not UTF-8 is kept in base64 under
+    `dead_letter_header_base64_<name>`. The key is `topic/partition/offset`, so a second copy, left by a crash between
+    this and the commit, is recognised as one.
+    """
+
+    def __init__(self, *, publisher: KafkaPublisher, service: str) -> None:
+        self._publisher = publisher
+        self._service = service
+
+    async def put(
+        self, record: "ConsumerRecord[bytes | None, bytes | None]", *, group: str, reason: str, first_seen: datetime
+    ) -> None:
+        """Return once the broker holds the dead letter.
+
+        Args:
+            reason: for an operator; names fields and remedies, quotes nobody's data.
+
+        Raises:
+            BrokerUnavailableError: not confirmed in time.
+        """
+        body = record.value
+        about = {
+            "dead_letter_service": self._service,
+            "dead_letter_group": group,
+            "dead_letter_reason": " ".join(reason.split())[:_REASON_CHARACTERS],
+            "dead_letter_topic": record.topic,
+            "dead_letter_partition": str(record.partition),
+            "dead_letter_offset": str(record.offset),
+            "dead_letter_first_seen": first_seen.isoformat(),
+        }
+        if record.key is not None:
+            about["dead_letter_key_base64"] = base64.b64encode(record.key).decode()
+        if body is None:
+            about["dead_letter_body"] = "absent"
+        elif len(body) > MAX_DEAD_LETTER_BYTES:
+            about["dead_letter_body"] = f"first {MAX_DEAD_LETTER_BYTES} of {len(body)} bytes"
+            body = body[:MAX_DEAD_LETTER_BYTES]
+        await self._publisher.send(
+            f"{record.topic}.dlq",
+            f"{record.topic}/{record.partition}/{record.offset}".encode(),
+            body,
+            _readable(record.headers) | about,
+        )
+
+
+def _readable(headers: "tuple[tuple[str, bytes], ...] | list[tuple[str, bytes]]") -> dict[str, str]:
+    kept: dict[str, str] = {}
+    for name, value in headers:
+        try:
+            kept[name] = value.decode()
+        except UnicodeDecodeError:
+            kept[f"dead_letter_header_base64_{name}"] = base64.b64encode(value).decode()
+    return kept

@@ -1,0 +1,220 @@
+"""The frame of a service: what it is composed of, the order in which it starts and stops, and how it ends.
+
+frame = Microservice("matcher", settings, consumes=(MEMBERS, NEEDS))
+...compose; frame.consumption.handle_with(...); frame.on_start(...); frame.every(...)
+frame.run()
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from time import monotonic
+
+import uvicorn
+from aiokafka.errors import KafkaError
+from fastapi import FastAPI
+from pymongo.errors import PyMongoError
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+
+from schemas.topics import Topic
+from services.runtime import broker as brokers
+from services.runtime import logs
+from services.runtime.clock import Clock, utc_now
+from services.runtime.consumption import Consumption
+from services.runtime.dead_letters import DeadLetters
+from services.runtime.errors import TransientError
+from services.runtime.operational import Health, operational_routes
+from services.runtime.outcome import describe
+from services.runtime.periodic import Periodic
+from services.runtime.publishing import KafkaPublisher
+from services.runtime.settings import RuntimeSettings
+from services.runtime.store import Store
+from services.runtime.watchdog import Watchdog
+
+Hook = Callable[[], Awaitable[None]]
+
+# What a dependency that is not there yet raises at start.
+_AWAY = (TransientError, PyMongoError, KafkaError, OSError, TimeoutError)
+
+STUCK_STATUS = 70
+"""Exit status of a process whose consumption or producer cannot recover by itself (EX_SOFTWARE)."""
+
+
+class Microservice:
+    """One service as it is deployed: an HTTP side, a database of its own, a place on the log."""
+
+    def __init__(
+        self, name: str, settings: RuntimeSettings, *, consumes: Sequence[Topic] = (), clock: Clock = utc_now
+    ) -> None:
+        self.name = name
+        self.settings = settings
+        self.clock = clock
+        self.log = logs.get()
+        self.store = Store(url=settings.mongo.get_secret_value(), database=settings.database or f"maillage_{name}")
+        self.broker = brokers.open_broker(
+            bootstrap=settings.kafka, client_id=f"maillage-{name}", grace_seconds=settings.grace_seconds
+        )
+        self.publisher = KafkaPublisher(broker=self.broker, source=f"/maillage/{name}")
+        self._consumption: Consumption | None = None
+        self._watchdog: Watchdog | None = None
+        if consumes:
+            self._consumption = Consumption(
+                broker=self.broker,
+                group=f"maillage-{name}",
+                topics=consumes,
+                dead_letters=DeadLetters(publisher=self.publisher, service=name),
+                clock=clock,
+            )
+            self._watchdog = Watchdog(consumption=self._consumption, stuck_after_seconds=settings.stuck_after_seconds)
+        self.started = False
+        self._hooks: list[Hook] = []
+        self._republish: Hook | None = None
+        self._periodic: list[Periodic] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._server: uvicorn.Server | None = None
+        self._status = 0
+        self.app = FastAPI(title=f"Maillage {name}", lifespan=self._lifespan)
+        operational_routes(self.app, self)
+
+    @property
+    def consumption(self) -> Consumption:
+        """The service's reading side.
+
+        Raises:
+            RuntimeError: the service consumes nothing.
+        """
+        if self._consumption is None:
+            raise RuntimeError(f"{self.name} consumes no topic")
+        return self._consumption
+
+    def on_start(self, *hooks: Hook) -> None:
+        """Await `hooks`, in order, with the database there and before the first event is read."""
+        self._hooks.extend(hooks)
+
+    def on_new_log(self, republish: Hook) -> None:
+        """Await `republish` when the log is another one than before: everything that this service owns must be on it.
+
+        It is awaited with the producer connected and before the first event is read, and again after a crash in it.
+        """
+        self._republish = republish
+
+    def every(self, seconds: float, name: str, work: Hook) -> Periodic:
+        """Repeat `work` while the service runs; returns the handle that wakes it."""
+        periodic = Periodic(name, work, seconds=seconds)
+        self._periodic.append(periodic)
+        return periodic
+
+    async def start(self) -> None:
+        """Start once: database, hooks, producer, new log, consumers, periodic work.
+
+        Raises:
+            StoreError, KafkaError, OSError: something is away; `start` may be called again.
+        """
+        await self.store.ping()
+        for hook in self._hooks:
+            await hook()
+        log_id = self.settings.log_id or await brokers.log_id(self.settings.kafka)
+        await self.broker.connect()
+        await self._adopt_log(log_id)
+        await self.broker.start()
+        self._tasks = [asyncio.create_task(periodic.run(), name=periodic.name) for periodic in self._periodic]
+        if self._watchdog is not None:
+            watch = Periodic("watchdog", self._watch, seconds=min(5.0, self.settings.stuck_after_seconds / 4))
+            self._tasks.append(asyncio.create_task(watch.run(), name="watchdog"))
+        self.started = True
+        self.log.info("started", log=log_id)
+
+    async def stop(self) -> None:
+        """Stop in order: no new batch, the batch in hand, periodic work, producer, database."""
+        self.started = False
+        if self._consumption is not None:
+            self._consumption.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        with suppress(TimeoutError, KafkaError, OSError):
+            await asyncio.wait_for(self.broker.stop(), self.settings.grace_seconds)
+        self.store.close()
+        self.log.info("stopped")
+
+    def health(self) -> Health:
+        """What the process can say of itself without asking anybody."""
+        watchdog = self._watchdog
+        problems: list[str] = []
+        if not self.started:
+            problems.append("starting: waits for its database or its broker")
+        elif watchdog is not None:
+            if not watchdog.reachable:
+                problems.append("the broker does not answer")
+            elif not watchdog.assigned:
+                problems.append("no partition is assigned")
+            if self.consumption.waiting_for is not None:
+                problems.append(f"a batch waits: {self.consumption.waiting_for}")
+        alive = not (self.publisher.broken or (watchdog is not None and watchdog.stuck))
+        return Health(alive=alive, problems=problems, lag=None if watchdog is None else watchdog.lag)
+
+    def run(self) -> None:
+        """Serve until told to stop (SIGTERM, SIGINT) or stuck; ends the process with a status that says which."""
+        logs.configure(self.name, level=self.settings.log_level, style=self.settings.log_format)
+        config = uvicorn.Config(
+            self.app,
+            host=self.settings.host,
+            port=self.settings.port,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=max(1, int(self.settings.grace_seconds / 2)),
+        )
+        self._server = uvicorn.Server(config)
+        self._server.run()
+        raise SystemExit(self._status)
+
+    @asynccontextmanager
+    async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        starting = asyncio.create_task(self._start_patiently(), name="start")
+        try:
+            yield
+        finally:
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+            await self.stop()
+
+    async def _start_patiently(self) -> None:
+        try:
+            async for attempt in AsyncRetrying(
+                retry=retry_if_exception_type(_AWAY),
+                wait=wait_random_exponential(multiplier=0.2, max=10),
+                before_sleep=self._say_waiting,
+            ):
+                with attempt:
+                    await self.start()
+        except Exception as error:  # a start that cannot succeed ends the process
+            self._end(f"cannot start: {describe(error)}")
+
+    def _say_waiting(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        if error is not None and state.attempt_number in (1, 2, 5, 10, 20, 50):
+            self.log.warning("waiting", attempt=state.attempt_number, reason=describe(error))
+
+    async def _adopt_log(self, log_id: str) -> None:
+        known = self.store.database["runtime"]
+        before = await known.find_one({"_id": "log"})
+        if before is not None and before["id"] == log_id:
+            return
+        if before is not None and self._republish is not None:
+            began = monotonic()
+            self.log.warning("new_log", before=before["id"], now=log_id)
+            await self._republish()
+            self.log.info("republished", seconds=round(monotonic() - began, 1))
+        await known.replace_one({"_id": "log"}, {"id": log_id}, upsert=True)
+
+    async def _watch(self) -> None:
+        assert self._watchdog is not None  # noqa: S101 - only scheduled with a watchdog
+        await self._watchdog.check()
+        if not self.health().alive:
+            self._end("stuck")
+
+    def _end(self, reason: str) -> None:
+        self.log.error("ending", reason=reason)
+        self._status = STUCK_STATUS
+        if self._server is not None:
+            self._server.should_exit = True

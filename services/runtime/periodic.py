@@ -1,0 +1,35 @@
+"""Work that the store drives: done at once when woken, and now and then in any case."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from services.runtime import logs
+from services.runtime.outcome import describe
+
+
+class Periodic:
+    """Repeats `work` every `seconds`, and at once after `wake`. A failure is logged and does not end it."""
+
+    def __init__(self, name: str, work: Callable[[], Awaitable[None]], *, seconds: float) -> None:
+        self.name = name
+        self._work = work
+        self._seconds = seconds
+        self._woken = asyncio.Event()
+        self._log = logs.get(work=name)
+
+    def wake(self) -> None:
+        """There is something to do."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Repeat until cancelled."""
+        while True:
+            try:
+                await self._work()
+            except Exception as error:  # what is due stays due in the store; the next round finds it
+                self._log.warning("failed", error=describe(error))
+            try:
+                await asyncio.wait_for(self._woken.wait(), self._seconds)
+            except TimeoutError:
+                continue
+            self._woken.clear()

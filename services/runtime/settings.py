@@ -1,0 +1,53 @@
+"""Typed settings from the environment, checked before anything starts."""
+
+import sys
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import Field, SecretStr, StringConstraints, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "MAILLAGE_"
+
+S = TypeVar("S", bound="RuntimeSettings")
+
+HostPort = Annotated[str, StringConstraints(pattern=r"^[^\s:,]+:\d{1,5}(,[^\s:,]+:\d{1,5})*$")]
+
+
+class RuntimeSettings(BaseSettings):
+    """What every service needs to know. Each field is read from `MAILLAGE_<FIELD>`."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True, hide_input_in_errors=True)
+
+    kafka: Annotated[HostPort, Field(description="Brokers to start from, host:port, comma separated")] = (
+        "127.0.0.1:9092"
+    )
+    mongo: Annotated[SecretStr, Field(description="MongoDB connection string")] = SecretStr("mongodb://127.0.0.1:27017")
+    database: Annotated[str, Field(description="The service's own database; default: maillage_<service>")] = ""
+    host: Annotated[str, Field(description="Address to listen on")] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535, description="Port to listen on")] = 0
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Field(description="Least severe log level kept")
+    ] = "info"
+    log_format: Annotated[Literal["json", "console"], Field(description="One JSON object a line, or for people")] = (
+        "json"
+    )
+    grace_seconds: Annotated[
+        float, Field(gt=0, description="Longest orderly stop, seconds; the supervisor must wait longer")
+    ] = 20.0
+    stuck_after_seconds: Annotated[
+        float, Field(gt=0, description="Consumption without progress for so long, with work waiting, ends the process")
+    ] = 120.0
+    log_id: Annotated[
+        str | None, Field(description="Identity of the event log; default: the cluster id that the broker tells")
+    ] = None
+
+
+def load(settings_class: type[S]) -> S:
+    """Return the settings of a service, or end the process with one clear line on standard error (status 2)."""
+    try:
+        return settings_class()
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        name = PREFIX + "_".join(str(part) for part in first["loc"]).upper()
+        print(f"{name}: {first['msg']}. Correct it in the environment and start again.", file=sys.stderr)
+        raise SystemExit(2) from None

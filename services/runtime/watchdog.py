@@ -1,0 +1,72 @@
+"""Alive means that consumption moves: assignments are there, and positions advance while records wait.
+
+A client library can lose its group for good on one unexpected error while its connections still answer; nothing but
+progress tells.
+"""
+
+import asyncio
+from time import monotonic
+
+from aiokafka.errors import KafkaError
+
+from services.runtime import logs, metrics
+from services.runtime.consumption import Consumption
+
+_ASK_SECONDS = 10.0
+
+
+class Watchdog:
+    """Watches one consumption; `stuck` once it has not moved for too long though there was work."""
+
+    def __init__(self, *, consumption: Consumption, stuck_after_seconds: float) -> None:
+        self.stuck = False
+        self.reachable = False
+        """Whether the broker answered the last question."""
+        self.lag: int | None = None
+        """Records that wait, over all partitions held; none before the first answer."""
+        self._consumption = consumption
+        self._stuck_after = stuck_after_seconds
+        self._log = logs.get(group=consumption.group)
+
+    @property
+    def assigned(self) -> bool:
+        """Whether the consumer holds partitions."""
+        consumer = self._consumption.consumer
+        return consumer is not None and bool(consumer.assignment())
+
+    async def check(self) -> None:
+        """Ask the broker how far the log goes, compare with how far we are."""
+        try:
+            waiting = await asyncio.wait_for(self._waiting(), _ASK_SECONDS)
+        except (KafkaError, TimeoutError, OSError):
+            # Away: nothing can be said of our own consumption, and a restart would not bring it back.
+            self.reachable = False
+            return
+        self.reachable = True
+        now = monotonic()
+        idle = self.assigned and waiting == 0 and not self._consumption.busy
+        if idle or self._consumption.waiting_for is not None:
+            self._consumption.last_progress = now
+        elif now - self._consumption.last_progress > self._stuck_after and not self.stuck:
+            self.stuck = True
+            self._log.error(
+                "stuck", lag=waiting, assigned=self.assigned, seconds=round(now - self._consumption.last_progress)
+            )
+
+    async def _waiting(self) -> int:
+        consumer = self._consumption.consumer
+        partitions = list(consumer.assignment())
+        if not partitions:
+            # An unassigned consumer still has to prove that the broker is there.
+            await consumer.partitions_for_topic(next(iter(consumer.subscription())))
+            return 0
+        ends = await consumer.end_offsets(partitions)
+        total = 0
+        for partition in partitions:
+            settled = self._consumption.settled.get(partition) if self._consumption.busy else None
+            place = settled if settled is not None else await consumer.position(partition)
+            lag = max(0, ends[partition] - place)
+            metrics.LAG.labels(partition.topic, partition.partition).set(lag)
+            total += lag
+        self.lag = total
+        return total
