@@ -1,0 +1,24 @@
+"""The matcher's index: text to terms, offers to exact TF-IDF scores, scores to evidence; no I/O, clock or framework."""
+
+from services.matcher.index.analysis import ANALYSER_VERSION, AnalysedText, Analyser, Token
+from services.matcher.index.evidence import informative
+from services.matcher.index.fields import Field, Span
+from services.matcher.index.results import Explanation, Match, Request, SharedTerm, Vote
+from services.matcher.index.tfidf import ENGINE_VERSION, OfferIndex
+
+__all__ = [
+    "ANALYSER_VERSION",
+    "ENGINE_VERSION",
+    "AnalysedText",
+    "Analyser",
+    "Explanation",
+    "Field",
+    "Match",
+    "OfferIndex",
+    "Request",
+    "SharedTerm",
+    "Span",
+    "Token",
+    "Vote",
+    "informative",
+]
