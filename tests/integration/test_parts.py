@@ -15,6 +15,7 @@ import aiosmtplib
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError
 from pymongo import AsyncMongoClient
 
 from services.console.embedded import mongod as mongod_module
@@ -30,6 +31,10 @@ from services.console.embedded.supervisor import (
     PartRestarted,
     Supervisor,
 )
+from tests.parts import kafka as kafka_module
+from tests.parts.kafka import RealKafka, create_topics
+
+real_kafka = pytest.mark.skipif(kafka_module.available() is not None, reason=str(kafka_module.available()))
 
 QUICK = Backoff(first=0.05, longest=0.1, tries=2)
 
@@ -389,3 +394,90 @@ async def test_mail_that_cannot_be_stored_is_refused_for_now(tmp_path: Path, sta
         await aiosmtplib.send(message, hostname="127.0.0.1", port=int(address.rsplit(":", 1)[1]))
     assert raised.value.code == 451
     assert read_mails(maildir) == []
+
+
+# A real Kafka
+
+
+async def produce(bootstrap: str, topic: str, *values: bytes, within: float = 20.0) -> None:
+    async with AIOKafkaProducer(
+        bootstrap_servers=bootstrap, enable_idempotence=True, request_timeout_ms=int(within * 1000)
+    ) as producer:
+        for value in values:
+            await producer.send_and_wait(topic, value, key=b"key")
+
+
+async def consume(bootstrap: str, topic: str, count: int) -> list[bytes]:
+    """The next records of the topic that the group has not committed."""
+    async with AIOKafkaConsumer(
+        topic, bootstrap_servers=bootstrap, group_id="readers", auto_offset_reset="earliest", enable_auto_commit=False
+    ) as consumer:
+        values = [(await asyncio.wait_for(consumer.getone(), 20)).value for _ in range(count)]
+        await consumer.commit()
+        return values
+
+
+@pytest.mark.kafka
+@real_kafka
+async def test_a_real_kafka_keeps_records_offsets_and_identity_through_a_stop_and_a_crash(tmp_path: Path) -> None:
+    settings = {"broker.session.timeout.ms": "2000", "broker.heartbeat.interval.ms": "500"}  # soon back after a crash
+    kafka = RealKafka(tmp_path, settings=settings)
+    bootstrap = await kafka.start()
+    try:
+        identity = await cluster_id(bootstrap)
+        await create_topics(bootstrap, [("members.v1", 3, {"cleanup.policy": "compact"}), ("feedback.v1", 1, {})])
+        await produce(bootstrap, "members.v1", b"1", b"2")
+        assert await consume(bootstrap, "members.v1", 1) == [b"1"]
+        assert await kafka.restart() == bootstrap
+        await produce(bootstrap, "members.v1", b"3")
+        await kafka.kill()
+        again = RealKafka(tmp_path, settings=settings)  # as another process would, on the same folder
+        assert again.bootstrap == bootstrap
+        kafka = again
+        await kafka.start()
+        assert await cluster_id(bootstrap) == identity
+        assert await consume(bootstrap, "members.v1", 2) == [b"2", b"3"]
+        with pytest.raises(TopicAlreadyExistsError):
+            await create_topics(bootstrap, [("feedback.v1", 1, {})])
+        with pytest.raises(UnknownTopicOrPartitionError):
+            await produce(bootstrap, "misspelt", b"lost", within=1.0)
+    finally:
+        await kafka.stop()
+
+
+@pytest.mark.kafka
+@real_kafka
+async def test_a_real_kafka_that_cannot_start_says_so(tmp_path: Path) -> None:
+    kafka = RealKafka(tmp_path, settings={"num.io.threads": "none"})
+    with pytest.raises(PartError, match=r"num\.io\.threads"):
+        await kafka.start()
+
+
+@pytest.mark.kafka
+@real_kafka
+async def test_a_real_kafka_runs_from_the_command_line(tmp_path: Path, start: Start) -> None:
+    argv = [sys.executable, "-m", "tests.parts.kafka", "--dir", str(tmp_path / "kafka")]
+    command = ChildProcess("kafka", argv, log=tmp_path / "log", ready=ready_json("bootstrap"), ready_within=120)
+    bootstrap = await start(command)
+    assert await cluster_id(bootstrap)
+    await command.stop()
+    assert await command.wait() == 0
+
+
+@pytest.mark.kafka
+async def test_jars_are_complete_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name, script in {
+        "java": "exit 0",
+        "mvn": 'for a; do case "$a" in -DoutputDirectory=*) mkdir "${a#*=}"; esac; done; exit 1',
+    }.items():
+        (tools / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tools / name).chmod(0o755)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("PATH", f"{tools}:/usr/bin:/bin")
+    with pytest.raises(PartError, match="mvn ended with status 1"):
+        await kafka_module.install()
+    assert list((tmp_path / "cache" / "maillage").iterdir()) == []
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert kafka_module.available() == "no real Kafka: there is no `java` on the PATH (17 or newer)"
