@@ -4,14 +4,22 @@ Compacted; a record without a body erases the ambassador. The only topic that ca
 """
 
 from enum import StrEnum
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import AnyHttpUrl, Field, StringConstraints, model_validator
+from pydantic import AnyHttpUrl, ConfigDict, Field, StringConstraints, model_validator
 
 from schemas.base import Contract, Event, Key, Line, Slug, UtcDatetime
 
-EmailAddress = Annotated[str, StringConstraints(pattern=r"^[^@\s<>,;\"]{1,64}@[^@\s<>,;\"]{1,253}$")]
+# Whatever RFC 5322 gives a meaning of its own in an address header, and whatever would break that header.
+_SPECIAL: Final = r'@\s\x00-\x1f\x7f-\x9f()<>\[\]:;,"\\'
+EMAIL_PATTERN: Final = rf"^[^{_SPECIAL}]{{1,64}}@[^{_SPECIAL}]{{1,253}}$"
+
+EmailAddress = Annotated[str, StringConstraints(pattern=EMAIL_PATTERN)]
 """One address, `local@domain`, without display name."""
+
+
+# Base64 of 24 to 65 bytes, padded: what does not decode could be stored, but never sign.
+SECRET_PATTERN: Final = r"^whsec_([A-Za-z0-9+/]{4}){8,21}([A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)?$"  # noqa: S105 - a shape
 
 
 class AmbassadorRole(StrEnum):
@@ -24,12 +32,21 @@ class AmbassadorRole(StrEnum):
 class Webhook(Contract):
     """Where and with which secret to sign messages, by Standard Webhooks."""
 
-    url: AnyHttpUrl
-    secret: Annotated[str, StringConstraints(pattern=r"^whsec_[A-Za-z0-9+/=]{32,100}$")]
+    url: Annotated[AnyHttpUrl, Field(json_schema_extra={"pattern": r"^https?://[^/?#\s]+"})]
+    secret: Annotated[str, StringConstraints(pattern=SECRET_PATTERN), Field(repr=False)]
 
 
 class AmbassadorProfile(Contract):
     """Who the ambassador is, for which city, and how to be told."""
+
+    # `_city_goes_with_role`, in the words of JSON Schema.
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"properties": {"role": {"const": "desk"}}, "required": ["role"]},
+            "then": {"properties": {"city": {"type": "null"}}},
+            "else": {"properties": {"city": {"type": "string"}}, "required": ["city"]},
+        }
+    )
 
     name: Line
     role: AmbassadorRole = AmbassadorRole.AMBASSADOR

@@ -31,6 +31,21 @@ class NotRelevantReason(StrEnum):
     OTHER = "other"
 
 
+class Side(StrEnum):
+    """One of the two members that a suggestion brings together."""
+
+    REQUESTING = "requesting"
+    OFFERING = "offering"
+
+
+class Result(StrEnum):
+    """What became of an introduction."""
+
+    MEETING = "meeting"
+    CONTRACT = "contract"
+    NOTHING = "nothing"
+
+
 class FeedbackKey(Key):
     """`suggestion_id`: the acts on one suggestion stay in order."""
 
@@ -48,6 +63,8 @@ class FeedbackGiven(Event):
     ambassador_id: Slug
     act: Act
     reason: Annotated[NotRelevantReason | None, Field(description="With `not_relevant`")] = None
+    side: Annotated[Side | None, Field(description="With `accepted` and `declined`: which side did")] = None
+    result: Annotated[Result | None, Field(description="With `outcome`")] = None
     requesting: MemberRef
     offering: MemberRef
     given_at: UtcDatetime

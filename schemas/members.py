@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from schemas.base import Contract, Event, Key, Line, Slug, Text, UtcDatetime
+from schemas.base import Contract, Event, Key, Line, Phrase, Slug, Text, UtcDatetime
 from schemas.codes import Code, Country, IntellectualProperty, Language, Stage, Trl
 
 
@@ -87,11 +87,11 @@ class MemberProfile(Contract):
     name: Line
     kind: MemberKind
     admission: Admission = Admission.CANDIDATE
-    label: Annotated[str, Field(max_length=120, description="Distinction awarded by the cluster, if any")] = ""
+    label: Annotated[Phrase, Field(max_length=120, description="Distinction awarded by the cluster, if any")] = ""
     summary: Text = ""
     languages: tuple[Language, ...] = ()
     country: Country = "MA"
-    locality: Annotated[str, Field(max_length=120, description="Town where the member sits")] = ""
+    locality: Annotated[Phrase, Field(max_length=120, description="Town where the member sits")] = ""
     city: Annotated[
         Slug | None,
         Field(description="`member_id` of the innovation city where the member sits; a city sits in itself"),

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from schemas.base import Event, Key, Slug, UtcDatetime
+from schemas.base import Count, Event, Key, Slug, UtcDatetime
 
 
 class Channel(StrEnum):
@@ -26,11 +26,11 @@ class NotificationKey(Key):
 class _Notification(Event):
     notification_id: UUID
     suggestion_id: UUID
-    revision: Annotated[int, Field(ge=1)]
+    revision: Count
     cluster: Slug
     ambassador_id: Slug
     channel: Channel
-    attempts: Annotated[int, Field(ge=1, description="Tries made, the last one included")]
+    attempts: Annotated[Count, Field(description="Tries made, the last one included")]
 
     @property
     def key(self) -> NotificationKey:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from schemas.base import Contract, Event, Key, Line, Slug, Text, UtcDatetime
+from schemas.base import MAX_COUNT, Contract, Count, Event, Key, Line, Phrase, Slug, Text, UtcDatetime
 from schemas.codes import Country, IntellectualProperty, Language, Stage, Trl
 from schemas.members import MemberKey, MemberKind
 
@@ -22,10 +22,10 @@ class Party(Contract):
     name: Line
     kind: MemberKind
     country: Country
-    locality: str = ""
+    locality: Phrase = ""
     languages: tuple[Language, ...] = ()
     city: Annotated[Slug | None, Field(description="`member_id` of the innovation city where it sits")] = None
-    city_name: str = ""
+    city_name: Phrase = ""
 
     @property
     def key(self) -> MemberKey:
@@ -63,7 +63,9 @@ class OfferDocument(Contract):
     title: Line
     text: Text = ""
     language: Language | None = None
-    cosine: Annotated[float, Field(ge=0, description="Similarity of this document to the request, 0 to 1")]
+    cosine: Annotated[
+        float, Field(ge=0, description="Similarity of this document to the request, 0 to 1 up to rounding")
+    ]
 
 
 class Offer(Contract):
@@ -76,8 +78,8 @@ class Offer(Contract):
 class Mark(Contract):
     """A shared word inside a text: characters `start` (included) to `end` (excluded), counted in code points."""
 
-    start: Annotated[int, Field(ge=0)]
-    end: Annotated[int, Field(gt=0)]
+    start: Annotated[int, Field(ge=0, le=MAX_COUNT)]
+    end: Count
 
 
 class Passage(Contract):
@@ -117,7 +119,7 @@ class SuggestionMade(Event):
     event_type: ClassVar[str] = "maillage.suggestion.made.v1"
 
     suggestion_id: UUID
-    revision: Annotated[int, Field(ge=1)] = 1
+    revision: Count = 1
     made_at: UtcDatetime
     alerts: bool = True
     request: Request
@@ -125,7 +127,7 @@ class SuggestionMade(Event):
     score: Annotated[float, Field(gt=0)]
     evidence: Evidence
     engine: Annotated[str, Field(description="Version of the analysis and scoring that found it")]
-    corpus_size: Annotated[int, Field(ge=1, description="Offer documents among which it was found")]
+    corpus_size: Annotated[Count, Field(description="Offer documents among which it was found")]
 
     @property
     def key(self) -> SuggestionKey:

@@ -1,6 +1,8 @@
 """The topology: every topic with its key, the events it carries, and what a broker must know to keep it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from schemas.ambassadors import AmbassadorKey, AmbassadorPublished
 from schemas.base import Event, Key
@@ -58,6 +60,20 @@ NOTIFICATIONS = Topic(
 )
 
 TOPICS = (MEMBERS, NEEDS, AMBASSADORS, SUGGESTIONS, FEEDBACK, NOTIFICATIONS)
+
+WRITES: Final[Mapping[str, tuple[Topic, ...]]] = {
+    "ingest": (MEMBERS, NEEDS, AMBASSADORS),
+    "matcher": (SUGGESTIONS,),
+    "notifier": (FEEDBACK, NOTIFICATIONS),
+}
+"""Which topics each service writes. Organisations may write `members.v1` and `needs.v1` themselves."""
+
+READS: Final[Mapping[str, tuple[Topic, ...]]] = {
+    "ingest": (),
+    "matcher": (MEMBERS, NEEDS, FEEDBACK),
+    "notifier": (AMBASSADORS, SUGGESTIONS),
+}
+"""Which topics each service reads; what it cannot read goes onto their dead-letter topics."""
 
 MAX_EVENT_BYTES = 1_000_000
 """Largest body accepted: below the broker's usual limit of 1 MiB a record, with room for headers."""
