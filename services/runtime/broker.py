@@ -10,6 +10,12 @@ from services.runtime.dead_letters import MAX_DEAD_LETTER_BYTES
 # Room for key and headers beside the longest body.
 _HEADROOM = 200_000
 
+PARTITIONS = 6
+"""Of each event topic, unless an operator asks for another number: how many matchers can share the requests."""
+
+BROKER_DEFAULT = -1
+"""As replication: what the broker is set to."""
+
 _DAY_MS = 24 * 3600 * 1000
 
 

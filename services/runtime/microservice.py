@@ -68,6 +68,7 @@ class Microservice:
             self._watchdog = Watchdog(consumption=self._consumption, stuck_after_seconds=settings.stuck_after_seconds)
         self.started = False
         self._hooks: list[Hook] = []
+        self._waiting: dict[str, Callable[[], Awaitable[int]]] = {}
         self._republish: Hook | None = None
         self._periodic: list[Periodic] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -137,6 +138,23 @@ class Microservice:
         self.store.close()
         self.log.info("stopped")
 
+    def waits(self, what: str, count: Callable[[], Awaitable[int]]) -> None:
+        """Let `/readyz` tell how much of `what` waits in the store: a system is quiet when all of these are 0."""
+        self._waiting[what] = count
+
+    async def waiting(self) -> dict[str, int]:
+        """How much waits, by what: records on the log, and what the service itself reported.
+
+        Raises:
+            StoreError: the database does not answer.
+        """
+        counts = {what: await count() for what, count in self._waiting.items()}
+        if self._watchdog is not None and self.started:
+            await self._watchdog.check()
+            if self._watchdog.lag is not None:
+                counts["records"] = self._watchdog.lag
+        return counts
+
     def health(self) -> Health:
         """What the process can say of itself without asking anybody."""
         watchdog = self._watchdog
@@ -151,7 +169,7 @@ class Microservice:
             if self.consumption.waiting_for is not None:
                 problems.append(f"a batch waits: {self.consumption.waiting_for}")
         alive = not (self.publisher.broken or (watchdog is not None and watchdog.stuck))
-        return Health(alive=alive, problems=problems, lag=None if watchdog is None else watchdog.lag)
+        return Health(alive=alive, problems=problems)
 
     def run(self) -> None:
         """Serve until told to stop (SIGTERM, SIGINT) or stuck; ends the process with a status that says which."""

@@ -13,11 +13,10 @@ from services.runtime.store import Store, StoreError
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """A process on itself: whether it should go on, what keeps it from working, how many records wait for it."""
+    """A process on itself: whether it should go on, and what keeps it from working."""
 
     alive: bool
     problems: list[str]
-    lag: int | None
 
 
 class Operated(Protocol):
@@ -28,6 +27,9 @@ class Operated(Protocol):
 
     def health(self) -> Health:
         """Return the health of the process."""
+
+    async def waiting(self) -> dict[str, int]:
+        """Return how much waits to be done, by what."""
 
 
 def operational_routes(app: FastAPI, service: Operated) -> None:
@@ -42,14 +44,15 @@ def operational_routes(app: FastAPI, service: Operated) -> None:
     @app.get("/readyz", include_in_schema=False)
     async def readyz() -> JSONResponse:
         """503 with the reasons while the service cannot do its work."""
-        health = service.health()
-        problems = list(health.problems)
+        waiting: dict[str, int] = {}
         try:
             await service.store.ping()
+            waiting = await service.waiting()
+            problems = service.health().problems
         except StoreError as error:
-            problems.append(f"the database does not answer ({describe(error)})")
+            problems = [*service.health().problems, f"the database does not answer ({describe(error)})"]
         return JSONResponse(
-            {"service": service.name, "ready": not problems, "problems": problems, "lag": health.lag},
+            {"service": service.name, "ready": not problems, "problems": problems, "waiting": waiting},
             503 if problems else 200,
         )
 
