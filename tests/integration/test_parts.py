@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -19,7 +20,7 @@ from aiokafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionErro
 from pymongo import AsyncMongoClient
 
 from services.console.embedded import mongod as mongod_module
-from services.console.embedded.broker import MemoryBroker, start_remembered
+from services.console.embedded.broker import start_remembered
 from services.console.embedded.mail import read_mails
 from services.console.embedded.mongod import Mongod, find_mongod
 from services.console.embedded.process import ChildProcess, PartError, free_port, ready_json
@@ -34,6 +35,7 @@ from services.console.embedded.supervisor import (
 from tests.parts import kafka as kafka_module
 from tests.parts.kafka import RealKafka, create_topics
 
+linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, or needs a signal that only Linux has")
 real_kafka = pytest.mark.skipif(kafka_module.available() is not None, reason=str(kafka_module.available()))
 
 QUICK = Backoff(first=0.05, longest=0.1, tries=2)
@@ -134,6 +136,7 @@ async def test_a_command_that_does_not_exist_is_told(tmp_path: Path) -> None:
     assert "cannot run /no/such/command" in child.log.read_text()
 
 
+@linux
 async def test_a_child_that_will_not_stop_is_killed_with_what_it_started(tmp_path: Path) -> None:
     stubborn = (
         "import signal, subprocess, sys, time\n"
@@ -157,7 +160,7 @@ async def test_a_child_has_a_session_of_its_own(tmp_path: Path) -> None:
     await child.stop()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the kernel has no such signal")
+@linux
 async def test_children_die_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     parent = (
         "import asyncio, sys\n"
@@ -296,11 +299,10 @@ async def test_every_start_of_the_broker_is_another_cluster(tmp_path: Path) -> N
     assert len(seen) == 4
 
 
-def test_a_cluster_id_that_was_used_is_not_given_again(tmp_path: Path) -> None:
-    first = start_remembered(tmp_path)
-    second = start_remembered(tmp_path)
-    assert (tmp_path / "cluster-ids").read_text().split() == [first.cluster_id, second.cluster_id]
-    assert MemoryBroker(frozenset({first.cluster_id})).cluster_id != first.cluster_id
+def test_cluster_ids_are_remembered_across_starts(tmp_path: Path) -> None:
+    given = [start_remembered(tmp_path / "broker").cluster_id for _ in range(3)]
+    assert (tmp_path / "broker" / "cluster-ids").read_text().split() == given
+    assert len(set(given)) == 3
 
 
 # The database
@@ -319,6 +321,7 @@ async def test_the_database_keeps_what_was_journaled_through_a_stop_and_a_crash(
     assert await mongod.wait() == 0
 
 
+@linux
 async def test_the_database_listens_on_loopback_only_and_leaves_no_socket_file(tmp_path: Path) -> None:
     mongod = Mongod(tmp_path)
     await mongod.start()
@@ -448,9 +451,13 @@ async def test_a_real_kafka_keeps_records_offsets_and_identity_through_a_stop_an
 @pytest.mark.kafka
 @real_kafka
 async def test_a_real_kafka_that_cannot_start_says_so(tmp_path: Path) -> None:
-    kafka = RealKafka(tmp_path, settings={"num.io.threads": "none"})
     with pytest.raises(PartError, match=r"num\.io\.threads"):
+        await RealKafka(tmp_path / "settings", settings={"num.io.threads": "none"}).start()
+    kafka = RealKafka(tmp_path / "port")
+    taken = socket.create_server(("127.0.0.1", int(kafka.bootstrap.split(":")[1])))
+    with taken, pytest.raises(PartError, match="before it answered"):
         await kafka.start()
+    assert "already in use" in (tmp_path / "port" / "kafka.log").read_text()
 
 
 @pytest.mark.kafka

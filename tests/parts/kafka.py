@@ -48,6 +48,11 @@ LOG_LEVEL = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
 ANSWERS_WITHIN = 60.0  # seconds; 3 on an idle machine
 LOOK_EVERY = 0.05  # seconds
 
+# One attempt to reach a starting node, in seconds: what a foreign process on its port costs before it is noticed.
+ATTEMPT_WITHIN = 5.0
+
+TOPICS_WITHIN = 30.0  # seconds
+
 SETTINGS = {
     "process.roles": "broker,controller",
     "node.id": "1",
@@ -220,7 +225,7 @@ class RealKafka:
                 # First the bare port: aiokafka would log an error at each attempt.
                 _, writer = await asyncio.open_connection(host, int(port))
                 writer.close()
-                async with _admin(self.bootstrap) as admin:
+                async with _admin(self.bootstrap, ATTEMPT_WITHIN) as admin:
                     await admin.describe_cluster()
             except (OSError, KafkaError):
                 if not self._child.running:
@@ -236,8 +241,8 @@ class RealKafka:
 
 
 @asynccontextmanager
-async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+async def _admin(bootstrap: str, within: float) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=int(within * 1000))
     try:
         await admin.start()
         yield admin
@@ -253,7 +258,7 @@ async def create_topics(bootstrap: str, topics: Iterable[tuple[str, int, Mapping
         TimeoutError: they had no leader after 30 s.
     """
     wanted = [NewTopic(name, partitions, 1, topic_configs=dict(config)) for name, partitions, config in topics]
-    async with _admin(bootstrap) as admin, asyncio.timeout(30):
+    async with _admin(bootstrap, TOPICS_WITHIN) as admin, asyncio.timeout(TOPICS_WITHIN):
         for name, code, *reason in (await admin.create_topics(wanted)).topic_errors:
             if code:
                 raise for_code(code)(f"{name}: {reason}")
