@@ -27,9 +27,6 @@ CONTENT_TYPE: Final = "application/json"
 TRACEPARENT_PATTERN: Final = r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"
 """W3C trace context."""
 
-# A header that is not listed belongs to somebody else (tracing agents write binary ones) and is left alone.
-_HEADERS_READ: Final = frozenset({"ce_specversion", "ce_type", "ce_id", "ce_time", "ce_rev", "traceparent"})
-
 _MOMENT: Final[TypeAdapter[datetime]] = TypeAdapter(UtcDatetime)
 
 _EXPECTED_BY_PATTERN: Final = {
@@ -128,7 +125,7 @@ def read(topic: Topic, key: bytes | None, body: bytes | None, headers: Iterable[
     """Return the event in a record, fully checked.
 
     Raises:
-        MalformedEventError: a header that is read is not UTF-8, a required attribute is missing or malformed, the
+        MalformedEventError: a header is not UTF-8, a required attribute is missing or malformed, the
             type is not one of the topic's, the body is too large, not JSON or not of the type's schema, or the key is
             not the entity's.
     """
@@ -194,7 +191,7 @@ def _check_writable(topic: Topic, key: Key, value: Event | None, rev: int, occur
 def _decode_headers(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:
     attributes: dict[str, str] = {}
     for name, value in headers:
-        if value is None or name not in _HEADERS_READ:
+        if value is None:
             continue
         try:
             attributes[name] = value.decode()

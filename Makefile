@@ -1,0 +1,46 @@
+# Two commands matter to a newcomer: `make demo` and `make test`. Both set everything up themselves.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.9.5
+
+.PHONY: help setup demo up test lint schemas lock clean
+
+help: ## Show this list.
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: $(VENV)/.ready ## Prepare the environment alone.
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Maillage needs Python 3.11 or newer; name one: make PYTHON=python3.13")'
+	@echo "Preparing the environment in $(VENV) (once)..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements.lock
+	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python --editable .
+	@touch $@
+
+demo: setup ## Show a need reaching its ambassador (ARGS=--once ends after the delivery).
+	@$(BIN)/maillage demo $(ARGS)
+
+up: setup ## Run the whole system on this machine until Ctrl-C.
+	@$(BIN)/maillage up $(ARGS)
+
+test: setup lint ## Check the code and run every test that this machine can run.
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: setup ## Style, types, direction of imports, drift of the contract.
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m schemas.generate --check
+
+schemas: setup ## Write the contract's JSON Schemas and AsyncAPI document again.
+	@$(BIN)/python -m schemas.generate
+
+lock: setup ## Choose versions again.
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --all-extras --upgrade pyproject.toml -o requirements.lock
+
+clean: ## Remove the environment and everything that was made.
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .maillage

@@ -1,0 +1,43 @@
+"""Real parts, started once a session: a MongoDB, a broker in memory, and where there is a JDK an Apache Kafka."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from services.console.embedded.broker import MemoryBroker
+from services.console.embedded.mongod import Mongod
+from services.runtime.broker import create_topics
+from tests.parts import kafka as real
+
+
+@pytest.fixture(scope="session")
+async def mongo_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """A real mongod; take a database name of your own."""
+    mongod = Mongod(tmp_path_factory.mktemp("mongod"))
+    await mongod.start()
+    yield mongod.uri
+    await mongod.stop()
+
+
+@pytest.fixture(scope="session")
+def memory_kafka() -> Iterator[str]:
+    """Address of a broker in memory; take a consumer group of your own."""
+    broker = MemoryBroker()
+    yield broker.bootstrap
+    del broker
+
+
+@pytest.fixture(scope="session")
+async def real_kafka(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """Address of an Apache Kafka with the flow's topics. Skipped without a JDK, unless MAILLAGE_TEST_ALL is set."""
+    if missing := real.available():
+        if os.environ.get("MAILLAGE_TEST_ALL"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    node = real.RealKafka(Path(tmp_path_factory.mktemp("kafka")))
+    await node.start()
+    await create_topics(node.bootstrap, partitions=3, replication=1)
+    yield node.bootstrap
+    await node.stop()

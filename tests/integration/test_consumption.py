@@ -1,0 +1,311 @@
+"""What the reading side promises, on a broker in memory and on a real Apache Kafka."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
+from faststream.kafka import KafkaBroker
+
+from schemas import cloudevents
+from schemas.cloudevents import Envelope
+from schemas.members import MemberKey, MemberKind, MemberPublished
+from schemas.topics import Topic
+from services.runtime.broker import open_broker
+from services.runtime.clock import utc_now
+from services.runtime.consumption import Consumption
+from services.runtime.dead_letters import DeadLetters
+from services.runtime.errors import PermanentError, TransientError
+from services.runtime.publishing import KafkaPublisher
+from services.runtime.watchdog import Watchdog
+from tests.parts.kafka import create_topics
+
+SECONDS = 30.0
+
+
+@dataclass
+class Log:
+    """A broker with a topic of the test's own."""
+
+    bootstrap: str
+    topic: Topic
+
+    @property
+    def group(self) -> str:
+        return f"group-{self.topic.name}"
+
+
+@pytest.fixture(params=["memory_kafka", pytest.param("real_kafka", marks=pytest.mark.kafka)])
+def bootstrap(request: pytest.FixtureRequest) -> str:
+    return str(request.getfixturevalue(request.param))
+
+
+@pytest.fixture
+async def log(bootstrap: str, memory_kafka: str) -> Log:
+    topic = Topic(f"members-{uuid.uuid4().hex}.v1", "of one test", MemberKey, (MemberPublished,), compacted=True)
+    if bootstrap != memory_kafka:  # which makes topics when they are first asked for
+        large = {"max.message.bytes": "4200000"}
+        await create_topics(bootstrap, [(topic.name, 3, large), (topic.dead_letters, 1, large)])
+    return Log(bootstrap, topic)
+
+
+@pytest.fixture
+async def producer(log: Log) -> AsyncIterator[AIOKafkaProducer]:
+    producer = AIOKafkaProducer(bootstrap_servers=log.bootstrap, max_request_size=5_000_000)
+    await producer.start()
+    yield producer
+    await producer.stop()
+
+
+def member(name: str, rev: int = 1) -> MemberPublished:
+    return MemberPublished(
+        cluster="souss", member_id=name, rev=rev, name=name, kind=MemberKind.COMPANY, published_at=utc_now()
+    )
+
+
+def record(log: Log, event: MemberPublished) -> cloudevents.Record:
+    return cloudevents.write(log.topic, event.key, event, rev=event.rev, source="/test", occurred_at=event.published_at)
+
+
+async def send(producer: AIOKafkaProducer, log: Log, event: MemberPublished, partition: int | None = None) -> None:
+    wire = record(log, event)
+    headers = [(name, value.encode()) for name, value in wire.headers.items()]
+    await producer.send_and_wait(log.topic.name, wire.body, key=wire.key, headers=headers, partition=partition)
+
+
+Handle = Callable[[Sequence[Envelope]], Awaitable[None]]
+
+
+@asynccontextmanager
+async def consuming(log: Log, handle: Handle) -> AsyncIterator[Consumption]:
+    broker = open_broker(bootstrap=log.bootstrap, client_id="test", grace_seconds=10)
+    dead_letters = DeadLetters(publisher=KafkaPublisher(broker=broker, source="/test"), service="test")
+    consumption = Consumption(
+        broker=broker, group=log.group, topics=[log.topic], dead_letters=dead_letters, clock=utc_now
+    )
+    consumption.handle_with(handle)
+    await broker.start()
+    try:
+        yield consumption
+    finally:
+        consumption.stop()
+        await broker.stop()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(SECONDS):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+async def dead_letters(log: Log, count: int) -> list[ConsumerRecord]:
+    consumer = AIOKafkaConsumer(log.topic.dead_letters, bootstrap_servers=log.bootstrap, auto_offset_reset="earliest")
+    await consumer.start()
+    found: list[ConsumerRecord] = []
+    try:
+        async with asyncio.timeout(SECONDS):
+            while len(found) < count:
+                batches = await consumer.getmany(timeout_ms=200)
+                found.extend(item for batch in batches.values() for item in batch)
+    finally:
+        await consumer.stop()
+    return sorted(found, key=lambda letter: int(dict(letter.headers)["dead_letter_offset"]))
+
+
+GOOD_HEADERS = {"ce_specversion": b"1.0", "ce_id": b"x", "ce_type": b"maillage.member.published.v1"}
+
+POISON = {
+    "not JSON": (b"souss/bad", b"\x00\xff not json", GOOD_HEADERS, "body is not a maillage.member.published.v1"),
+    "unknown type": (b"souss/bad", b"{}", {**GOOD_HEADERS, "ce_type": b"other"}, "header ce_type: expected"),
+    "wrong schema": (b"souss/bad", b'{"name": 3}', GOOD_HEADERS, "name"),
+    "2 MB": (b"souss/bad", b"x" * 2_000_000, GOOD_HEADERS, "2,000,000 bytes"),
+    "header not UTF-8": (b"souss/bad", b"{}", {**GOOD_HEADERS, "x-note": b"\xff\xfe"}, "header x-note is not UTF-8"),
+    "erasure of nobody": (b"bad", None, {}, "record key"),
+}
+
+
+async def test_bad_records_are_set_aside_whole_and_their_neighbours_flow_on(
+    log: Log, producer: AIOKafkaProducer
+) -> None:
+    handled: list[str] = []
+
+    async def handle(events: Sequence[Envelope]) -> None:
+        handled.extend(str(event.key) for event in events)
+
+    offsets: list[int] = []
+    for number, (key, body, headers, _) in enumerate(POISON.values()):
+        await send(producer, log, member(f"m{number}"), partition=0)
+        sent = await producer.send_and_wait(log.topic.name, body, key=key, headers=list(headers.items()), partition=0)
+        offsets.append(sent.offset)
+    await send(producer, log, member("last"), partition=0)
+    async with consuming(log, handle):
+        await until(lambda: "souss/last" in handled)
+        letters = await dead_letters(log, len(POISON))
+
+    assert handled == [*(f"souss/m{number}" for number in range(len(POISON))), "souss/last"]
+    assert len(letters) == len(POISON)
+    for letter, offset, (_, body, _, reason) in zip(letters, offsets, POISON.values(), strict=True):
+        about = {name: value.decode() for name, value in letter.headers}
+        assert letter.value == body
+        assert reason in about["dead_letter_reason"]
+        assert about["dead_letter_topic"] == log.topic.name
+        assert (about["dead_letter_partition"], about["dead_letter_offset"]) == ("0", str(offset))
+        assert about["dead_letter_service"] == "test"
+        assert about["dead_letter_first_seen"]
+
+
+async def test_what_cannot_be_handled_is_set_aside_alone(log: Log, producer: AIOKafkaProducer) -> None:
+    handled: list[str] = []
+
+    async def handle(events: Sequence[Envelope]) -> None:
+        if any(str(event.key) == "souss/m3" for event in events):
+            raise PermanentError("member_id: m3 cannot be; choose another")
+        handled.extend(str(event.key) for event in events)
+
+    for number in range(6):
+        await send(producer, log, member(f"m{number}"), partition=0)
+    async with consuming(log, handle):
+        await until(lambda: len(handled) == 5)
+        (letter,) = await dead_letters(log, 1)
+
+    assert handled == ["souss/m0", "souss/m1", "souss/m2", "souss/m4", "souss/m5"]
+    assert dict(letter.headers)["dead_letter_reason"] == b"member_id: m3 cannot be; choose another"
+
+
+@pytest.mark.parametrize("error", [TransientError("the store is away"), KeyError("somebody's data")])
+async def test_a_transient_failure_holds_the_batch_and_skips_nothing(
+    log: Log, producer: AIOKafkaProducer, error: Exception
+) -> None:
+    failures = 4
+    handled: list[str] = []
+
+    async def handle(events: Sequence[Envelope]) -> None:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise error
+        handled.extend(str(event.key) for event in events)
+
+    for number in range(5):
+        await send(producer, log, member(f"m{number}"), partition=0)
+    async with consuming(log, handle):
+        await until(lambda: len(handled) == 5)
+
+    assert handled == [f"souss/m{number}" for number in range(5)]
+
+
+async def test_a_batch_let_go_of_at_stop_comes_again(log: Log, producer: AIOKafkaProducer) -> None:
+    tried = asyncio.Event()
+    handled: list[str] = []
+
+    async def failing(_: Sequence[Envelope]) -> None:
+        tried.set()
+        raise TransientError("the store is away")
+
+    async def working(events: Sequence[Envelope]) -> None:
+        handled.extend(str(event.key) for event in events)
+
+    await send(producer, log, member("m"))
+    async with consuming(log, failing):
+        await asyncio.wait_for(tried.wait(), SECONDS)
+    async with consuming(log, working):
+        await until(lambda: bool(handled))
+
+    assert handled == ["souss/m"]
+
+
+@pytest.mark.kafka
+async def test_the_librarys_default_loses_what_fails(real_kafka: str) -> None:
+    """Why the acknowledgement policy is chosen: the same as the test above, left to FastStream's default."""
+    topic = Topic(f"default-{uuid.uuid4().hex}.v1", "", MemberKey, (MemberPublished,), compacted=True)
+    log = Log(real_kafka, topic)
+    await create_topics(real_kafka, [(topic.name, 1, {}), (topic.dead_letters, 1, {})])
+    producer = AIOKafkaProducer(bootstrap_servers=real_kafka)
+    await producer.start()
+    await send(producer, log, member("first"))
+    tried = asyncio.Event()
+    handled: list[str] = []
+
+    async def failing(_: bytes) -> None:
+        tried.set()
+        raise TransientError("the store is away")
+
+    async def working(events: Sequence[Envelope]) -> None:
+        handled.extend(str(event.key) for event in events)
+
+    broker = KafkaBroker(real_kafka, logger=None, apply_types=False)
+    broker.subscriber(topic.name, group_id=log.group, auto_offset_reset="earliest")(failing)
+    await broker.start()
+    await asyncio.wait_for(tried.wait(), SECONDS)
+    await broker.stop()
+    await send(producer, log, member("second"))
+    async with consuming(log, working):
+        await until(lambda: "souss/second" in handled)
+    await producer.stop()
+
+    assert handled == ["souss/second"]
+
+
+@pytest.mark.kafka
+async def test_replicas_come_and_go_and_nothing_is_lost_or_handled_twice(real_kafka: str) -> None:
+    topic = Topic(f"storm-{uuid.uuid4().hex}.v1", "", MemberKey, (MemberPublished,), compacted=True)
+    log = Log(real_kafka, topic)
+    await create_topics(real_kafka, [(topic.name, 6, {}), (topic.dead_letters, 1, {})])
+    producer = AIOKafkaProducer(bootstrap_servers=real_kafka)
+    await producer.start()
+    handled: list[str] = []
+    produced = 0
+    ended = asyncio.Event()
+
+    async def handle(events: Sequence[Envelope]) -> None:
+        await asyncio.sleep(0.005)  # a store's round trip
+        handled.extend(str(event.key) for event in events)
+
+    async def produce() -> None:
+        nonlocal produced
+        while not ended.is_set():
+            await send(producer, log, member(f"m{produced}"))
+            produced += 1
+
+    async with consuming(log, handle):
+        flow = asyncio.create_task(produce())
+        for _ in range(3):
+            before = len(handled)
+            async with consuming(log, handle) as second:
+                await until(lambda second=second: bool(second.settled))  # type: ignore[misc]  # it takes part
+            await until(lambda before=before: len(handled) > before + 50)  # type: ignore[misc]
+        ended.set()
+        await flow
+        await until(lambda: len(set(handled)) == produced)
+    await producer.stop()
+
+    assert produced > 200
+    assert sorted(handled) == sorted(f"souss/m{number}" for number in range(produced))
+
+
+async def test_consumption_that_died_silently_is_noticed(log: Log, producer: AIOKafkaProducer) -> None:
+    handled: list[str] = []
+
+    async def handle(events: Sequence[Envelope]) -> None:
+        handled.extend(str(event.key) for event in events)
+
+    async with consuming(log, handle) as consumption:
+        watchdog = Watchdog(consumption=consumption, stuck_after_seconds=0.5)
+        await send(producer, log, member("m1"))
+        await until(lambda: len(handled) == 1)
+        await watchdog.check()
+        assert not watchdog.stuck
+        for task in consumption._subscriber.tasks:  # what one unexpected error in the client does
+            task.cancel()
+        await send(producer, log, member("m2"))
+
+        async with asyncio.timeout(SECONDS):
+            while not watchdog.stuck:
+                await watchdog.check()
+                await asyncio.sleep(0.05)
+
+    assert handled == ["souss/m1"]
+    assert watchdog.lag == 1
