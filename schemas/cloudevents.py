@@ -125,9 +125,8 @@ def read(topic: Topic, key: bytes | None, body: bytes | None, headers: Iterable[
     """Return the event in a record, fully checked.
 
     Raises:
-        MalformedEventError: a header is not UTF-8, a required attribute is missing or malformed, the
-            type is not one of the topic's, the body is too large, not JSON or not of the type's schema, or the key is
-            not the entity's.
+        MalformedEventError: a header is not UTF-8, a required attribute is missing or malformed, the type is not one
+            of the topic's, the body is too large, not JSON or not of the type's schema, or the key is not the entity's.
     """
     attributes = _decode_headers(headers)
     entity = _read_key(topic, key)
@@ -261,7 +260,7 @@ def _time(attributes: Mapping[str, str]) -> datetime | None:
 
 def _trace(attributes: Mapping[str, str]) -> str | None:
     traceparent = attributes.get("traceparent", "")
-    return traceparent if re.match(TRACEPARENT_PATTERN, traceparent) else None
+    return traceparent if re.fullmatch(TRACEPARENT_PATTERN, traceparent) else None
 
 
 def _check_size(body: bytes | None) -> None:
