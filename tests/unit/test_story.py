@@ -59,7 +59,7 @@ def test_every_member_is_a_valid_profile(row: dict[str, Any]) -> None:
     ids = [asset["asset_id"] for asset in row["assets"]]
     assert len(ids) == len(set(ids))
     for asset in row["assets"]:
-        assert 15 <= len(asset["text"].split()) <= 75, asset["asset_id"]
+        assert 20 <= len(asset["text"].split()) <= 70, asset["asset_id"]
 
 
 @pytest.mark.parametrize("row", [*NEEDS, *LIVE], ids=lambda row: row["need_id"])
