@@ -331,6 +331,13 @@ async def test_the_database_listens_on_loopback_only_and_leaves_no_socket_file(t
     await mongod.stop()
 
 
+async def test_a_new_database_is_small(tmp_path: Path) -> None:
+    mongod = Mongod(tmp_path)
+    await mongod.start()
+    await mongod.stop()
+    assert sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) < 30e6
+
+
 async def test_a_second_database_on_the_same_folder_is_refused(tmp_path: Path) -> None:
     first = Mongod(tmp_path)
     await first.start()
