@@ -63,6 +63,11 @@ def listeners(port: int) -> list[str]:
     return [address for address, number in local if int(number, 16) == port]
 
 
+def size(folder: Path) -> int:
+    """Bytes of all files in a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
 def python(code: str, tmp_path: Path, *, ready_within: float = 10.0, stop_within: float = 10.0) -> ChildProcess:
     return ChildProcess(
         "child",
@@ -335,7 +340,7 @@ async def test_a_new_database_is_small(tmp_path: Path) -> None:
     mongod = Mongod(tmp_path)
     await mongod.start()
     await mongod.stop()
-    assert sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) < 30e6
+    assert size(tmp_path) < 30e6
 
 
 async def test_a_second_database_on_the_same_folder_is_refused(tmp_path: Path) -> None:
