@@ -1,0 +1,1 @@
+"""Ingest: where organisations publish who they are and what they need. Owns members, needs and ambassadors."""

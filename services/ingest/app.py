@@ -1,0 +1,41 @@
+"""The composition root of ingest."""
+
+from typing import Final
+
+from services.ingest.claims import Claims
+from services.ingest.edge import Edge
+from services.ingest.erasure import Erasure
+from services.ingest.handlers import routes
+from services.ingest.keys import Keyring, OperatorKey
+from services.ingest.ledger import Ledger
+from services.ingest.refusals import render_problems
+from services.ingest.service import IngestService
+from services.ingest.settings import IngestSettings
+from services.ingest.store import EntityStore
+from services.runtime.microservice import Microservice
+
+RELAY_SECONDS: Final = 1.0
+"""How often the relay looks: soon for whoever was told to try again in a second, rare enough to cost nothing."""
+
+
+def build(settings: IngestSettings) -> Microservice:
+    """Return ingest, composed and not started."""
+    frame = Microservice("ingest", settings)
+    database = frame.store.database
+    entities, claims = EntityStore(database), Claims(database)
+    keyring = Keyring(database=database, operator=OperatorKey(settings))
+    ledger = Ledger(
+        entities=entities,
+        claims=claims,
+        erasure=Erasure(entities=entities, keyring=keyring),
+        publisher=frame.publisher,
+        clock=frame.clock,
+    )
+    service = IngestService(ledger=ledger, entities=entities, keyring=keyring, clock=frame.clock)
+    edge = Edge(keyring=keyring, started=lambda: frame.started)
+    frame.app.include_router(routes(service=service, edge=edge))
+    render_problems(frame.app)
+    frame.on_start(entities.prepare, claims.prepare, keyring.prepare)
+    frame.on_new_log(ledger.republish)
+    frame.every(RELAY_SECONDS, "relay", ledger.relay)
+    return frame

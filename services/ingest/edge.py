@@ -1,0 +1,178 @@
+"""From an HTTP request to a call, and from an outcome to an answer."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from fastapi import Request, Response
+from pydantic import BaseModel, ValidationError
+
+from schemas.topics import MAX_EVENT_BYTES
+from services.ingest import problems
+from services.ingest.claims import Claim, claim_of
+from services.ingest.entities import State
+from services.ingest.keys import Caller, Keyring, Operator
+from services.ingest.ledger import Asked
+from services.ingest.problems import FieldError, Problem
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_ENTITY_TAGS: Final = re.compile(r'\s*(W/)?"([^"]*)"\s*(,|$)')
+_IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_JSON: Final = re.compile(r"application/([\w.+-]+\+)?json\s*(;.*)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request as the service sees it."""
+
+    caller: Caller
+    body: bytes
+    asked: Asked
+
+
+class Edge:
+    """Opens requests: who calls, what is sent, under which conditions."""
+
+    def __init__(self, *, keyring: Keyring, started: Callable[[], bool]) -> None:
+        self._keyring = keyring
+        self._started = started
+
+    async def open(self, request: Request) -> Call:
+        """Return the call in a request.
+
+        Raises:
+            Problem: the service is not ready, the key is nobody's, the body too large, or a header malformed.
+        """
+        if not self._started():
+            raise problems.away("The service waits for its database or its broker.")
+        caller = await self._caller(request)
+        body = await _body(request) if request.method in ("POST", "PUT") else b""
+        return Call(caller=caller, body=body, asked=_asked(request, caller, body))
+
+    async def _caller(self, request: Request) -> Caller:
+        scheme, _, presented = request.headers.get("authorization", "").partition(" ")
+        caller = await self._keyring.caller(presented.strip()) if scheme.lower() == "bearer" else None
+        if caller is None:
+            raise Problem(
+                401,
+                "Who are you?",
+                "Send a valid key, as in: Authorization: Bearer mk_... The cluster's operator issues it.",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+        return caller
+
+
+def parse(model: type[Model], body: bytes) -> Model:
+    """Return the body as `model`; an unknown field, at any depth, is an error.
+
+    Raises:
+        Problem: it is not JSON, or not of the model.
+    """
+    try:
+        return model.model_validate_json(body, extra="forbid")
+    except ValidationError as error:
+        raise problems.malformed_or_invalid(error, model.model_fields) from None
+
+
+def accepted(entity_id: str, rev: int) -> Response:
+    """Say that a state is on the log."""
+    return _json({"id": entity_id, "rev": rev}, status=202, rev=rev)
+
+
+def shown(state: State) -> Response:
+    """Show what is published, in the form in which it can be sent again."""
+    response = _json(state.value, status=200, rev=state.rev)
+    response.headers["Last-Modified"] = state.at.strftime("%a, %d %b %Y %H:%M:%S GMT")
+    return response
+
+
+def created_once(content: dict[str, str]) -> Response:
+    """Tell a secret that is told once."""
+    response = _json(content, status=201)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _json(content: object, *, status: int, rev: int | None = None) -> Response:
+    headers = {} if rev is None else {"ETag": f'"{rev}"'}
+    body = json.dumps(content, ensure_ascii=False).encode()
+    return Response(body, status, headers=headers, media_type="application/json")
+
+
+async def _body(request: Request) -> bytes:
+    """Read the body, and no more of it than can be taken."""
+    kind = request.headers.get("content-type")
+    if kind is not None and not _JSON.fullmatch(kind):
+        raise Problem(415, "Not JSON", "Send the content as JSON, with Content-Type: application/json.")
+    if "content-encoding" in request.headers:
+        raise Problem(415, "Encoded", "Send the content without Content-Encoding.")
+    length = request.headers.get("content-length", "0")
+    if length.isdecimal() and int(length) > MAX_EVENT_BYTES:
+        raise problems.too_large(MAX_EVENT_BYTES)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_EVENT_BYTES:
+            raise problems.too_large(MAX_EVENT_BYTES)
+    return bytes(body)
+
+
+def _asked(request: Request, caller: Caller, body: bytes) -> Asked:
+    if_match = request.headers.get("if-match")
+    traceparent = request.headers.get("traceparent", "")
+    return Asked(
+        if_match=None if if_match in (None, "*") else _revs(if_match or ""),
+        create_only=_create_only(request),
+        must_exist=if_match == "*",
+        alerts=_alerts(request, caller),
+        claim=_claim(request, caller, body),
+        traceparent=traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
+    )
+
+
+def _revs(header: str) -> frozenset[int]:
+    """Return the revs that `If-Match` lists; what is no rev of ours matches nothing."""
+    place, revs = 0, set[int]()
+    while place < len(header):
+        tag = _ENTITY_TAGS.match(header, place)
+        if tag is None:
+            raise Problem(400, "Malformed If-Match", 'Send the ETag of an answer with its quotes, as in If-Match: "3".')
+        if tag[1] is None and tag[2].isdecimal():
+            revs.add(int(tag[2]))
+        place = tag.end()
+    return frozenset(revs)
+
+
+def _create_only(request: Request) -> bool:
+    header = request.headers.get("if-none-match")
+    if header not in (None, "*") and request.method != "GET":
+        raise Problem(400, "Malformed If-None-Match", "Only If-None-Match: * is known here: create, never replace.")
+    return header == "*"
+
+
+def _alerts(request: Request, caller: Caller) -> bool:
+    given = request.query_params.get("alerts", "true")
+    if given not in ("true", "false"):
+        raise problems.invalid(FieldError("alerts", problems.shorten(given), "neither true nor false", "Use one."))
+    if given == "false" and not isinstance(caller, Operator):
+        raise problems.forbidden(
+            "Only the operator's key may publish without alerting anyone.",
+            FieldError("alerts", given, "only the operator may say false", "Leave it out."),
+        )
+    return given == "true"
+
+
+def _claim(request: Request, caller: Caller, body: bytes) -> Claim | None:
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return None
+    if not _IDEMPOTENCY_KEY.fullmatch(key):
+        raise Problem(
+            400, "Malformed Idempotency-Key", "Send 1 to 255 visible ASCII characters, a random UUID for instance."
+        )
+    target = f"{request.method} {request.url.path}?{request.url.query}"
+    return claim_of(caller.scope, key, target.encode(), body)

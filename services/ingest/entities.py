@@ -1,0 +1,123 @@
+"""The entities that ingest owns, each with the states it went through and the event that tells a state."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from pydantic import Field
+
+from schemas.ambassadors import AmbassadorPublished
+from schemas.base import Event, Key, Slug
+from schemas.members import MemberPublished
+from schemas.needs import NeedProfile, NeedPublished, NeedStatus
+from schemas.topics import AMBASSADORS, MEMBERS, NEEDS, Topic
+
+Value = dict[str, Any]
+"""What somebody published, as JSON: the fields of a profile."""
+
+
+class NeedBody(NeedProfile):
+    """A need as it is sent and shown."""
+
+    status: NeedStatus = NeedStatus.OPEN
+
+
+class NeedPosted(NeedBody):
+    """A need that may name itself."""
+
+    need_id: Slug | None = Field(default=None, description="Chosen by the sender; made up where absent")
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One state of one entity.
+
+    Attributes:
+        rev: counts the states, from 1.
+        at: event time, UTC.
+        value: what is published; none: erased.
+        alerts: whether anybody is to be alerted of what this state brings.
+    """
+
+    rev: int
+    at: datetime
+    value: Value | None
+    alerts: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A state on its way to the log. It will get there, whatever becomes of the process that stored it.
+
+    Attributes:
+        claim: the idempotent request that asked for it, if any; told its answer before the state is confirmed.
+        traceparent: trace context of the request that asked for it.
+    """
+
+    state: State
+    claim: str | None = None
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An entity as the store holds it: the state that is on the log (none: never was), and the one on its way."""
+
+    current: State | None = None
+    pending: Pending | None = None
+
+    @property
+    def rev(self) -> int:
+        """The newest rev that is confirmed to be on the log; 0: none."""
+        return self.current.rev if self.current else 0
+
+    @property
+    def value(self) -> Value | None:
+        """What is published now; none: nothing, not yet or not any more."""
+        return self.current.value if self.current else None
+
+
+NOTHING: Final = Stored()
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Whether a member is there.
+
+    Attributes:
+        kind: its `MemberKind` as published; none: it is not published.
+        arriving: a profile of it is on its way to the log.
+        leaving: its erasure is on its way to the log.
+    """
+
+    kind: str | None
+    arriving: bool
+    leaving: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of entity: where it is stored, which topic tells of it, and in which event."""
+
+    name: str
+    topic: Topic
+    event: type[Event]
+
+    def told(self, key: Key, state: State) -> Event | None:
+        """Return the event of a state; none: the record without a body that erases `key`."""
+        if state.value is None:
+            return None
+        about = {"rev": state.rev, "published_at": state.at, "alerts": state.alerts}
+        return self.event.model_validate({**state.value, **key.model_dump(), **about})
+
+    def owner(self, key: Key, value: Value) -> str | None:
+        """Return the key of the member that a need belongs to; none for the other kinds."""
+        return f"{key.model_dump()['cluster']}/{value['member_id']}" if self is NEED else None
+
+
+MEMBER: Final = Kind("members", MEMBERS, MemberPublished)
+NEED: Final = Kind("needs", NEEDS, NeedPublished)
+AMBASSADOR: Final = Kind("ambassadors", AMBASSADORS, AmbassadorPublished)
+
+# Ambassadors first: whom to tell is known before there is anything to tell.
+KINDS: Final = (AMBASSADOR, MEMBER, NEED)

@@ -1,0 +1,127 @@
+"""The HTTP routes."""
+
+from fastapi import APIRouter, Request, Response
+
+from schemas.ambassadors import AmbassadorKey, AmbassadorProfile
+from schemas.base import Slug
+from schemas.members import MemberKey, MemberProfile, MemberRef
+from schemas.needs import NeedKey
+from services.ingest.edge import Edge, accepted, created_once, parse, shown
+from services.ingest.entities import NeedBody, NeedPosted
+from services.ingest.service import IngestService
+
+
+def routes(*, service: IngestService, edge: Edge) -> APIRouter:
+    """Return the routes of the API."""
+    router = APIRouter(prefix="/v1")
+    _members(router, service, edge)
+    _needs(router, service, edge)
+    _ambassadors(router, service, edge)
+    _keys(router, service, edge)
+    return router
+
+
+def _members(router: APIRouter, service: IngestService, edge: Edge) -> None:
+    path = "/clusters/{cluster}/members/{member_id}"
+
+    @router.put(path, status_code=202, tags=["members"])
+    async def put_member(cluster: Slug, member_id: Slug, request: Request) -> Response:
+        """Publish a member's profile, whole."""
+        call = await edge.open(request)
+        key = MemberKey(cluster=cluster, member_id=member_id)
+        profile = parse(MemberProfile, call.body)
+        return accepted(member_id, await service.put_member(call.caller, key, profile, call.asked))
+
+    @router.get(path, tags=["members"])
+    async def get_member(cluster: Slug, member_id: Slug, request: Request) -> Response:
+        """Show a member's profile as it is published."""
+        call = await edge.open(request)
+        return shown(await service.get_member(call.caller, MemberKey(cluster=cluster, member_id=member_id)))
+
+    @router.delete(path, status_code=202, tags=["members"])
+    async def delete_member(cluster: Slug, member_id: Slug, request: Request) -> Response:
+        """Erase a member, its needs and its keys."""
+        call = await edge.open(request)
+        key = MemberKey(cluster=cluster, member_id=member_id)
+        return accepted(member_id, await service.erase_member(call.caller, key, call.asked))
+
+
+def _needs(router: APIRouter, service: IngestService, edge: Edge) -> None:
+    path = "/clusters/{cluster}/needs/{need_id}"
+
+    @router.post("/clusters/{cluster}/needs", status_code=202, tags=["needs"])
+    async def post_need(cluster: Slug, request: Request) -> Response:
+        """Publish a new need."""
+        call = await edge.open(request)
+        posted = parse(NeedPosted, call.body)
+        return accepted(*await service.post_need(call.caller, cluster, posted, call.asked))
+
+    @router.put(path, status_code=202, tags=["needs"])
+    async def put_need(cluster: Slug, need_id: Slug, request: Request) -> Response:
+        """Publish a need, whole."""
+        call = await edge.open(request)
+        key = NeedKey(cluster=cluster, need_id=need_id)
+        return accepted(need_id, await service.put_need(call.caller, key, parse(NeedBody, call.body), call.asked))
+
+    @router.get(path, tags=["needs"])
+    async def get_need(cluster: Slug, need_id: Slug, request: Request) -> Response:
+        """Show a need as it is published."""
+        call = await edge.open(request)
+        return shown(await service.get_need(call.caller, NeedKey(cluster=cluster, need_id=need_id)))
+
+    @router.delete(path, status_code=202, tags=["needs"])
+    async def delete_need(cluster: Slug, need_id: Slug, request: Request) -> Response:
+        """Erase a need."""
+        call = await edge.open(request)
+        key = NeedKey(cluster=cluster, need_id=need_id)
+        return accepted(need_id, await service.erase_need(call.caller, key, call.asked))
+
+    @router.post(f"{path}/withdrawal", status_code=202, tags=["needs"])
+    async def withdraw_need(cluster: Slug, need_id: Slug, request: Request) -> Response:
+        """Let a need stand no more; its text is kept."""
+        call = await edge.open(request)
+        key = NeedKey(cluster=cluster, need_id=need_id)
+        return accepted(need_id, await service.withdraw_need(call.caller, key, call.asked))
+
+
+def _ambassadors(router: APIRouter, service: IngestService, edge: Edge) -> None:
+    path = "/clusters/{cluster}/ambassadors/{ambassador_id}"
+
+    @router.put(path, status_code=202, tags=["ambassadors"])
+    async def put_ambassador(cluster: Slug, ambassador_id: Slug, request: Request) -> Response:
+        """Publish who relays, and how to reach them. Operator only."""
+        call = await edge.open(request)
+        key = AmbassadorKey(cluster=cluster, ambassador_id=ambassador_id)
+        profile = parse(AmbassadorProfile, call.body)
+        return accepted(ambassador_id, await service.put_ambassador(call.caller, key, profile, call.asked))
+
+    @router.get(path, tags=["ambassadors"])
+    async def get_ambassador(cluster: Slug, ambassador_id: Slug, request: Request) -> Response:
+        """Show an ambassador. Operator only."""
+        call = await edge.open(request)
+        key = AmbassadorKey(cluster=cluster, ambassador_id=ambassador_id)
+        return shown(await service.get_ambassador(call.caller, key))
+
+    @router.delete(path, status_code=202, tags=["ambassadors"])
+    async def delete_ambassador(cluster: Slug, ambassador_id: Slug, request: Request) -> Response:
+        """Erase an ambassador. Operator only."""
+        call = await edge.open(request)
+        key = AmbassadorKey(cluster=cluster, ambassador_id=ambassador_id)
+        return accepted(ambassador_id, await service.erase_ambassador(call.caller, key, call.asked))
+
+
+def _keys(router: APIRouter, service: IngestService, edge: Edge) -> None:
+    @router.post("/keys", status_code=201, tags=["keys"])
+    async def issue_key(request: Request) -> Response:
+        """Issue a key to a member; it is told once. Operator only."""
+        call = await edge.open(request)
+        whom = parse(MemberRef, call.body)
+        issued = await service.issue_key(call.caller, MemberKey(cluster=whom.cluster, member_id=whom.member_id))
+        return created_once({"key_id": issued.key_id, "key": issued.key, **whom.model_dump()})
+
+    @router.delete("/keys/{key_id}", status_code=204, tags=["keys"])
+    async def revoke_key(key_id: str, request: Request) -> Response:
+        """Revoke a key. Operator only."""
+        call = await edge.open(request)
+        await service.revoke_key(call.caller, key_id)
+        return Response(status_code=204)

@@ -1,0 +1,90 @@
+"""Every answer of 400 or above as problem details, whoever noticed."""
+
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.ingest import problems
+from services.ingest.problems import MEDIA_TYPE, Problem
+from services.runtime import logs
+from services.runtime.errors import TransientError
+from services.runtime.outcome import describe
+from services.runtime.store import StoreError
+
+
+def render_problems(app: FastAPI) -> None:
+    """Have `app` answer with problem details."""
+    log = logs.get()
+
+    @app.exception_handler(Problem)
+    async def refused(_: Request, problem: Problem) -> Response:
+        return _rendered(problem)
+
+    @app.exception_handler(TransientError)
+    async def log_away(_: Request, error: TransientError) -> Response:
+        log.warning("unconfirmed", error=describe(error))
+        return _rendered(problems.away("The log did not confirm the event in time."))
+
+    @app.exception_handler(StoreError)
+    async def store_away(_: Request, error: StoreError) -> Response:
+        log.warning("store_away", error=describe(error))
+        return _rendered(problems.away("The database did not confirm in time."))
+
+    @app.exception_handler(RequestValidationError)
+    async def path_refused(_: Request, error: RequestValidationError) -> Response:
+        return _rendered(problems.invalid(*problems.field_errors(error.errors())))
+
+    @app.exception_handler(HTTPException)
+    async def not_routed(request: Request, error: HTTPException) -> Response:
+        return _rendered(_unrouted(request, error))
+
+    app.add_middleware(_NeverBare)
+
+
+class _NeverBare:
+    """Answers for a mistake of ours: without its message, which may quote somebody's data."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._log = logs.get()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answering = False
+
+        async def watch(message: Message) -> None:
+            nonlocal answering
+            answering = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watch)
+        except Exception as error:
+            if answering or scope["type"] != "http":
+                raise
+            self._log.error("failed", error=describe(error))
+            problem = Problem(500, "Our mistake", "The service failed. Tell its operator when it happened.")
+            await _rendered(problem)(scope, receive, send)
+
+
+def _unrouted(request: Request, error: HTTPException) -> Problem:
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return Problem(404, "Not found", "There is nothing at this path. Everything is below /v1/.")
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        methods = sorted(
+            method
+            for route in request.app.routes
+            if route.matches(request.scope)[0] is not Match.NONE
+            for method in getattr(route, "methods", None) or ()
+        )
+        allowed = ", ".join(methods)
+        return Problem(405, "Method not allowed", f"This path takes {allowed}.", headers={"Allow": allowed})
+    phrase = HTTPStatus(error.status_code).phrase
+    return Problem(error.status_code, phrase, str(error.detail), headers=error.headers)
+
+
+def _rendered(problem: Problem) -> Response:
+    return Response(problem.body(), problem.status, headers=problem.headers, media_type=MEDIA_TYPE)

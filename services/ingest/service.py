@@ -1,0 +1,231 @@
+"""Who may publish what, and what must be true of it. Everything else about a write is the ledger's."""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+from uuid import uuid4
+
+from schemas.ambassadors import AmbassadorKey, AmbassadorProfile
+from schemas.base import Key
+from schemas.ids import derived_id
+from schemas.members import MemberKey, MemberKind, MemberProfile
+from schemas.needs import NeedKey, NeedStatus
+from services.ingest import codes, problems
+from services.ingest.entities import AMBASSADOR, MEMBER, NEED, Kind, NeedBody, NeedPosted, State, Stored, Value
+from services.ingest.keys import Caller, IssuedKey, Keyring, Operator, Organisation
+from services.ingest.ledger import Asked, Ledger
+from services.ingest.problems import FieldError, Problem, shorten
+from services.ingest.store import EntityStore
+from services.runtime.clock import Clock
+
+OPERATORS_FIELDS: Final = ("admission", "label", "represents")
+"""What the cluster says of a member, not the member of itself. `represents` opens a convention."""
+
+
+class IngestService:
+    """What can be asked of ingest."""
+
+    def __init__(self, *, ledger: Ledger, entities: EntityStore, keyring: Keyring, clock: Clock) -> None:
+        self._ledger = ledger
+        self._entities = entities
+        self._keyring = keyring
+        self._clock = clock
+
+    async def put_member(self, caller: Caller, key: MemberKey, profile: MemberProfile, asked: Asked) -> int:
+        """Publish a profile, whole; return its rev."""
+        _must_be(caller, key)
+        _refuse_any(tuple(codes.check_member(profile)))
+        await self._check_city(key.cluster, profile.city, itself=key.member_id, kind=profile.kind)
+        return await self._ledger.write(MEMBER, key, lambda stored: _profile(caller, profile, stored), asked)
+
+    async def get_member(self, caller: Caller, key: MemberKey) -> State:
+        """Return a member as it is published."""
+        _must_be(caller, key)
+        return await self._get(MEMBER, key, f"member {key}")
+
+    async def erase_member(self, caller: Caller, key: MemberKey, asked: Asked) -> int:
+        """Erase a member, its needs and its keys; return the rev of the erasure."""
+        _must_be(caller, key)
+        return await self._ledger.write(MEMBER, key, _erase(f"member {key}"), asked)
+
+    async def post_need(self, caller: Caller, cluster: str, posted: NeedPosted, asked: Asked) -> tuple[str, int]:
+        """Publish a new need; return its id and its rev.
+
+        Without an id of its own it gets one, derived from the idempotent request if it is one: however often that is
+        repeated, it is one need.
+        """
+        derived = derived_id("need", asked.claim.claim_id) if asked.claim else uuid4()
+        key = NeedKey(cluster=cluster, need_id=posted.need_id or str(derived))
+        body = NeedBody.model_validate(posted.model_dump(exclude={"need_id"}))
+        return key.need_id, await self._put_need(caller, key, body, asked, new=True)
+
+    async def put_need(self, caller: Caller, key: NeedKey, body: NeedBody, asked: Asked) -> int:
+        """Publish a need, whole; return its rev."""
+        return await self._put_need(caller, key, body, asked, new=False)
+
+    async def get_need(self, caller: Caller, key: NeedKey) -> State:
+        """Return a need as it is published."""
+        _must_be_of(caller, key.cluster)
+        found = await self._get(NEED, key, f"need {key}")
+        _must_own(caller, found.value)
+        return found
+
+    async def withdraw_need(self, caller: Caller, key: NeedKey, asked: Asked) -> int:
+        """Let a need stand no more, its text kept; return the rev."""
+
+        def withdraw(stored: Stored) -> Value:
+            if stored.value is None:
+                raise problems.not_found(f"need {key}")
+            _must_own(caller, stored.value)
+            return {**stored.value, "status": NeedStatus.WITHDRAWN.value}
+
+        _must_be_of(caller, key.cluster)
+        return await self._ledger.write(NEED, key, withdraw, asked)
+
+    async def erase_need(self, caller: Caller, key: NeedKey, asked: Asked) -> int:
+        """Erase a need; return the rev of the erasure."""
+        erase = _erase(f"need {key}")
+
+        def erase_own(stored: Stored) -> None:
+            _must_own(caller, stored.value)
+            return erase(stored)
+
+        _must_be_of(caller, key.cluster)
+        return await self._ledger.write(NEED, key, erase_own, asked)
+
+    async def put_ambassador(self, caller: Caller, key: AmbassadorKey, profile: AmbassadorProfile, asked: Asked) -> int:
+        """Publish who relays; return the rev."""
+        _must_be_operator(caller, "ambassadors")
+        await self._check_city(key.cluster, profile.city)
+        return await self._ledger.write(AMBASSADOR, key, lambda _: profile.model_dump(mode="json"), asked)
+
+    async def get_ambassador(self, caller: Caller, key: AmbassadorKey) -> State:
+        """Return an ambassador with contact details."""
+        _must_be_operator(caller, "ambassadors")
+        return await self._get(AMBASSADOR, key, f"ambassador {key}")
+
+    async def erase_ambassador(self, caller: Caller, key: AmbassadorKey, asked: Asked) -> int:
+        """Erase an ambassador; return the rev of the erasure."""
+        _must_be_operator(caller, "ambassadors")
+        return await self._ledger.write(AMBASSADOR, key, _erase(f"ambassador {key}"), asked)
+
+    async def issue_key(self, caller: Caller, member: MemberKey) -> IssuedKey:
+        """Make a key for a member, which need not be published yet: it may do that itself."""
+        _must_be_operator(caller, "keys")
+        return await self._keyring.issue(member, now=self._clock())
+
+    async def revoke_key(self, caller: Caller, key_id: str) -> None:
+        """Make a key worthless."""
+        _must_be_operator(caller, "keys")
+        if not await self._keyring.revoke(key_id):
+            raise problems.not_found("key of this id")
+
+    async def _put_need(self, caller: Caller, key: NeedKey, body: NeedBody, asked: Asked, *, new: bool) -> int:
+        value = body.model_dump(mode="json")
+
+        def change(stored: Stored) -> Value:
+            _must_own(caller, stored.value)
+            if new and stored.value not in (None, value):
+                raise Problem(409, "Exists", f"There is a need {key} already. Replace it with PUT.")
+            return value
+
+        _must_be_of(caller, key.cluster)
+        _must_own(caller, value)
+        _refuse_any(tuple(codes.check_need(body)))
+        await self._check_owner(MemberKey(cluster=key.cluster, member_id=body.member_id))
+        return await self._ledger.write(NEED, key, change, asked)
+
+    async def _get(self, kind: Kind, key: Key, what: str) -> State:
+        current = (await self._entities.get(kind, key)).current
+        if current is None or current.value is None:
+            raise problems.not_found(what)
+        return current
+
+    async def _check_owner(self, owner: MemberKey) -> None:
+        standing = await self._entities.standing(owner)
+        if standing.arriving and standing.kind is None:
+            await self._ledger.settle(MEMBER, owner)
+            standing = await self._entities.standing(owner)
+        if standing.kind is None or standing.leaving:
+            raise problems.no_such_member(owner.member_id, owner.cluster)
+
+    async def _check_city(
+        self, cluster: str, city: str | None, *, itself: str = "", kind: MemberKind | None = None
+    ) -> None:
+        """Refuse a member that is known and no innovation city. An unknown one may follow: files come in any order."""
+        if city is None:
+            return
+        if city == itself:
+            found = kind
+        else:
+            found_kind = (await self._entities.standing(MemberKey(cluster=cluster, member_id=city))).kind
+            found = MemberKind(found_kind) if found_kind else None
+        if found not in (None, MemberKind.INNOVATION_CITY):
+            raise problems.invalid(
+                FieldError(
+                    "city",
+                    city,
+                    f"{cluster}/{city} is no innovation city but a {found}",
+                    "Name the member_id of an innovation city, or leave the field out.",
+                )
+            )
+
+
+def _profile(caller: Caller, profile: MemberProfile, stored: Stored) -> Value:
+    """Return what is to be published: what an organisation may not say of itself stays as it is."""
+    value = profile.model_dump(mode="json")
+    if isinstance(caller, Operator):
+        return value
+    refused: list[FieldError] = []
+    for name in OPERATORS_FIELDS:
+        kept = stored.value[name] if stored.value else MemberProfile.model_fields[name].default
+        if name in profile.model_fields_set and value[name] != kept:
+            refused.append(
+                FieldError(
+                    name,
+                    shorten(value[name]),
+                    "only the cluster's operator changes this field",
+                    f"Leave it out, or send {shorten(kept)}.",
+                )
+            )
+        value[name] = kept
+    if refused:
+        names = " and ".join(error.field for error in refused)
+        raise problems.forbidden(f"An organisation's key may not change {names}.", *refused)
+    return value
+
+
+def _erase(what: str) -> Callable[[Stored], None]:
+    def erase(stored: Stored) -> None:
+        if stored.current is None:
+            raise problems.not_found(what)
+
+    return erase
+
+
+def _refuse_any(errors: Sequence[FieldError]) -> None:
+    if errors:
+        raise problems.invalid(*errors)
+
+
+def _must_be_operator(caller: Caller, what: str) -> None:
+    if isinstance(caller, Organisation):
+        raise problems.forbidden(f"Only the operator's key gives access to {what}. {_may(caller)}")
+
+
+def _must_be(caller: Caller, member: MemberKey) -> None:
+    if isinstance(caller, Organisation) and caller.member != member:
+        raise problems.forbidden(_may(caller))
+
+
+def _must_be_of(caller: Caller, cluster: str) -> None:
+    if isinstance(caller, Organisation) and caller.member.cluster != cluster:
+        raise problems.forbidden(_may(caller))
+
+
+def _must_own(caller: Caller, need: Value | None) -> None:
+    if isinstance(caller, Organisation) and need is not None and need["member_id"] != caller.member.member_id:
+        raise problems.forbidden(_may(caller))
+
+
+def _may(caller: Organisation) -> str:
+    return f"This key may read and write the member {caller.member} and its needs, nothing else."
