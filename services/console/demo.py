@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 from rich.console import Console
@@ -13,11 +13,12 @@ from rich.panel import Panel
 from rich.progress import Progress
 from rich.text import Text
 
+from schemas.ambassadors import AmbassadorKey
 from services.console import story
 from services.console.embedded.mail import Mail, read_mails
 from services.console.embedded.process import PartError
 from services.console.system import System
-from services.notifier.pages.address import inbox_url
+from services.notifier.address import inbox_url
 from services.runtime.clock import utc_now
 
 Row = Mapping[str, Any]
@@ -41,7 +42,7 @@ NEEDS = _Path(plural="needs", id_field="need_id")
 AMBASSADORS = _Path(plural="ambassadors", id_field="ambassador_id")
 
 
-async def play(system: System, say: Console, *, language: str) -> None:
+async def play(system: System, say: Console, *, language: Literal["fr", "ar"]) -> None:
     """Fill the system with the story, post the live need, and show what its ambassadors read.
 
     Raises:
@@ -61,7 +62,8 @@ async def play(system: System, say: Console, *, language: str) -> None:
         say.print(Panel(Text(mail.text.strip()), title=mail.subject, subtitle=f"to {mail.to}", expand=False))
     say.print("Inbox pages:")
     for row in story.ambassadors():
-        url = inbox_url(system.inbox, system.inbox_secret, cluster=row["cluster"], ambassador_id=row["ambassador_id"])
+        key = AmbassadorKey(cluster=row["cluster"], ambassador_id=row["ambassador_id"])
+        url = inbox_url(system.inbox, system.inbox_secret, key)
         say.print(f"  {row['name']} ({row['language']})  {url}", soft_wrap=True)
 
 

@@ -6,6 +6,7 @@ import signal
 import tempfile
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +27,14 @@ cli = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 cli.command("import")(import_command)
+
+
+class Language(StrEnum):
+    """Languages in which the story has a need to post live."""
+
+    FR = "fr"
+    AR = "ar"
+
 
 # What is said goes to standard error; standard output is for what a program may read.
 say = Console(stderr=True, highlight=False)
@@ -57,7 +66,7 @@ def demo(
     kafka: Kafka = None,
     mongo: Mongo = None,
     once: Annotated[bool, typer.Option("--once", help="End after the first delivery.")] = False,
-    language: Annotated[str, typer.Option(help="Language of the need posted live: fr or ar.")] = "fr",
+    language: Annotated[Language, typer.Option(help="Language of the need posted live.")] = Language.FR,
 ) -> None:
     """Show a fictional cluster at work: post a need, watch it reach the right ambassadors."""
     with tempfile.TemporaryDirectory(prefix="maillage-demo-") as folder:
@@ -92,14 +101,14 @@ async def _up(wanted: Wanted, *, as_json: bool) -> None:
     say.print("Stopped.")
 
 
-async def _demo(wanted: Wanted, *, once: bool, language: str) -> None:
+async def _demo(wanted: Wanted, *, once: bool, language: Language) -> None:
     from services.console import demo as demonstration  # needs the extra `embedded`, which a deployed image lacks
 
     say.print("[bold]Maillage[/bold]: a need, its partner, and the ambassador who introduces them.")
     async with AsyncExitStack() as stack:
         with say.status(STARTING):
             system, supervisor = await stack.enter_async_context(running(wanted, _tell))
-        await demonstration.play(system, say, language=language)
+        await demonstration.play(system, say, language=language.value)
         if not once:
             say.print("\nThe system stays up. Ctrl-C ends it.")
             await _until_ended(supervisor)

@@ -15,7 +15,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixe
 
 from services.console.embedded.mongod import Mongod
 from services.console.embedded.process import LOOPBACK, ChildProcess, PartError, free_port, ready_json
-from services.console.embedded.supervisor import PartEvent, Supervisor
+from services.console.embedded.supervisor import Backoff, PartEvent, Supervisor
 from services.runtime.broker import BROKER_DEFAULT, PARTITIONS, create_topics
 from services.runtime.settings import PREFIX
 
@@ -68,14 +68,16 @@ class System:
 
 
 @asynccontextmanager
-async def running(wanted: Wanted, tell: Callable[[PartEvent], None]) -> AsyncIterator[tuple[System, Supervisor]]:
+async def running(
+    wanted: Wanted, tell: Callable[[PartEvent], None], *, backoff: Backoff | None = None
+) -> AsyncIterator[tuple[System, Supervisor]]:
     """Start everything in order, yield once all three services are ready, stop everything in reverse order.
 
     Raises:
         PartError: a part could not start; the ones before it are stopped again.
     """
     wanted.data.mkdir(parents=True, exist_ok=True)
-    async with Supervisor(tell) as supervisor:
+    async with Supervisor(tell, backoff=backoff) as supervisor:
         kafka = wanted.kafka or await supervisor.start(_broker(wanted.data), restart=False)
         if wanted.kafka:
             await create_topics(kafka, partitions=PARTITIONS, replication=BROKER_DEFAULT)
@@ -134,14 +136,19 @@ def _service(name: str, port: int, wanted: Wanted, system: System) -> ChildProce
     settings = {
         "KAFKA": system.kafka,
         "MONGO": system.mongo,
+        "INSTANCE": name,
         "HOST": LOOPBACK,
         "PORT": str(port),
         "OPERATOR_KEY": system.operator_key,
-        "INBOX_SECRET": system.inbox_secret,
+        "SECRET": system.inbox_secret,
         "PUBLIC_URL": system.inbox,
         "SMTP": system.smtp,
+        "MAIL_FROM": "maillage@example.org",
         "ALLOW_PRIVATE_WEBHOOKS": "true",
     }
+    if wanted.kafka is None:
+        # The broker in memory knows no named replicas: one that was killed is waited for until its session ends.
+        settings["SESSION_SECONDS"] = "4"
     env = {PREFIX + key: value for key, value in settings.items()} | dict(wanted.extra or {})
     return _module(name, wanted.data, _started, [f"services.{name}"], env)
 

@@ -54,7 +54,15 @@ class Consumption:
     """One consumer group member of one service: its topics, its handler, its place in the log."""
 
     def __init__(
-        self, *, broker: KafkaBroker, group: str, topics: Sequence[Topic], dead_letters: DeadLetters, clock: Clock
+        self,
+        *,
+        broker: KafkaBroker,
+        group: str,
+        topics: Sequence[Topic],
+        dead_letters: DeadLetters,
+        clock: Clock,
+        instance: str | None = None,
+        session_seconds: float = 10.0,
     ) -> None:
         self.group = group
         self.settled: dict[TopicPartition, int] = {}
@@ -76,6 +84,11 @@ class Consumption:
             *self._topics,
             batch=True,
             group_id=group,
+            # Without a name of its own, a replica that was killed stays a member until its session ends, and its
+            # successor waits for that.
+            group_instance_id=instance,
+            session_timeout_ms=int(session_seconds * 1000),
+            heartbeat_interval_ms=int(session_seconds * 300),
             auto_offset_reset="earliest",
             ack_policy=AckPolicy.MANUAL,
             parser=self._wrap,

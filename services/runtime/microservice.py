@@ -64,6 +64,8 @@ class Microservice:
                 topics=consumes,
                 dead_letters=DeadLetters(publisher=self.publisher, service=name),
                 clock=clock,
+                instance=settings.instance,
+                session_seconds=settings.session_seconds,
             )
             self._watchdog = Watchdog(consumption=self._consumption, stuck_after_seconds=settings.stuck_after_seconds)
         self.started = False

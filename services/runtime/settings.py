@@ -37,6 +37,14 @@ class RuntimeSettings(BaseSettings):
     stuck_after_seconds: Annotated[
         float, Field(gt=0, description="Consumption without progress for so long, with work waiting, ends the process")
     ] = 120.0
+    instance: Annotated[
+        str | None,
+        StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,80}$"),
+        Field(description="Stable name of this replica, its own: started again, it takes its place at once"),
+    ] = None
+    session_seconds: Annotated[
+        float, Field(ge=2, description="The broker takes a replica for dead after so long without a sign of life")
+    ] = 10.0
     log_id: Annotated[
         str | None, Field(description="Identity of the event log; default: the cluster id that the broker tells")
     ] = None

@@ -84,7 +84,12 @@ async def consuming(log: Log, handle: Handle) -> AsyncIterator[Consumption]:
     broker = open_broker(bootstrap=log.bootstrap, client_id="test", grace_seconds=10)
     dead_letters = DeadLetters(publisher=KafkaPublisher(broker=broker, source="/test"), service="test")
     consumption = Consumption(
-        broker=broker, group=log.group, topics=[log.topic], dead_letters=dead_letters, clock=utc_now
+        broker=broker,
+        group=log.group,
+        topics=[log.topic],
+        dead_letters=dead_letters,
+        clock=utc_now,
+        session_seconds=6.0,
     )
     consumption.handle_with(handle)
     await broker.start()

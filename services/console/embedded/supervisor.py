@@ -108,6 +108,14 @@ class Supervisor:
         self._watched.append((part, asyncio.create_task(self._watch(part, tries), name=f"watch {part.name}")))
         return address
 
+    def part(self, name: str) -> Part:
+        """The part of this name that was started last.
+
+        Raises:
+            KeyError: none was.
+        """
+        return {part.name: part for part, _ in self._watched}[name]
+
     async def given_up(self) -> PartGivenUp:
         """Waits until one of the parts started so far is given up."""
         done, _ = await asyncio.wait([task for _, task in self._watched], return_when=asyncio.FIRST_COMPLETED)
