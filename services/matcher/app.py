@@ -1,0 +1,32 @@
+"""The matcher, composed."""
+
+from schemas.topics import FEEDBACK, MEMBERS, NEEDS
+from services.matcher.domain.pairing import Bar
+from services.matcher.handlers import events_to
+from services.matcher.relay import Relay
+from services.matcher.service import Matcher
+from services.matcher.settings import MatcherSettings
+from services.matcher.store import MatcherStore
+from services.runtime.microservice import Microservice
+
+# How late an expiry may be noticed, and a failed publication tried again.
+_LOOK_SECONDS = 1.0
+
+
+def build(settings: MatcherSettings) -> Microservice:
+    """Return the matcher, ready to run."""
+    frame = Microservice("matcher", settings, consumes=(MEMBERS, NEEDS, FEEDBACK))
+    store = MatcherStore(frame.store.database)
+    bar = Bar(
+        score=settings.bar,
+        posted=settings.suggestions_per_request,
+        standing=settings.suggestions_per_standing_request,
+    )
+    relay = Relay(store=store, publisher=frame.publisher)
+    publishing = frame.every(_LOOK_SECONDS, "publishing", relay.publish_due)
+    matcher = Matcher(store=store, clock=frame.clock, bar=bar, on_told=publishing.wake)
+    frame.on_start(matcher.restore)
+    frame.on_new_log(relay.publish_all_again)
+    frame.every(_LOOK_SECONDS, "expiry", matcher.expire)
+    frame.consumption.handle_with(events_to(matcher))
+    return frame

@@ -1,0 +1,169 @@
+"""What a batch of events changes, and which pairs come of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import chain
+from typing import Final
+
+from schemas.base import Key
+from schemas.cloudevents import Envelope
+from schemas.feedback import Act, FeedbackGiven, NotRelevantReason
+from schemas.members import MemberKey, MemberKind, MemberPublished
+from schemas.needs import Direction, NeedKey, NeedPublished
+from services.matcher.domain.directory import Directory
+from services.matcher.domain.eligibility import ineligible, suggestion_id
+from services.matcher.domain.pairing import Pair, Pairing
+from services.matcher.domain.requests import Ask
+
+SETTLING_ACTS: Final = frozenset({Act.INTRODUCED, Act.DECLINED, Act.NOT_RELEVANT})
+"""After one of these a request is not told of the same member again."""
+
+
+@dataclass(slots=True)
+class Touched:
+    """What a batch is about, whether it changed anything or was read before.
+
+    Attributes:
+        members: keys of members published or erased.
+        needs: keys of needs published, erased or expired.
+        owners: keys of the members whose needs these are or were.
+        settled: ids of suggestions that feedback settled.
+        in_touch: pairs of members that feedback found in touch.
+        traces: trace contexts of the events, by key.
+    """
+
+    members: set[str] = field(default_factory=set)
+    needs: set[str] = field(default_factory=set)
+    owners: set[str] = field(default_factory=set)
+    settled: set[str] = field(default_factory=set)
+    in_touch: set[frozenset[str]] = field(default_factory=set)
+    traces: dict[str, str] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.members or self.needs)
+
+
+def take_in(batch: Sequence[Envelope], directory: Directory) -> Touched:
+    """Bring the directory to the state after `batch`; return what the batch is about."""
+    touched = Touched()
+    erased_without_rev: set[Key] = set()
+    for envelope in batch:
+        again = envelope.key in erased_without_rev
+        if envelope.value is None and envelope.rev is None:
+            erased_without_rev.add(envelope.key)
+        match envelope.key, envelope.value:
+            case MemberKey(), MemberPublished() as member:
+                news = directory.publish_member(member, again=again)
+            case MemberKey(), None:
+                news = directory.erase_member(str(envelope.key), envelope.rev)
+            case NeedKey(), NeedPublished() as need:
+                _touch_owner(str(need.key), directory, touched)
+                news = directory.publish_need(need, again=again)
+                _touch_owner(str(need.key), directory, touched)
+            case NeedKey(), None:
+                _touch_owner(str(envelope.key), directory, touched)
+                news = directory.erase_need(str(envelope.key), envelope.rev)
+            case _, FeedbackGiven() as feedback:
+                _settle(feedback, directory, touched)
+                continue
+            case _:
+                continue
+        if news:
+            (touched.members if isinstance(envelope.key, MemberKey) else touched.needs).add(str(envelope.key))
+            if envelope.traceparent is not None:
+                touched.traces[str(envelope.key)] = envelope.traceparent
+    directory.refresh_conventions()
+    return touched
+
+
+def touch_expired(touched: Touched, due: set[str], directory: Directory) -> None:
+    """Add needs whose deadline has passed."""
+    touched.needs |= due
+    for key in due:
+        _touch_owner(key, directory, touched)
+
+
+def opened_conventions(touched: Touched, directory: Directory) -> set[frozenset[str]]:
+    """Return the pairs of clusters between which a touched member may have opened a convention."""
+    known = (directory.members.get(key) for key in touched.members)
+    return {
+        frozenset((member.event.cluster, member.event.represents))
+        for member in known
+        if member is not None
+        and member.event.represents is not None
+        and (member.event.cluster, member.event.represents) in directory.conventions
+    }
+
+
+def clusters_to_review(touched: Touched, directory: Directory) -> set[str]:
+    """Return the clusters in which a convention may have ended; an erased member may have been a partner cluster."""
+    known = {key: directory.members.get(key) for key in touched.members}
+    return {
+        key.partition("/")[0]
+        for key, member in known.items()
+        if member is None or member.event.kind is MemberKind.PARTNER_CLUSTER
+    }
+
+
+def find_pairs(touched: Touched, directory: Directory, pairing: Pairing, now: datetime) -> dict[str, Pair]:
+    """Bring the index to the directory, all of the batch first; return the pairs that came of it, by suggestion id.
+
+    They are those among the best of a request in which the request or the member is touched, or the convention that
+    lets the two see each other.
+    """
+    concerned = sorted(touched.members | touched.owners)
+    for member in concerned:
+        pairing.offer(member, directory.documents(member, now))
+        pairing.ask(member, directory.requests(member, now))
+
+    def admits(ask: Ask, member: str) -> bool:
+        asking, answering = directory.members.get(ask.owner), directory.members.get(member)
+        if asking is None or answering is None:
+            return False
+        decisions, conventions = directory.decisions, directory.conventions
+        return not ineligible(ask, asking.event, answering.event, now=now, conventions=conventions, decisions=decisions)
+
+    asks = _touched_asks(touched, pairing, concerned)
+    pairs = [pair for key in sorted(asks) for pair in pairing.best(pairing.asks[key], admits)]
+    pairs += pairing.found_by(_touched_offerers(touched, directory), admits)
+    for clusters in opened_conventions(touched, directory):
+        across = (ask for ask in pairing.asks.values() if ask.cluster in clusters)
+        found = chain.from_iterable(pairing.best(ask, admits) for ask in across)
+        pairs += [pair for pair in found if {pair.ask.cluster, pair.member.partition("/")[0]} == clusters]
+    # Of two open needs that repeat one another the first by key is told.
+    return {suggestion_id(p.ask.lineage, p.member): p for p in sorted(pairs, key=lambda p: p.ask.key, reverse=True)}
+
+
+def _touched_asks(touched: Touched, pairing: Pairing, concerned: Sequence[str]) -> set[str]:
+    """Return the open requests that are new or changed, or that came to stand because another closed."""
+    return {
+        key
+        for member in concerned
+        for key in pairing.asked_by(member)
+        if member in touched.members or key.startswith("member:") or key.removeprefix("need:") in touched.needs
+    }
+
+
+def _touched_offerers(touched: Touched, directory: Directory) -> set[str]:
+    """Return the members that bring something new or changed."""
+    needs = (directory.needs.get(key) for key in touched.needs)
+    offering = {str(need.event.owner) for need in needs if need and need.event.direction is Direction.OFFER}
+    return (touched.members | offering) & directory.members.keys()
+
+
+def _touch_owner(need: str, directory: Directory, touched: Touched) -> None:
+    known = directory.needs.get(need)
+    if known is not None:
+        touched.owners.add(str(known.event.owner))
+
+
+def _settle(feedback: FeedbackGiven, directory: Directory, touched: Touched) -> None:
+    if feedback.act not in SETTLING_ACTS:
+        return
+    touched.settled.add(str(feedback.suggestion_id))
+    if feedback.reason is NotRelevantReason.ALREADY_IN_TOUCH:
+        sides = (feedback.requesting, feedback.offering)
+        touched.in_touch.add(frozenset(f"{side.cluster}/{side.member_id}" for side in sides))
+    directory.decisions.suggestions.update(touched.settled)
+    directory.decisions.in_touch.update(touched.in_touch)

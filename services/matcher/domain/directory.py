@@ -1,0 +1,255 @@
+"""The members and needs as known, each in its latest state, and what follows from all of them together."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from heapq import heappop, heappush
+
+from schemas.members import Admission, Asset, MemberKind, MemberPublished
+from schemas.needs import Direction, NeedPublished
+from services.matcher.domain.change import materially_different
+from services.matcher.domain.eligibility import Decisions
+from services.matcher.domain.requests import Ask, Document, offer_documents, open_requests, stands
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """When something came, in the order of the log as we read it, and whether it may alert anybody.
+
+    `seq` is kept with what arrived, so that an event read a second time keeps its place.
+    """
+
+    seq: int
+    alerts: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KnownMember:
+    """A member; `since` tells for each asset the arrival with which it came or became materially another."""
+
+    event: MemberPublished
+    seq: int
+    since: dict[str, int]
+
+    @property
+    def arrival(self) -> Arrival:
+        """When this state of the member came."""
+        return Arrival(self.seq, self.event.alerts)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownNeed:
+    """A need.
+
+    Attributes:
+        since: as for an asset of a member.
+        lineage: its own key, or that of the need that it repeats.
+        expired: its deadline has passed, and all that follows from that is done.
+    """
+
+    event: NeedPublished
+    seq: int
+    since: int
+    lineage: str
+    expired: bool = False
+
+    @property
+    def arrival(self) -> Arrival:
+        """When this state of the need came."""
+        return Arrival(self.seq, self.event.alerts)
+
+
+@dataclass(slots=True)
+class Directory:
+    """All that the matcher knows of the clusters.
+
+    Changed by one writer. The same events in the same order give the same directory; one read again changes nothing.
+    """
+
+    members: dict[str, KnownMember] = field(default_factory=dict)
+    needs: dict[str, KnownNeed] = field(default_factory=dict)
+    erased_members: dict[str, int] = field(default_factory=dict)
+    """Last `rev` of each erased member: what is not newer stays away."""
+    erased_needs: dict[str, int] = field(default_factory=dict)
+    decisions: Decisions = field(default_factory=Decisions)
+    conventions: set[tuple[str, str]] = field(default_factory=set)
+    last_seq: int = 0
+    _needs_of: dict[str, set[str]] = field(default_factory=dict)
+    _partners: set[str] = field(default_factory=set)
+    _deadlines: list[tuple[datetime, str]] = field(default_factory=list)  # a heap; may name needs that have changed
+    _due: set[str] = field(default_factory=set)
+
+    def restore_member(self, key: str, member: KnownMember) -> None:
+        """Take over a member as it was stored."""
+        self.members[key] = member
+        self.erased_members.pop(key, None)
+        if member.event.kind is MemberKind.PARTNER_CLUSTER:
+            self._partners.add(key)
+        self.last_seq = max(self.last_seq, member.seq)
+
+    def restore_need(self, key: str, need: KnownNeed) -> None:
+        """Take over a need as it was stored."""
+        before = self.needs.get(key)
+        if before is not None:
+            self._needs_of[str(before.event.owner)].discard(key)
+        self.needs[key] = need
+        self.erased_needs.pop(key, None)
+        self._needs_of.setdefault(str(need.event.owner), set()).add(key)
+        if need.event.deadline is not None and not need.expired:
+            heappush(self._deadlines, (need.event.deadline, key))
+        self.last_seq = max(self.last_seq, need.seq)
+
+    def publish_member(self, event: MemberPublished, *, again: bool = False) -> bool:
+        """Take a state of a member; False if it is out of date, and has no effect.
+
+        Args:
+            again: the state comes after an erasure that did not say its `rev`, so equal to the erased one is newer.
+        """
+        key = str(event.key)
+        known = self.members.get(key)
+        if _stale(event.rev, None if known is None else known.event.rev, self.erased_members.get(key), again=again):
+            return False
+        if known is None or known.event.rev < event.rev:
+            seq = self.last_seq + 1
+            self.restore_member(key, KnownMember(event, seq, _since(event, known, seq)))
+        return True
+
+    def publish_need(self, event: NeedPublished, *, again: bool = False) -> bool:
+        """Take a state of a need; see `publish_member`."""
+        key = str(event.key)
+        known = self.needs.get(key)
+        if _stale(event.rev, None if known is None else known.event.rev, self.erased_needs.get(key), again=again):
+            return False
+        if known is None or known.event.rev < event.rev:
+            lineage = self._lineage(event) if known is None else known.lineage
+            seq = self.last_seq + 1
+            same = known is not None and not materially_different(_text(known.event), _text(event))
+            self.restore_need(key, KnownNeed(event, seq, known.since if known and same else seq, lineage))
+        return True
+
+    def erase_member(self, key: str, rev: int | None) -> bool:
+        """Forget a member; False if a newer state is known. Without `rev`: whatever is known."""
+        known = self.members.get(key)
+        if rev is not None and known is not None and known.event.rev > rev:
+            return False
+        self.members.pop(key, None)
+        last = 0 if known is None else known.event.rev
+        self.erased_members[key] = max(self.erased_members.get(key, 0), rev or 0, last)
+        return True
+
+    def erase_need(self, key: str, rev: int | None) -> bool:
+        """Forget a need; see `erase_member`."""
+        known = self.needs.get(key)
+        if rev is not None and known is not None and known.event.rev > rev:
+            return False
+        if known is not None:
+            del self.needs[key]
+            self._needs_of[str(known.event.owner)].discard(key)
+        last = 0 if known is None else known.event.rev
+        self.erased_needs[key] = max(self.erased_needs.get(key, 0), rev or 0, last)
+        return True
+
+    def needs_of(self, member: str) -> list[KnownNeed]:
+        """Return all known needs of a member, by key."""
+        return [self.needs[key] for key in sorted(self._needs_of.get(member, ()))]
+
+    def due(self, now: datetime) -> set[str]:
+        """Return the needs whose deadline has passed and that were not marked as expired yet, by key."""
+        while self._deadlines and self._deadlines[0][0] <= now:
+            self._due.add(heappop(self._deadlines)[1])
+        self._due = {key for key in self._due if self._is_due(key, now)}
+        return set(self._due)
+
+    def expire(self, keys: Iterable[str]) -> None:
+        """Mark needs as expired: what follows from it is done."""
+        for key in keys:
+            self._due.discard(key)
+            if key in self.needs:
+                self.needs[key] = replace(self.needs[key], expired=True)
+
+    def _is_due(self, key: str, now: datetime) -> bool:
+        need = self.needs.get(key)
+        deadline = None if need is None or need.expired else need.event.deadline
+        return deadline is not None and deadline <= now
+
+    def documents(self, member: str, now: datetime) -> dict[str, Document]:
+        """Return what a member brings now; nothing if it is unknown."""
+        known = self.members.get(member)
+        return {} if known is None else offer_documents(known.event, (n.event for n in self.needs_of(member)), now)
+
+    def requests(self, member: str, now: datetime) -> dict[str, Ask]:
+        """Return what a member asks now; nothing if it is unknown."""
+        known = self.members.get(member)
+        needs = ((need.event, need.lineage) for need in self.needs_of(member))
+        return {} if known is None else dict(open_requests(known.event, needs, now))
+
+    def since(self, member: str, document: str) -> int:
+        """Return the arrival with which a document of a member came or became materially another; 0 for its profile."""
+        if document.startswith("need:"):
+            need = self.needs.get(document.removeprefix("need:"))
+            return 0 if need is None else need.since
+        known = self.members.get(member)
+        return 0 if known is None else known.since.get(document.rpartition("/")[2], 0)
+
+    def came(self, ask: Ask, member: str, now: datetime) -> Arrival:
+        """Return the arrival that completed the pair of a request and a member: the last of all that it takes."""
+        arrivals = [self.members[ask.owner].arrival, self.members[member].arrival]
+        arrivals += [
+            need.arrival
+            for need in self.needs_of(member)
+            if need.event.direction is Direction.OFFER and stands(need.event, now)
+        ]
+        if (posted := self.needs.get(ask.key.removeprefix("need:"))) is not None:
+            arrivals.append(posted.arrival)
+        cluster = self.members[member].event.cluster
+        if cluster != ask.cluster:
+            arrivals += [
+                known.arrival
+                for known in self._partner_clusters()
+                if {known.event.cluster, known.event.represents} == {cluster, ask.cluster}
+            ]
+        return max(arrivals, key=lambda arrival: arrival.seq)
+
+    def refresh_conventions(self) -> None:
+        """Find out anew which clusters open themselves to which."""
+        self.conventions.clear()
+        self.conventions.update(
+            (known.event.cluster, known.event.represents)
+            for known in self._partner_clusters()
+            if known.event.represents is not None and known.event.admission is Admission.ADMITTED
+        )
+
+    def _partner_clusters(self) -> list[KnownMember]:
+        known = (self.members.get(key) for key in self._partners)
+        return [member for member in known if member and member.event.kind is MemberKind.PARTNER_CLUSTER]
+
+    def _lineage(self, event: NeedPublished) -> str:
+        """Return the lineage of the owner's earliest need whose text this one repeats, or else its own key."""
+        for known in sorted(self.needs_of(str(event.owner)), key=lambda need: need.seq):
+            same_side = known.event.direction is event.direction
+            if same_side and not materially_different(_text(known.event), _text(event)):
+                return known.lineage
+        return str(event.key)
+
+
+def _stale(rev: int, known: int | None, erased: int | None, *, again: bool) -> bool:
+    if known is not None and rev < known:
+        return True
+    return erased is not None and (rev < erased if again else rev <= erased)
+
+
+def _since(event: MemberPublished, before: KnownMember | None, seq: int) -> dict[str, int]:
+    """Return for each asset the arrival with which it came or became materially another; `seq` is the present one."""
+    if before is None:
+        return {asset.asset_id: seq for asset in event.assets}
+    old = {asset.asset_id: _text(asset) for asset in before.event.assets}
+    return {
+        asset.asset_id: before.since[asset.asset_id]
+        if asset.asset_id in old and not materially_different(old[asset.asset_id], _text(asset))
+        else seq
+        for asset in event.assets
+    }
+
+
+def _text(written: NeedPublished | Asset) -> str:
+    return f"{written.title}\n{written.text}"

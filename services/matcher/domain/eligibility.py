@@ -1,0 +1,129 @@
+"""Whether one request may face one member, and if not, why not."""
+
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from schemas.ids import derived_id
+from schemas.members import Admission, MemberKind, MemberPublished, Reach, Visibility
+from services.matcher.domain.requests import Ask
+
+_MAKERS = frozenset({MemberKind.COMPANY, MemberKind.STARTUP})
+_SCIENCE = frozenset({MemberKind.LABORATORY, MemberKind.UNIVERSITY})
+_CITY = frozenset({MemberKind.INNOVATION_CITY})
+
+USUAL_KINDS: Final[Mapping[MemberKind, frozenset[MemberKind]]] = {
+    MemberKind.COMPANY: _MAKERS | _SCIENCE | _CITY,
+    # A startup also lives on funds.
+    MemberKind.STARTUP: _MAKERS | _SCIENCE | _CITY | {MemberKind.FUNDER},
+    MemberKind.LABORATORY: _MAKERS | _CITY,
+    MemberKind.UNIVERSITY: _MAKERS | _CITY,
+    MemberKind.INNOVATION_CITY: _MAKERS | _SCIENCE,
+    # These three speak for others or serve them: whoever acts is of interest, their own kind is not.
+    MemberKind.ASSOCIATION: _MAKERS | _SCIENCE | _CITY,
+    MemberKind.FUNDER: _MAKERS | _SCIENCE | _CITY,
+    MemberKind.PARTNER_CLUSTER: _MAKERS | _SCIENCE | _CITY,
+}
+"""Kinds that a request is paired with unless it names those it seeks, by the kind of the member that asks."""
+
+
+class Ineligible(StrEnum):
+    """Why a request does not face a member."""
+
+    ITSELF = "itself"
+    NOT_ADMITTED = "not_admitted"
+    KIND_NOT_SOUGHT = "kind_not_sought"
+    ASKER_NOT_SOUGHT = "asker_not_sought"
+    REQUEST_NOT_VISIBLE = "request_not_visible"
+    MEMBER_NOT_VISIBLE = "member_not_visible"
+    COUNTRY = "country"
+    LANGUAGE = "language"
+    EXPIRED = "expired"
+    EXCLUDED = "excluded"
+    DECIDED = "decided"
+
+
+def suggestion_id(lineage: str, member: str) -> str:
+    """Id of the one suggestion that a request, however often reposted, has with a member."""
+    return str(derived_id("suggestion", lineage, member))
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """What feedback has settled.
+
+    Attributes:
+        suggestions: ids of suggestions introduced, declined or found not relevant.
+        in_touch: pairs of keys of members that know each other already.
+    """
+
+    suggestions: set[str] = field(default_factory=set)
+    in_touch: set[frozenset[str]] = field(default_factory=set)
+
+    def settled(self, ask: Ask, member: str) -> bool:
+        """Whether the request must not be told to face the member again."""
+        if frozenset((ask.owner, member)) in self.in_touch:
+            return True
+        return bool(self.suggestions) and suggestion_id(ask.lineage, member) in self.suggestions
+
+
+UNDECIDED: Final = Decisions()
+
+Conventions = Container[tuple[str, str]]
+"""(X, Y) when cluster X opens itself to Y: X has an admitted member of kind partner cluster that represents Y."""
+
+
+def ineligible(
+    ask: Ask,
+    asker: MemberPublished,
+    member: MemberPublished,
+    *,
+    now: datetime,
+    conventions: Conventions,
+    decisions: Decisions = UNDECIDED,
+) -> Ineligible | None:
+    """Return why `ask`, made by `asker`, must not face `member` at `now`; None if it may."""
+    key = str(member.key)
+    if key == ask.owner:
+        return Ineligible.ITSELF
+    if not (asker.admission is Admission.ADMITTED and member.admission is Admission.ADMITTED):
+        return Ineligible.NOT_ADMITTED
+    if member.kind not in (ask.kinds_sought or USUAL_KINDS[asker.kind]):
+        return Ineligible.KIND_NOT_SOUGHT
+    if member.kinds_sought and asker.kind not in member.kinds_sought:
+        return Ineligible.ASKER_NOT_SOUGHT
+    if not visible(ask.visibility, ask.cluster, member.cluster, conventions):
+        return Ineligible.REQUEST_NOT_VISIBLE
+    if not visible(member.visibility, member.cluster, ask.cluster, conventions):
+        return Ineligible.MEMBER_NOT_VISIBLE
+    if ask.countries and member.country not in ask.countries:
+        return Ineligible.COUNTRY
+    if ask.languages and _base(ask.languages).isdisjoint(_base(member.languages)):
+        return Ineligible.LANGUAGE
+    if ask.deadline is not None and ask.deadline <= now:
+        return Ineligible.EXPIRED
+    if key in ask.excluded:
+        return Ineligible.EXCLUDED
+    return Ineligible.DECIDED if decisions.settled(ask, key) else None
+
+
+def visible(visibility: Visibility, own: str, other: str, conventions: Conventions) -> bool:
+    """Whether something of cluster `own` may be seen in cluster `other`."""
+    if own == other:
+        return True
+    match visibility.reach:
+        case Reach.OWN_CLUSTER:
+            return False
+        case Reach.NAMED_CLUSTERS:
+            return other in visibility.clusters
+        case Reach.CONVENTION_PARTNERS:
+            return (own, other) in conventions
+        case Reach.ALL:
+            return True
+
+
+def _base(languages: tuple[str, ...]) -> set[str]:
+    """Languages without region or script: who asks for Arabic is served by Moroccan Arabic."""
+    return {language.partition("-")[0] for language in languages}

@@ -1,0 +1,227 @@
+"""A suggestion from the first telling to its end: its states, and which state follows from what is known now."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from schemas.base import Event
+from schemas.members import MemberKind
+from schemas.suggestions import (
+    LapseReason,
+    Offer,
+    OfferDocument,
+    Party,
+    Request,
+    SuggestionLapsed,
+    SuggestionMade,
+)
+from services.matcher.domain.change import materially_different
+from services.matcher.domain.directory import Directory, KnownMember
+from services.matcher.domain.eligibility import suggestion_id
+from services.matcher.domain.evidence import Source, evidence
+from services.matcher.domain.pairing import Pair, Pairing
+from services.matcher.domain.requests import Ask, Document
+from services.matcher.index import ANALYSER_VERSION, ENGINE_VERSION
+
+DOCUMENTS_TOLD: Final = 5
+"""Documents of the answering side in a suggestion: more are not read, and an event has a largest size."""
+
+ENGINE: Final = f"{ENGINE_VERSION}+analyser-{ANALYSER_VERSION}"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A suggestion as it was last told: one row of the store, and the event that tells it.
+
+    Attributes:
+        rev: counts the states; grows with each event on the topic.
+        revision: counts the tellings that are worth a reader's time.
+        ask: key of the request; empty once erased.
+        seq: last arrival that was known when it was told.
+        made: what was told; none: erased, and nothing but the numbers is left.
+        lapsed: why it does not stand any more; none while it does.
+    """
+
+    id: UUID
+    rev: int
+    revision: int
+    at: datetime
+    lineage: str = ""
+    ask: str = ""
+    seq: int = 0
+    made: SuggestionMade | None = None
+    lapsed: LapseReason | None = None
+    traceparent: str | None = None
+
+    @property
+    def event(self) -> Event | None:
+        """The event that tells this state; none: the record that erases the suggestion."""
+        if self.made is None:
+            return None
+        if self.lapsed is not None:
+            return SuggestionLapsed(suggestion_id=self.id, rev=self.rev, lapsed_at=self.at, reason=self.lapsed)
+        return self.made
+
+    @property
+    def stands(self) -> bool:
+        """Whether it is worth acting on."""
+        return self.made is not None and self.lapsed is None
+
+    def lapse(self, reason: LapseReason, now: datetime) -> "Told":
+        """Return the state in which it does not stand any more."""
+        return replace(self, rev=self.rev + 1, at=now, lapsed=reason)
+
+    def erase(self, now: datetime) -> "Told":
+        """Return the state in which nothing is left but the numbers that keep it from coming back."""
+        return Told(id=self.id, rev=self.rev + 1, revision=self.revision, at=now)
+
+    def forget_city(self, city: str, now: datetime) -> "Told":
+        """Return the state without the name of an innovation city that was erased."""
+        if self.made is None:
+            return self
+        request, offer = self.made.request, self.made.offer
+        made = self.made.model_copy(
+            update={
+                "rev": self.rev + 1,
+                "request": request.model_copy(update={"party": _without_city(request.party, city)}),
+                "offer": offer.model_copy(update={"party": _without_city(offer.party, city)}),
+            }
+        )
+        return replace(self, rev=self.rev + 1, at=now, made=made)
+
+
+@dataclass(frozen=True, slots=True)
+class Scribe:
+    """Writes suggestions of what is known at one moment."""
+
+    directory: Directory
+    pairing: Pairing
+    now: datetime
+    traces: Mapping[str, str] = field(default_factory=dict)
+    """W3C trace contexts of what just arrived, by key of member or need."""
+
+    def write(self, pair: Pair, before: Told | None = None, *, revision: int = 1) -> Told | None:
+        """Return the suggestion of a pair, following `before` if it was told; None where silence is better."""
+        explanation = self.pairing.explain(pair.ask, pair.match)
+        if explanation is None:
+            return None
+        ask, member = pair.ask, self.directory.members[pair.member]
+        documents = self.pairing.documents(pair.member)
+        sources = {
+            vote.document_id: Source(
+                documents[vote.document_id].told_as,
+                documents[vote.document_id].title,
+                documents[vote.document_id].text,
+            )
+            for vote in pair.match.documents
+        }
+        causes = (ask.key.removeprefix("need:"), pair.member, ask.owner)
+        rev = 1 if before is None else before.rev + 1
+        told_id = UUID(suggestion_id(ask.lineage, pair.member))
+        made = SuggestionMade(
+            suggestion_id=told_id,
+            rev=rev,
+            revision=revision,
+            made_at=self.now,
+            alerts=self.directory.came(ask, pair.member, self.now).alerts,
+            request=self._request(ask),
+            offer=Offer(
+                party=self._party(member),
+                documents=tuple(
+                    OfferDocument(
+                        document_id=documents[vote.document_id].told_as,
+                        title=documents[vote.document_id].title,
+                        text=documents[vote.document_id].text,
+                        language=documents[vote.document_id].language,
+                        cosine=vote.cosine,
+                    )
+                    for vote in pair.match.documents[:DOCUMENTS_TOLD]
+                ),
+            ),
+            score=pair.match.score,
+            evidence=evidence(explanation, Source(ask.request_id, ask.title, ask.text), sources, quoted=DOCUMENTS_TOLD),
+            engine=ENGINE,
+            corpus_size=len(self.pairing),
+        )
+        return Told(
+            id=told_id,
+            rev=rev,
+            revision=revision,
+            at=self.now,
+            lineage=ask.lineage,
+            ask=ask.key,
+            seq=self.directory.last_seq,
+            made=made,
+            traceparent=next((self.traces[key] for key in causes if key in self.traces), None),
+        )
+
+    def _request(self, ask: Ask) -> Request:
+        return Request(
+            party=self._party(self.directory.members[ask.owner]),
+            source=ask.source,
+            request_id=ask.request_id,
+            title=ask.title,
+            text=ask.text,
+            language=ask.language,
+            deadline=ask.deadline,
+            trl=ask.trl,
+            stage=ask.stage,
+            intellectual_property=ask.intellectual_property,
+        )
+
+    def _party(self, known: KnownMember) -> Party:
+        event = known.event
+        city = event.city or (event.member_id if event.kind is MemberKind.INNOVATION_CITY else None)
+        seat = self.directory.members.get(f"{event.cluster}/{city}")
+        return Party(
+            cluster=event.cluster,
+            member_id=event.member_id,
+            name=event.name,
+            kind=event.kind,
+            country=event.country,
+            locality=event.locality,
+            languages=event.languages,
+            city=city,
+            city_name="" if seat is None else seat.event.name,
+        )
+
+
+def materially_changed(told: Told, pair: Pair, documents: Mapping[str, Document], since: Callable[[str], int]) -> bool:
+    """Whether what stands behind a suggestion is materially another than what was told.
+
+    It is when the request is another text, when a told document is gone or another text, or when the best document now
+    is one that came after the telling. Scores and ranks that moved with other members' offers are no change.
+
+    Args:
+        documents: what the member brings now, by document key.
+        since: tells when a document came or became materially another, as `Told.seq` counts.
+    """
+    made = told.made
+    if made is None or str(made.request.party.key) != pair.ask.owner:
+        return True
+    if materially_different(_joined(made.request.title, made.request.text), _joined(pair.ask.title, pair.ask.text)):
+        return True
+    current = {document.told_as: _joined(document.title, document.text) for document in documents.values()}
+    for document in made.offer.documents:
+        now = current.get(document.document_id)
+        if now is None or materially_different(_joined(document.title, document.text), now):
+            return True
+    best = pair.match.documents[0].document_id
+    known = {document.document_id for document in made.offer.documents}
+    return documents[best].told_as not in known and since(best) > told.seq
+
+
+def cities(made: SuggestionMade) -> set[str]:
+    """Return the keys of the innovation cities that a suggestion names."""
+    parties = (made.request.party, made.offer.party)
+    return {f"{party.cluster}/{party.city}" for party in parties if party.city is not None}
+
+
+def _joined(title: str, text: str) -> str:
+    return f"{title}\n{text}"
+
+
+def _without_city(party: Party, city: str) -> Party:
+    return party.model_copy(update={"city_name": ""}) if f"{party.cluster}/{party.city}" == city else party

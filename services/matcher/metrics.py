@@ -1,0 +1,14 @@
+"""What the matcher tells Prometheus beside what every service tells."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+SUGGESTIONS = Counter(
+    "maillage_suggestions_total", "States that suggestions were brought to (made, revised, lapsed, erased)", ["state"]
+)
+PAIRING = Histogram(
+    "maillage_pairing_seconds",
+    "Time for bringing a batch into the index and finding its pairs, seconds",
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
+)
+OFFERS = Gauge("maillage_offers", "Offer documents in the index")
+REQUESTS = Gauge("maillage_open_requests", "Requests open, standing ones included")

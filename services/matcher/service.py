@@ -1,0 +1,127 @@
+"""The matcher: takes what happened, finds the pairings that came of it, has them told."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from time import monotonic
+
+from schemas.cloudevents import Envelope
+from services.matcher import metrics
+from services.matcher.domain.arrivals import Touched, clusters_to_review, find_pairs, take_in, touch_expired
+from services.matcher.domain.directory import Directory
+from services.matcher.domain.pairing import Bar, Pair, Pairing
+from services.matcher.domain.settling import settle
+from services.matcher.domain.suggestion import Scribe, Told
+from services.matcher.index import Analyser, OfferIndex
+from services.matcher.store import MatcherStore
+from services.runtime import logs
+from services.runtime.clock import Clock
+
+
+class Matcher:
+    """One writer of one view of the log: batches and expiries follow one another, never at the same time.
+
+    The order within a round makes a crash harmless: states of members and needs first, then suggestions, then (by the
+    caller) the place in the log. What was stored without its suggestions is read again and paired again.
+    """
+
+    def __init__(self, *, store: MatcherStore, clock: Clock, bar: Bar, on_told: Callable[[], None]) -> None:
+        self._store = store
+        self._clock = clock
+        self._bar = bar
+        self._on_told = on_told
+        self._log = logs.get()
+        self._writing = asyncio.Lock()
+        self._restored = False
+        self._directory = Directory()
+        self._pairing = Pairing(index=OfferIndex(Analyser()), bar=bar)
+
+    async def restore(self) -> None:
+        """Rebuild the view from the store; once, however often the start is tried."""
+        if self._restored:
+            return
+        began = monotonic()
+        await self._store.prepare()
+        self._directory, self._pairing = Directory(), Pairing(index=OfferIndex(Analyser()), bar=self._bar)
+        await self._store.restore(self._directory)
+        await asyncio.to_thread(self._rebuild, self._clock())
+        self._restored = True
+        self._measure()
+        self._log.info(
+            "restored",
+            members=len(self._directory.members),
+            needs=len(self._directory.needs),
+            offers=len(self._pairing),
+            requests=len(self._pairing.asks),
+            seconds=round(monotonic() - began, 2),
+        )
+
+    async def take(self, batch: Sequence[Envelope]) -> None:
+        """Return once all that follows from a batch is stored.
+
+        Raises:
+            StoreError: it is not; the same batch may be given again.
+        """
+        async with self._writing:
+            touched = take_in(batch, self._directory)
+            await self._store.settle(suggestions=touched.settled, in_touch=touched.in_touch)
+            await self._store.keep(self._directory, members=touched.members, needs=touched.needs)
+            await self._settle(touched)
+
+    async def expire(self) -> None:
+        """Close the needs whose deadline has passed. Raises as `take` does."""
+        async with self._writing:
+            await self._settle(Touched())
+
+    async def _settle(self, touched: Touched) -> None:
+        now = self._clock()
+        due = self._directory.due(now)
+        touch_expired(touched, due, self._directory)
+        if not touched:
+            return
+        with metrics.PAIRING.time():
+            pairs = await asyncio.to_thread(find_pairs, touched, self._directory, self._pairing, now)
+        told = await self._store.told(
+            ids=pairs,
+            asks=[f"need:{key}" for key in touched.needs],
+            members=touched.members | touched.owners,
+            clusters=clusters_to_review(touched, self._directory),
+        )
+        scribe = Scribe(self._directory, self._pairing, now, touched.traces)
+        states = await asyncio.to_thread(_next_states, pairs, told, scribe)
+        await self._store.tell(states)
+        if due:
+            self._directory.expire(due)
+            await self._store.keep(self._directory, members=(), needs=due)
+        self._measure()
+        if states:
+            self._on_told()
+            outcome = Counter(_name(state, told.get(str(state.id))) for state in states)
+            for name, count in outcome.items():
+                metrics.SUGGESTIONS.labels(name).inc(count)
+            self._log.info("told", **outcome)
+
+    def _rebuild(self, now: datetime) -> None:
+        for member in self._directory.members:
+            self._pairing.offer(member, self._directory.documents(member, now))
+            self._pairing.ask(member, self._directory.requests(member, now))
+
+    def _measure(self) -> None:
+        metrics.OFFERS.set(len(self._pairing))
+        metrics.REQUESTS.set(len(self._pairing.asks))
+
+
+def _next_states(pairs: dict[str, Pair], told: dict[str, Told], scribe: Scribe) -> list[Told]:
+    states = (settle(told.get(key), pairs.get(key), scribe) for key in sorted(pairs.keys() | told.keys()))
+    return [state for state in states if state is not None]
+
+
+def _name(state: Told, before: Told | None) -> str:
+    if state.made is None:
+        return "erased"
+    if state.lapsed is not None:
+        return "lapsed"
+    if before is None:
+        return "made"
+    return "revised" if state.revision > before.revision else "restated"

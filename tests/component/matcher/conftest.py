@@ -1,0 +1,96 @@
+"""A matcher on a real database, one process object after another, and a log that is written by hand."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+
+from schemas.cloudevents import Envelope
+from services.matcher.domain.pairing import Bar
+from services.matcher.handlers import events_to
+from services.matcher.relay import Relay
+from services.matcher.service import Matcher
+from services.matcher.store import MatcherStore
+from services.runtime.store import Database, Store
+from tests.component.matcher.log import RecordingLog
+
+BAR = Bar(score=0.1, posted=5, standing=3)
+
+
+class Crash(BaseException):
+    """The process ends here."""
+
+
+class System:
+    """The matcher's process, its database, its log and its clock."""
+
+    def __init__(self, *, url: str, log: RecordingLog) -> None:
+        self.now = datetime(2026, 3, 2, 8, tzinfo=UTC)
+        self.log = log
+        self._store = Store(url=url, database=f"matcher-{uuid4().hex}")
+        self.database: Database = self._store.database
+
+    async def start(self, *, dying_at: Callable[[str], bool] = lambda step: False, bar: Bar = BAR) -> None:
+        """Start a new process: nothing but the database is left of the one before."""
+        self.store = _Dying(self.database, dying_at)
+        self.relay = Relay(store=self.store, publisher=self.log)
+        self.matcher = Matcher(store=self.store, clock=lambda: self.now, bar=bar, on_told=lambda: None)
+        self._handle = events_to(self.matcher)
+        await self.matcher.restore()
+        await self.relay.publish_due()
+
+    async def give(self, *batch: Envelope) -> None:
+        """Have one batch of events handled, and what came of it published."""
+        await self._handle(batch)
+        await self.relay.publish_due()
+
+    async def pass_time(self, time: timedelta) -> None:
+        """Let time pass, and the periodic work with it."""
+        self.now += time
+        await self.matcher.expire()
+        await self.relay.publish_due()
+
+    async def words_left(self) -> str:
+        """Return everything that the database holds, as text."""
+        names = await self.database.list_collection_names()
+        rows = [repr(row) for name in names async for row in self.database[name].find()]
+        return "\n".join(rows).casefold()
+
+    async def close(self) -> None:
+        """Drop the database."""
+        await self.database.client.drop_database(self.database.name)
+        self._store.close()
+
+
+class _Dying(MatcherStore):
+    """The real store, in a process that may end before or after any of its calls."""
+
+    def __init__(self, database: Database, dying_at: Callable[[str], bool]) -> None:
+        super().__init__(database)
+        self._dying_at = dying_at
+
+    def __getattribute__(self, name: str) -> object:
+        found = super().__getattribute__(name)
+        if name.startswith("_") or not asyncio.iscoroutinefunction(found):
+            return found
+        dying_at = self._dying_at
+
+        async def call(*args: object, **kwargs: object) -> object:
+            if dying_at(f"before {name}"):
+                raise Crash
+            result = await found(*args, **kwargs)
+            if dying_at(f"after {name}"):
+                raise Crash
+            return result
+
+        return call
+
+
+@pytest.fixture
+async def system(mongo_url: str) -> AsyncIterator[System]:
+    system = System(url=mongo_url, log=RecordingLog())
+    await system.start()
+    yield system
+    await system.close()
