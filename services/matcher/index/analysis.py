@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import Stemmer
 
-from services.matcher.index.letters import DECIMAL_COMMA, arabic_light_stem, fold, is_arabic
+from services.matcher.index.letters import DECIMAL_COMMA, fold, is_arabic, without_proclitics
 from services.matcher.index.stop_words import ARABIC, ENGLISH, FRENCH, FRENCH_IN_ENGLISH
 
 Language = Literal["fr", "en", "ar"]
@@ -38,7 +39,6 @@ _WORD = re.compile(
     rf"|{_LETTERS}(?:[{_INSIDE}]+(?:{_LETTERS})?|(?<=\d)[.,](?=\d){_LETTERS})*"
 )
 _INVISIBLE = re.compile("[\u00ad\u200c-\u200f]")
-_INNER_CAPITAL = re.compile(r"[^\W\d_A-Z][A-Z]")
 
 
 class Token(NamedTuple):
@@ -69,10 +69,12 @@ class Analyser:
     """Turns texts into terms, remembering each word it has seen.
 
     The same text and hint give the same terms in every process that runs the same `ANALYSER_VERSION`. Not for use by
-    several threads at once: neither the stemmers nor the memory are guarded.
+    several threads at once: neither the stemmers nor the memory are guarded. `cached_words` bounds the memory, which is
+    emptied when full.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, cached_words: int = CACHED_WORDS) -> None:
+        self._cached_words = cached_words
         # The stemmers' own memory is switched off: the analyser's is faster and holds the finished term.
         self._french = Stemmer.Stemmer("french", 0)
         self._english = Stemmer.Stemmer("english", 0)
@@ -94,7 +96,7 @@ class Analyser:
     def _word(self, written: str) -> _Word:
         known = self._memory.get(written)
         if known is None:
-            if len(self._memory) >= CACHED_WORDS:
+            if len(self._memory) >= self._cached_words:
                 self._memory.clear()
             known = self._memory[written] = self._read(written)
         return known
@@ -103,14 +105,14 @@ class Analyser:
         visible = _INVISIBLE.sub("", written)
         word = fold(visible)
         if is_arabic(word):
-            term = "" if word in ARABIC or len(word) == 1 else self._arabic.stemWord(arabic_light_stem(word))
+            term = "" if word in ARABIC or len(word) == 1 else self._arabic.stemWord(without_proclitics(word))
             return _Word(term, term, 0, True)
         if any(letter.isdigit() for letter in word):
             code = word.translate(DECIMAL_COMMA)
             return _Word(code, code, 0, False)
         if len(word) == 1 and word.isascii():  # what is left of an elision, a possessive or an initial
             return _Word("", "", 0, False)
-        if _INNER_CAPITAL.search(visible):  # LoRa, IoT, eHealth: names, which no grammar inflects
+        if any(left.islower() and right.isupper() for left, right in pairwise(visible)):  # a name: LoRa, IoT
             return _Word(word, word, 0, False)
         return _Word(
             "" if word in FRENCH or word in ENGLISH else self._french.stemWord(word),

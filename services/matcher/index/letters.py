@@ -14,7 +14,7 @@ ARABIC_FORMS = str.maketrans(
         "ـ": None,  # tatweel only stretches a word
         "ٱ": "ا",  # alef wasla has no decomposition; the alefs with hamza or madda do
         "ى": "ي",
-        "ة": "ه",
+        "ة": "ه",  # many writers leave the dots off
         # Letters of Persian keyboards, and of Maghrebi spelling for g, p and v (أڭادير for أكادير).
         "ی": "ي",
         "ک": "ك",
@@ -26,20 +26,18 @@ ARABIC_FORMS = str.maketrans(
     }
 )
 
-ARABIC_ARTICLES = ("وال", "بال", "كال", "فال", "ال", "لل")
-"""The article, alone or fused with the proclitic before it (and, with, like, so, to); no entry begins another."""
-
-ARABIC_SUFFIXES = ("ها", "ان", "ات", "ون", "ين", "يه", "ه", "ي")
-"""Feminine, dual, plural, relative and possessive endings, in the order in which light10 takes them off."""
+ARABIC_ARTICLES = ("ال", "بال", "كال", "فال", "لل")
+"""The article, alone or fused with the proclitic before it: with, like, so, to."""
 
 SHORTEST_ARABIC_STEM = 2
-"""Letters that must remain when an affix is taken off (light10): fewer and unrelated words fall together."""
+"""Letters that must remain when a proclitic is taken off: with fewer, unrelated words would fall together."""
 
 
 def fold(word: str) -> str:
     """Return `word` in compatibility form, without case, accents, vowel marks or ligatures; its letters all remain."""
-    decomposed = unicodedata.normalize("NFKD", word.casefold())
-    bare = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+    decomposed = unicodedata.normalize("NFKD", word).casefold()
+    # Some Arabic presentation forms decompose into a space that carries a mark.
+    bare = "".join(letter for letter in decomposed if not (unicodedata.combining(letter) or letter.isspace()))
     return _western_digits(bare.translate(LATIN_LIGATURES).translate(ARABIC_FORMS))
 
 
@@ -48,22 +46,19 @@ def is_arabic(word: str) -> bool:
     return any("\u0620" <= letter <= "\u06ff" for letter in word)
 
 
-def arabic_light_stem(word: str) -> str:
-    """Take conjunction, article and light endings off a folded Arabic word.
+def without_proclitics(word: str) -> str:
+    """Take the conjunction and the article off a folded Arabic word.
 
-    Snowball alone leaves a fused conjunction before the article (والصناعة, "and the industry"), so that the word
-    would not meet the plain one (صناعة). The method is light10: Larkey, Ballesteros and Connell, "Light stemming for
-    Arabic information retrieval", 2007.
+    Snowball leaves a conjunction before the article (والصناعة, "and the industry"), so that the word would not meet the
+    plain one (صناعة), and keeps an ending when it has taken a fused article off. The list is that of light10 (Larkey,
+    Ballesteros and Connell, "Light stemming for Arabic information retrieval", 2007) without its endings: Snowball
+    knows them better.
     """
     if word.startswith("و") and len(word) > SHORTEST_ARABIC_STEM + 1:
         word = word[1:]
     for article in ARABIC_ARTICLES:
         if word.startswith(article) and len(word) - len(article) >= SHORTEST_ARABIC_STEM:
-            word = word[len(article) :]
-            break
-    for suffix in ARABIC_SUFFIXES:
-        if word.endswith(suffix) and len(word) - len(suffix) >= SHORTEST_ARABIC_STEM:
-            word = word[: -len(suffix)]
+            return word[len(article) :]
     return word
 
 

@@ -39,9 +39,7 @@ class TermRows:
 
     def append(self, counts: Mapping[str, int]) -> int:
         """Add a row of term frequencies and return its slot."""
-        # In the order of the terms, so that sums over a row do not depend on the order in which terms first arrived.
-        terms = sorted(counts)
-        columns = [self.vocabulary.setdefault(term, len(self.vocabulary)) for term in terms]
+        columns = [self.vocabulary.setdefault(term, len(self.vocabulary)) for term in counts]
         slot, start = self._slots, int(self._pointers[self._slots])
         end = start + len(columns)
         self._pointers = with_room(self._pointers, slot + 2)
@@ -50,7 +48,7 @@ class TermRows:
         self._document_frequencies = with_room(self._document_frequencies, len(self.vocabulary))
         self._pointers[slot + 1] = end
         self._columns[start:end] = columns
-        self._frequencies[start:end] = [counts[term] for term in terms]
+        self._frequencies[start:end] = list(counts.values())
         self._document_frequencies[columns] += 1
         self._slots += 1
         self.live += 1
@@ -86,7 +84,7 @@ class TermRows:
         `TfidfVectorizer.transform`, a term of no live offer is ignored: it is not in the query's norm either.
         """
         idf = self._refreshed()
-        known = [(term, column) for term in sorted(counts) if (column := self.vocabulary.get(term)) is not None]
+        known = [(term, column) for term in counts if (column := self.vocabulary.get(term)) is not None]
         columns = np.array([column for _, column in known], np.int32)
         held = self._document_frequencies[columns] > 0
         weights = np.array([counts[term] for term, _ in known], np.float64) * idf[columns] * held

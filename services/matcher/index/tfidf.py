@@ -74,8 +74,8 @@ class OfferIndex:
 
     def put(self, document_id: str, member: str, text: str, *, title: str = "", language: str | None = None) -> None:
         """Insert an offer of `member`, or replace the one of this id; the next call sees it."""
-        self.remove(document_id)
         found = occurrences(self._analyser, title=title, text=text, language=language)
+        self.remove(document_id)
         slot = self._rows.append({term: len(spans) for term, spans in found.items()})
         self._offers[document_id] = _Offer(member, title, text, language)
         self._members.setdefault(member, set()).add(document_id)
