@@ -1,0 +1,106 @@
+"""The notifier, composed."""
+
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+
+from schemas.notifications import Channel as ChannelName
+from schemas.topics import AMBASSADORS, SUGGESTIONS
+from services.notifier.address import Tokens
+from services.notifier.announcing import Announcing
+from services.notifier.channels import Channel
+from services.notifier.channels.email import EmailChannel, SmtpServer
+from services.notifier.channels.webhook import WebhookChannel
+from services.notifier.composing import Composing
+from services.notifier.delivering import Delivering
+from services.notifier.handlers import Handlers
+from services.notifier.inbox import Inbox
+from services.notifier.pages.letters import Letters
+from services.notifier.pages.reader import Readers
+from services.notifier.pages.routes import inbox_routes
+from services.notifier.service import Notifying
+from services.notifier.settings import NotifierSettings
+from services.notifier.store import NotifierStore
+from services.notifier.watching import Watching
+from services.runtime.clock import Clock
+from services.runtime.microservice import Microservice
+from services.runtime.periodic import Periodic
+from services.runtime.publishing import Publisher
+
+# The loops are woken when there is work; these are for what nobody woke them for.
+_ANNOUNCE_SECONDS = 2.0
+_RESTART_SECONDS = 2.0
+_COUNT_SECONDS = 15.0
+
+
+Every = Callable[[float, str, Callable[[], Awaitable[None]]], Periodic]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The notifier without its frame: what takes events, delivers, announces."""
+
+    handlers: Handlers
+    delivering: Delivering
+    announcing: Announcing
+
+
+def build(settings: NotifierSettings) -> Microservice:
+    """Return the notifier, ready to run."""
+    frame = Microservice("notifier", settings, consumes=(SUGGESTIONS, AMBASSADORS))
+    store = NotifierStore(frame.store.database)
+    parts = compose(settings, store, app=frame.app, publisher=frame.publisher, clock=frame.clock, every=frame.every)
+    frame.consumption.handle_with(parts.handlers.take)
+    frame.on_start(store.ensure_indexes)
+    frame.on_new_log(parts.announcing.announce_again)
+    frame.waits("deliveries", store.deliveries.count_waiting)
+    frame.waits("announcements", store.count_unannounced)
+    return frame
+
+
+def compose(
+    settings: NotifierSettings,
+    store: NotifierStore,
+    *,
+    app: FastAPI,
+    publisher: Publisher,
+    clock: Clock,
+    every: Every,
+) -> Parts:
+    """Put the parts together on a store, a web application, a log and a clock."""
+    tokens = Tokens(settings.secret.get_secret_value())
+    readers = Readers(timezone=settings.timezone)
+    composing = Composing(store=store, tokens=tokens, base=settings.base, clock=clock)
+    announcing = Announcing(store=store, publisher=publisher)
+    announce = every(_ANNOUNCE_SECONDS, "announce", announcing.announce)
+    delivering = Delivering(
+        deliveries=store.deliveries,
+        composing=composing,
+        channels=_channels(settings, Letters(readers)),
+        clock=clock,
+        chance=random.Random(),  # noqa: S311 - jitter, not a secret
+        ended=announce.wake,
+    )
+    every(_RESTART_SECONDS, "deliver", delivering.run)
+    every(_COUNT_SECONDS, "count", Watching(store=store).count)
+    service = Notifying(store=store, clock=clock, queued=[delivering.wake, announce.wake])
+    inbox = Inbox(store=store, composing=composing, clock=clock, acted=announce.wake)
+    inbox_routes(app, inbox=inbox, tokens=tokens, readers=readers, base=settings.base)
+    return Parts(handlers=Handlers(service=service), delivering=delivering, announcing=announcing)
+
+
+def _channels(settings: NotifierSettings, letters: Letters) -> dict[ChannelName, Channel]:
+    host, _, port = settings.smtp.rpartition(":")
+    server = SmtpServer(
+        host=host,
+        port=int(port),
+        security=settings.smtp_security,
+        user=settings.smtp_user,
+        password=settings.smtp_password.get_secret_value(),
+    )
+    return {
+        ChannelName.EMAIL: EmailChannel(server=server, sender=settings.mail_from, writer=letters),
+        ChannelName.WEBHOOK: WebhookChannel(allow_private=settings.allow_private_webhooks),
+    }

@@ -1,0 +1,144 @@
+"""E-mail over SMTP: the card in text and HTML, under a Message-ID that every try repeats."""
+
+import re
+import socket
+from dataclasses import dataclass
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP as SMTP_POLICY
+from typing import Final, Literal, Protocol
+from uuid import UUID
+
+import aiosmtplib
+
+from services.notifier.channels import Message, RefusedError, UnreachableError
+
+TIMEOUT_SECONDS: Final = 20.0
+"""For each step of the conversation. Servers that check for spam answer late, not never."""
+
+_DISPLAY_NAME: Final = "Maillage"
+_SUBJECT_CHARACTERS: Final = 160
+
+_ENHANCED: Final = re.compile(r"\b[245]\.\d{1,3}\.\d{1,3}\b")
+
+_FULL_MAILBOX: Final = 552
+"""The one 5xx that time mends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """The words of a message, in the reader's language."""
+
+    language: str
+    subject: str
+    text: str
+    html: str
+
+
+class Writer(Protocol):
+    """Writes letters."""
+
+    def letter(self, message: Message) -> Letter:
+        """Return what `message` says to its reader."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmtpServer:
+    """Where messages are handed over. `security` says when encryption starts: never, after a greeting, at once."""
+
+    host: str
+    port: int
+    security: Literal["none", "starttls", "tls"] = "none"
+    user: str = ""
+    password: str = ""
+
+
+class EmailChannel:
+    """Hands messages over to one mail server, which brings them on their way."""
+
+    def __init__(self, *, server: SmtpServer, sender: str, writer: Writer) -> None:
+        self._server = server
+        self._sender = sender
+        self._writer = writer
+
+    async def deliver(self, message: Message) -> None:
+        """See `Channel.deliver`."""
+        if message.to.email is None:
+            raise RefusedError("the ambassador has no e-mail address any more")
+        mail = compose(message, self._writer.letter(message), sender=self._sender, recipient=message.to.email)
+        client = aiosmtplib.SMTP(
+            hostname=self._server.host,
+            port=self._server.port,
+            use_tls=self._server.security == "tls",
+            start_tls=self._server.security == "starttls",
+            username=self._server.user or None,
+            password=self._server.password or None,
+            # The library would look up the full name in the DNS, and wait for it.
+            local_hostname=socket.gethostname(),
+            timeout=TIMEOUT_SECONDS,
+        )
+        try:
+            async with client:
+                await client.send_message(mail, sender=self._sender, recipients=[message.to.email])
+        except aiosmtplib.SMTPException as error:
+            raise _judged(error) from None
+        except (OSError, TimeoutError) as error:
+            raise UnreachableError(f"the mail server is away ({type(error).__name__})") from None
+
+
+def compose(message: Message, letter: Letter, *, sender: str, recipient: str) -> EmailMessage:
+    """Return the whole message. Its lines cannot break out of their headers: the policy refuses line breaks."""
+    mail = EmailMessage(policy=SMTP_POLICY)
+    mail["From"] = Address(display_name=_DISPLAY_NAME, addr_spec=sender)
+    mail["To"] = Address(addr_spec=recipient)
+    mail["Subject"] = _one_line(letter.subject)
+    mail["Date"] = message.now
+    mail["Message-ID"] = message_id(message.notification_id, sender)
+    mail["Content-Language"] = letter.language
+    mail["Auto-Submitted"] = "auto-generated"
+    mail["X-Auto-Response-Suppress"] = "OOF, AutoReply"
+    mail.set_content(letter.text)
+    mail.add_alternative(letter.html, subtype="html")
+    return mail
+
+
+def message_id(notification_id: UUID, sender: str) -> str:
+    """Return the Message-ID of a notification: the same at every try, so that a mailbox can tell a repetition."""
+    return f"<{notification_id}@{sender.rpartition('@')[2]}>"
+
+
+def _one_line(subject: str) -> str:
+    line = " ".join(subject.split())
+    return line if len(line) <= _SUBJECT_CHARACTERS else line[: _SUBJECT_CHARACTERS - 1].rstrip() + "…"
+
+
+def _judged(error: aiosmtplib.SMTPException) -> RefusedError | UnreachableError:
+    """Tell what will never be taken from what may be later.
+
+    Only what the server says of the recipient or of the message itself is final. What it says of its greeting, of our
+    login or of our sender's address is for the operator to mend, and the message can wait for that.
+    """
+    match error:
+        case aiosmtplib.SMTPRecipientsRefused(recipients=[refused, *_]):
+            return _answered(refused.code, refused.message, "the recipient")
+        case aiosmtplib.SMTPDataError():
+            return _answered(error.code, error.message, "the message")
+        case aiosmtplib.SMTPResponseException():
+            code = _code(error.code, error.message)
+            return UnreachableError(f"the mail server did not take our greeting, login or sender ({code})")
+        case aiosmtplib.SMTPNotSupported():
+            return UnreachableError("the mail server lacks what is needed: STARTTLS, a login, or addresses in UTF-8")
+        case _:
+            return UnreachableError(f"the mail server is away ({type(error).__name__})")
+
+
+def _answered(code: int, text: str, what: str) -> RefusedError | UnreachableError:
+    # The text itself stays out: servers repeat the address in it.
+    if 500 <= code < 600 and code != _FULL_MAILBOX:
+        return RefusedError(f"the mail server refused {what} ({_code(code, text)})")
+    return UnreachableError(f"the mail server did not take {what} for now ({_code(code, text)})")
+
+
+def _code(code: int, text: str) -> str:
+    enhanced = _ENHANCED.search(text)
+    return f"{code} {enhanced[0]}" if enhanced else str(code)

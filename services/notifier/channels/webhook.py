@@ -1,0 +1,184 @@
+"""Webhooks by the Standard Webhooks specification 1.0: signed, identified, bounded in time, never led elsewhere."""
+
+import asyncio
+import ipaddress
+import json
+import re
+import socket
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import httpx
+from standardwebhooks.webhooks import Webhook
+
+from services.notifier.channels import Message, RefusedError, UnreachableError
+from services.notifier.domain.presentation import Card, Excerpt, Side, card
+
+CONNECT_SECONDS: Final = 5.0
+ANSWER_SECONDS: Final = 15.0
+"""The specification asks for 15 to 30: a receiver should note the message and answer, not work on it first."""
+
+FINAL_STATUSES: Final = frozenset({400, 405, 410, 413, 414, 415, 422, 431, 451, 501})
+"""Answers that the same request will get for ever; 410 asks for an end. Others (401, 403, 404, 429, 5xx) are also what
+a receiver says while it is being set up, deployed or repaired."""
+
+
+class WebhookChannel:
+    """Posts a signed JSON message to the receiver's own address."""
+
+    def __init__(self, *, allow_private: bool) -> None:
+        self._allow_private = allow_private
+
+    async def deliver(self, message: Message) -> None:
+        """See `Channel.deliver`."""
+        target = message.to.webhook
+        if target is None:
+            raise RefusedError("the ambassador has no webhook any more")
+        url = httpx.URL(str(target.url))
+        if url.scheme != "https" and not self._allow_private:
+            raise RefusedError("the webhook's address is not https")
+        address = await self._resolve(url)
+        body = json.dumps(payload(message), ensure_ascii=False, separators=(",", ":"))
+        headers = signed(message.notification_id, message, target.secret, body)
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS + ANSWER_SECONDS):
+                answer = await _post(url, address, body, headers)
+        except (httpx.TimeoutException, TimeoutError):
+            raise UnreachableError("the webhook did not answer in time") from None
+        except (httpx.HTTPError, OSError) as error:
+            raise UnreachableError(f"the webhook could not be reached ({type(error).__name__})") from None
+        _judge(answer)
+
+    async def _resolve(self, url: httpx.URL) -> str:
+        """Return the address to connect to: looked up once and kept, so that what was checked is what is reached."""
+        port = url.port or (443 if url.scheme == "https" else 80)
+        try:
+            loop = asyncio.get_running_loop()
+            async with asyncio.timeout(CONNECT_SECONDS):
+                found = await loop.getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
+        except (OSError, TimeoutError, UnicodeError):
+            raise UnreachableError("the webhook's host name is not known") from None
+        addresses = [str(entry[4][0]) for entry in found]
+        allowed = addresses if self._allow_private else [one for one in addresses if is_public(one)]
+        if not allowed:
+            raise RefusedError("the webhook's address is in a private network")
+        return allowed[0]
+
+
+def is_public(address: str) -> bool:
+    """Return whether an IP address is one of the public internet, also by the IPv4 address that it may wrap."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        wrapped = ip.ipv4_mapped or ip.sixtofour or (ip.teredo and ip.teredo[1])
+        if wrapped or ip in _NAT64:
+            ip = wrapped or ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+    return ip.is_global and not ip.is_multicast
+
+
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+
+
+def signed(notification_id: UUID, message: Message, secret: str, body: str) -> dict[str, str]:
+    """Return the headers of the specification."""
+    return {
+        "content-type": "application/json",
+        "user-agent": "Maillage",
+        "webhook-id": str(notification_id),
+        "webhook-timestamp": str(int(message.now.timestamp())),
+        "webhook-signature": Webhook(secret).sign(str(notification_id), message.now, body),
+    }
+
+
+def payload(message: Message) -> dict[str, Any]:
+    """Return the body: the same at every try. `docs/notifying.md` describes it."""
+    suggestion = message.suggestion
+    shown = card(suggestion, now=suggestion.made_at)
+    return {
+        "type": "maillage.suggestion.told",
+        "timestamp": suggestion.made_at.isoformat().replace("+00:00", "Z"),
+        "data": {
+            "notification_id": str(message.notification_id),
+            "suggestion_id": str(suggestion.suggestion_id),
+            "revision": suggestion.revision,
+            "url": message.link,
+            "leads": message.leads,
+            "told_with": [{"name": c.name, "city": c.city_name, "leads": c.leads} for c in message.colleagues],
+            "request": _side(shown.request),
+            "offer": _side(shown.offer),
+            "why": _why(shown),
+            "facts": {
+                "deadline": shown.facts.deadline.isoformat().replace("+00:00", "Z") if shown.facts.deadline else None,
+                "trl": shown.facts.trl,
+                "stage": shown.facts.stage,
+                "intellectual_property": shown.facts.intellectual_property,
+                "languages": list(shown.facts.languages),
+            },
+        },
+    }
+
+
+def _side(side: Side) -> dict[str, Any]:
+    party = side.party
+    return {
+        "cluster": party.cluster,
+        "member_id": party.member_id,
+        "name": party.name,
+        "kind": party.kind,
+        "locality": party.locality,
+        "city": party.city_name,
+        "title": side.title,
+        "passages": [_passage(excerpt) for excerpt in side.excerpts],
+    }
+
+
+def _passage(excerpt: Excerpt) -> dict[str, Any]:
+    return {
+        "language": excerpt.language,
+        "text": "".join(segment.text for segment in excerpt.segments),
+        "shared_words": [segment.text for segment in excerpt.segments if segment.marked],
+    }
+
+
+def _why(shown: Card) -> dict[str, Any]:
+    terms = [
+        {"request_words": list(t.request_words), "offer_words": list(t.offer_words), "percent": t.percent}
+        for t in shown.terms
+    ]
+    return {"terms": terms, "other_terms_percent": shown.rest_percent}
+
+
+async def _post(url: httpx.URL, address: str, body: str, headers: dict[str, str]) -> httpx.Response:
+    timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
+    # `trust_env`: a proxy or a .netrc of the machine has no business here.
+    async with httpx.AsyncClient(timeout=timeout, follow_redirects=False, trust_env=False) as client:
+        request = client.build_request(
+            "POST",
+            url.copy_with(host=address),
+            content=body.encode(),
+            headers=headers | {"host": url.netloc.decode()},
+            extensions={"sni_hostname": url.host},
+        )
+        # Streamed and closed unread: whatever a receiver sends back, we want its status alone.
+        answer = await client.send(request, stream=True)
+        await answer.aclose()
+        return answer
+
+
+def _judge(answer: httpx.Response) -> None:
+    status = answer.status_code
+    if 200 <= status < 300:
+        return
+    if 300 <= status < 400:
+        raise RefusedError(f"the webhook leads elsewhere ({status}); give its final address")
+    if status in FINAL_STATUSES:
+        raise RefusedError(f"the webhook refused the message ({status})")
+    raise UnreachableError(
+        f"the webhook did not take the message for now ({status})", retry_after=_seconds(answer.headers)
+    )
+
+
+def _seconds(headers: httpx.Headers) -> timedelta | None:
+    """`Retry-After` in seconds. Its other form, a date, is rare and depends on the receiver's clock: ignored."""
+    value = headers.get("retry-after", "")
+    return timedelta(seconds=int(value)) if re.fullmatch(r"\d{1,7}", value) else None

@@ -1,0 +1,82 @@
+"""What a person is told, put together at the moment of sending from what is so at that moment."""
+
+from uuid import UUID
+
+from schemas.ambassadors import AmbassadorKey, AmbassadorPublished
+from schemas.members import MemberKind
+from schemas.suggestions import SuggestionMade
+from services.notifier.address import Tokens
+from services.notifier.channels import Colleague, Message
+from services.notifier.store import Kept, NotifierStore, Row, Told
+from services.runtime.clock import Clock
+
+
+class Composing:
+    """Looks up the suggestion, its reader and the reader's colleagues."""
+
+    def __init__(self, *, store: NotifierStore, tokens: Tokens, base: str, clock: Clock) -> None:
+        self._ambassadors = store.ambassadors
+        self._suggestions = store.suggestions
+        self._tokens = tokens
+        self._base = base
+        self._clock = clock
+
+    async def message(self, row: Row) -> Message | None:
+        """Return what `row` delivers; none when there is nothing to tell, or nobody, any more."""
+        kept = await self._suggestions.get(row.suggestion_id)
+        person = await self._ambassadors.get(key_of(row.ambassador))
+        if kept is None or kept.made is None or kept.lapsed is not None or kept.revision != row.revision:
+            return None
+        mine = told_to(kept, row.ambassador)
+        if person is None or mine is None:
+            return None
+        return Message(
+            notification_id=row.notification_id,
+            suggestion=kept.made,
+            to=person,
+            leads=mine.leads,
+            colleagues=await self.colleagues(kept, row.ambassador),
+            link=self.link(person.key, kept.suggestion_id),
+            now=self._clock(),
+        )
+
+    async def colleagues(self, kept: Kept, ambassador: str) -> tuple[Colleague, ...]:
+        """Return who else is told, the one who leads first."""
+        others = [told for told in kept.told or () if told.ambassador != ambassador]
+        if not others or kept.made is None:
+            return ()
+        people = await self._ambassadors.known(key_of(told.ambassador) for told in others)
+        return tuple(
+            Colleague(
+                ambassador=told.ambassador,
+                name=people[told.ambassador].name,
+                city_name=city_name(kept.made, people[told.ambassador]),
+                leads=told.leads,
+            )
+            for told in others
+            if told.ambassador in people
+        )
+
+    def link(self, key: AmbassadorKey, suggestion_id: UUID) -> str:
+        """Return the private address of a suggestion in somebody's inbox."""
+        return f"{self._base}/inbox/{self._tokens.inbox(key)}/s/{suggestion_id}"
+
+
+def told_to(kept: Kept, ambassador: str) -> Told | None:
+    """Return how `ambassador` is told of a suggestion; none when they are not."""
+    return next((told for told in kept.told or () if told.ambassador == ambassador), None)
+
+
+def key_of(ambassador: str) -> AmbassadorKey:
+    """Return the key that rows and suggestions keep as text."""
+    return AmbassadorKey.decode(ambassador.encode())
+
+
+def city_name(suggestion: SuggestionMade, person: AmbassadorPublished) -> str:
+    """Return the name of a person's city as the suggestion tells it; empty for a desk."""
+    for party in (suggestion.offer.party, suggestion.request.party):
+        if party.kind is MemberKind.INNOVATION_CITY and party.member_id == person.city:
+            return party.name
+        if party.city is not None and party.city == person.city:
+            return party.city_name
+    return ""

@@ -1,0 +1,175 @@
+"""The delivery loop: driven by the store, so that it survives restarts; nobody slow holds up anybody else."""
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, assert_never
+
+from schemas.notifications import Channel as ChannelName
+from services.notifier import metrics
+from services.notifier.channels import Channel, RefusedError, UnreachableError
+from services.notifier.composing import Composing
+from services.notifier.domain.schedule import wait_after
+from services.notifier.store import Deliveries, Row
+from services.runtime import logs
+from services.runtime.clock import Clock
+from services.runtime.outcome import describe
+
+AT_ONCE: Final = 16
+"""Messages in hand at a time, of each channel: enough to hide receivers' latency, few enough for a small server."""
+
+TRY_SECONDS: Final = 45.0
+"""Longest try. Longer than the channels' own limits, which give better reasons."""
+
+LEASE: Final = timedelta(seconds=90)
+"""How long a row stays with a holder that may be gone: longer than any try, or one message would be sent twice."""
+
+LOOK_SECONDS: Final = 1.0
+"""Between two looks into the store for what became due by itself; what is new wakes the loop at once."""
+
+_FINISH_SECONDS: Final = 10.0
+"""What is in hand at the stop may still end: a try cut off is a message that may be sent twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The receiver's side took it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Postponed:
+    """Not now."""
+
+    reason: str
+    at_least: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Never."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """There is nothing to tell any more."""
+
+
+Outcome = Delivered | Postponed | Failed | Stale
+
+
+class Delivering:
+    """Leases due rows, sends, and notes what became of each."""
+
+    def __init__(
+        self,
+        *,
+        deliveries: Deliveries,
+        composing: Composing,
+        channels: Mapping[ChannelName, Channel],
+        clock: Clock,
+        chance: random.Random,
+        ended: Callable[[], None],
+        lease: timedelta = LEASE,
+    ) -> None:
+        self._deliveries = deliveries
+        self._composing = composing
+        self._channels = channels
+        self._clock = clock
+        self._chance = chance
+        self._ended = ended
+        self._lease = lease
+        self._woken = asyncio.Event()
+        self._in_hand: dict[asyncio.Task[None], tuple[ChannelName, str]] = {}
+        self._log = logs.get()
+
+    def wake(self) -> None:
+        """There is something to deliver."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Deliver until cancelled; what is in hand then is brought to its end.
+
+        Raises:
+            StoreError: the store is away. Call again.
+        """
+        try:
+            while True:
+                self._woken.clear()
+                await self._fill()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._woken.wait(), LOOK_SECONDS)
+        except asyncio.CancelledError:
+            if self._in_hand:
+                await asyncio.wait(self._in_hand, timeout=_FINISH_SECONDS)
+            raise
+
+    async def _fill(self) -> None:
+        """Take due rows into hand until hands are full: one of each receiver at a time, so that nobody fills them."""
+        for name in self._channels:
+            while row := await self._next(name):
+                task = asyncio.create_task(self._deliver(row), name=f"deliver {row.notification_id}")
+                self._in_hand[task] = (name, row.ambassador)
+                task.add_done_callback(self._let_go)
+
+    async def _next(self, name: ChannelName) -> Row | None:
+        busy = [receiver for channel, receiver in self._in_hand.values() if channel is name]
+        if len(busy) >= AT_ONCE:
+            return None
+        now = self._clock()
+        return await self._deliveries.lease(name, busy=busy, now=now, until=now + self._lease)
+
+    def _let_go(self, task: "asyncio.Task[None]") -> None:
+        del self._in_hand[task]
+        self.wake()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # Not noted: the lease runs out and the row is due again, under the same id.
+            self._log.warning("not_noted", error=describe(error))
+
+    async def _deliver(self, row: Row) -> None:
+        outcome = await self._try(row)
+        now = self._clock()
+        log = self._log.bind(notification_id=str(row.notification_id), channel=row.channel, attempt=row.attempts)
+        if isinstance(outcome, Postponed):
+            wait = wait_after(row.attempts, self._chance.random(), outcome.at_least)
+            if wait is None:
+                outcome = Failed(f"not reached in {row.attempts} tries; the last: {outcome.reason}")
+            else:
+                await self._deliveries.postpone(row, outcome.reason, now=now, wait=wait)
+                log.warning("postponed", reason=outcome.reason, seconds=round(wait.total_seconds()))
+        match outcome:
+            case Delivered():
+                if await self._deliveries.delivered(row, now=now):
+                    metrics.TOLD_AFTER.labels(row.channel).observe((now - row.made_at).total_seconds())
+            case Failed(reason):
+                await self._deliveries.failed(row, reason, now=now)
+                log.warning("failed", reason=reason)
+            case Stale():
+                await self._deliveries.drop(row)
+            case Postponed():
+                pass
+            case unreachable:
+                assert_never(unreachable)
+        self._ended()
+        metrics.DELIVERIES.labels(row.channel, type(outcome).__name__.lower()).inc()
+
+    async def _try(self, row: Row) -> Outcome:
+        message = await self._composing.message(row)
+        if message is None:
+            return Stale()
+        try:
+            async with asyncio.timeout(TRY_SECONDS):
+                await self._channels[row.channel].deliver(message)
+        except RefusedError as error:
+            return Failed(str(error))
+        except UnreachableError as error:
+            return Postponed(str(error), error.retry_after)
+        except TimeoutError:
+            return Postponed(f"no answer within {TRY_SECONDS:g} s")
+        except Exception as error:  # a fault of ours or of a library: a later version may send it
+            return Postponed(describe(error))
+        return Delivered()

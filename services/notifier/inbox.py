@@ -1,0 +1,151 @@
+"""What an ambassador sees and does: their suggestions in three views, and acts that count once."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from schemas.ambassadors import AmbassadorKey, AmbassadorPublished
+from schemas.feedback import Act, NotRelevantReason
+from schemas.notifications import Channel
+from schemas.suggestions import LapseReason
+from services.notifier.channels import Colleague
+from services.notifier.composing import Composing, told_to
+from services.notifier.domain.presentation import Card, card
+from services.notifier.domain.standing import Given, Standing, open_acts, standing, taken_by
+from services.notifier.store import Kept, NotifierStore, View
+from services.notifier.store.deliveries import State
+from services.runtime.clock import Clock
+
+PAGE: Final = 20
+"""Suggestions on a page: a few screens on a phone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One suggestion as one ambassador sees it.
+
+    Attributes:
+        leads: whether this ambassador is the one to act.
+        where: where it stands for this ambassador.
+        mine: what this ambassador did last.
+        taker: the colleague who has it in hand, when it is not this ambassador; none too when that person is gone.
+        taken_at: since when somebody has it in hand.
+        not_reached: channels by which the ambassador could not be told.
+    """
+
+    suggestion_id: UUID
+    revision: int
+    made_at: datetime
+    card: Card
+    leads: bool
+    colleagues: tuple[Colleague, ...]
+    where: Standing
+    lapse: LapseReason | None
+    mine: Given | None
+    taker: Colleague | None
+    taken_at: datetime | None
+    may: frozenset[Act]
+    not_reached: frozenset[Channel]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One page of one view, and how much there is elsewhere."""
+
+    view: View
+    items: tuple[Item, ...]
+    counts: dict[View, int]
+    page: int
+    pages: int
+
+
+class Inbox:
+    """Reads for the pages, and stores acts."""
+
+    def __init__(
+        self,
+        *,
+        store: NotifierStore,
+        composing: Composing,
+        clock: Clock,
+        acted: Callable[[], None],
+    ) -> None:
+        self._ambassadors = store.ambassadors
+        self._suggestions = store.suggestions
+        self._deliveries = store.deliveries
+        self._composing = composing
+        self._clock = clock
+        self._acted = acted
+
+    async def owner(self, key: AmbassadorKey) -> AmbassadorPublished | None:
+        """Return whose inbox it is; none when they are unknown or erased."""
+        return await self._ambassadors.get(key)
+
+    async def listing(self, key: AmbassadorKey, view: View, page: int) -> Listing:
+        """Return page `page`, from 1, of a view, newest first; beyond the last page, the last."""
+        counts = await self._suggestions.count_in_views(str(key))
+        pages = max(1, -(-counts[view] // PAGE))
+        page = min(page, pages)
+        kept = await self._suggestions.of_ambassador(str(key), view, skip=(page - 1) * PAGE, limit=PAGE)
+        items = [await self._see(key, one, with_channels=False) for one in kept]
+        return Listing(view, tuple(item for item in items if item is not None), counts, page, pages)
+
+    async def item(self, key: AmbassadorKey, suggestion_id: UUID | None) -> Item | None:
+        """Return one suggestion; none when it is not told to this ambassador, or erased."""
+        kept = await self._suggestions.get(suggestion_id) if suggestion_id else None
+        return await self._see(key, kept, with_channels=True) if kept else None
+
+    async def act(
+        self, key: AmbassadorKey, suggestion_id: UUID, revision: int, act: Act, reason: NotRelevantReason | None
+    ) -> None:
+        """Store an act, unless it is not open any more: done already, overtaken by another, or said of older texts."""
+        while (kept := await self._suggestions.get(suggestion_id)) is not None:
+            if kept.made is None or kept.revision != revision or told_to(kept, str(key)) is None:
+                return
+            if act not in open_acts(_where(kept, key)):
+                return
+            given = Given(
+                rev=kept.acts_given + 1,
+                revision=revision,
+                ambassador=str(key),
+                act=act,
+                reason=reason,
+                at=self._clock(),
+            )
+            if await self._suggestions.add_act(kept, given):
+                self._acted()
+                return
+
+    async def _see(self, key: AmbassadorKey, kept: Kept, *, with_channels: bool) -> Item | None:
+        told = told_to(kept, str(key))
+        if kept.made is None or told is None:
+            return None
+        where = _where(kept, key)
+        taken = taken_by(kept.acts, kept.revision)
+        mine = [given for given in kept.acts if given.ambassador == str(key)]
+        colleagues = await self._composing.colleagues(kept, str(key))
+        return Item(
+            suggestion_id=kept.suggestion_id,
+            revision=kept.revision,
+            made_at=kept.made.made_at,
+            card=card(kept.made, now=self._clock()),
+            leads=told.leads,
+            colleagues=colleagues,
+            where=where,
+            lapse=kept.lapsed,
+            mine=mine[-1] if mine and where in (Standing.MINE, Standing.DISMISSED) else None,
+            taker=next((c for c in colleagues if taken and c.ambassador == taken.ambassador), None),
+            taken_at=taken.at if taken else None,
+            may=open_acts(where),
+            not_reached=await self._not_reached(kept, key) if with_channels else frozenset(),
+        )
+
+    async def _not_reached(self, kept: Kept, key: AmbassadorKey) -> frozenset[Channel]:
+        rows = await self._deliveries.to_ambassador(kept.suggestion_id, kept.revision, str(key))
+        return frozenset(row.channel for row in rows if row.state is State.FAILED)
+
+
+def _where(kept: Kept, key: AmbassadorKey) -> Standing:
+    return standing(kept.acts, ambassador=str(key), revision=kept.revision, lapsed=kept.lapsed is not None)

@@ -1,0 +1,1 @@
+"""What ambassadors read: pages and letters, in French, Arabic and English."""

@@ -1,0 +1,60 @@
+"""Words for the codes of the contract. `_` marks a message for the catalogues; it is translated where it is shown."""
+
+from typing import Final
+
+from schemas.codes import IntellectualProperty, Stage
+from schemas.feedback import NotRelevantReason
+from schemas.members import MemberKind
+from schemas.suggestions import LapseReason, RequestSource
+
+
+def _(message: str) -> str:
+    return message
+
+
+ASKS: Final = {
+    RequestSource.NEED: _("Seeks"),
+    RequestSource.INTERESTS: _("Is interested in"),
+    RequestSource.ASSETS: _("Works on"),
+}
+
+KINDS: Final = {
+    MemberKind.COMPANY: _("Company"),
+    MemberKind.STARTUP: _("Start-up"),
+    MemberKind.LABORATORY: _("Laboratory"),
+    MemberKind.UNIVERSITY: _("University"),
+    MemberKind.ASSOCIATION: _("Association"),
+    MemberKind.INNOVATION_CITY: _("Innovation city"),
+    MemberKind.FUNDER: _("Funder"),
+    MemberKind.PARTNER_CLUSTER: _("Partner cluster"),
+}
+
+STAGES: Final = {
+    Stage.IDEA: _("Idea"),
+    Stage.PROOF_OF_CONCEPT: _("Proof of concept"),
+    Stage.PROTOTYPE: _("Prototype"),
+    Stage.MARKET: _("On the market"),
+    Stage.INTERNATIONAL: _("On international markets"),
+}
+
+RIGHTS: Final = {
+    IntellectualProperty.NONE: _("No rights reserved"),
+    IntellectualProperty.SECRET: _("Secret know-how"),
+    IntellectualProperty.COPYRIGHT: _("Copyright"),
+    IntellectualProperty.PATENT_APPLIED: _("Patent applied for"),
+    IntellectualProperty.PATENT_GRANTED: _("Patent granted"),
+    IntellectualProperty.LICENSED: _("Licensed rights"),
+}
+
+REASONS: Final = {
+    NotRelevantReason.WRONG_TOPIC: _("It is not the same subject"),
+    NotRelevantReason.ALREADY_IN_TOUCH: _("They know each other already"),
+    NotRelevantReason.NOT_AVAILABLE: _("One of the two is not available"),
+    NotRelevantReason.OTHER: _("Another reason"),
+}
+
+LAPSES: Final = {
+    LapseReason.WITHDRAWN: _("The request was withdrawn. There is nothing left to do."),
+    LapseReason.EXPIRED: _("The deadline of the request has passed. There is nothing left to do."),
+    LapseReason.NOT_ELIGIBLE: _("One of the two no longer takes part in introductions. There is nothing left to do."),
+}

@@ -1,0 +1,141 @@
+"""A reader's language: catalogue, direction, numbers and dates. Catalogues are compiled from `.po` at start."""
+
+import gettext
+import io
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from babel import Locale, UnknownLocaleError
+from babel.dates import format_date
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.numbers import format_decimal, format_percent
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from services.notifier.domain.presentation import Facts
+from services.notifier.pages import messages
+
+HERE: Final = Path(__file__).parent
+CATALOGUES: Final = HERE / "locale"
+
+LOCALES: Final = {"fr": "fr", "ar": "ar_MA", "en": "en"}
+"""Languages that ambassadors read in, with the locale of their numbers and dates. Month names in Arabic are those of
+Morocco."""
+
+
+class Reader:
+    """What depends on the language of whoever reads."""
+
+    def __init__(self, language: str, *, zone: ZoneInfo) -> None:
+        self.language = language
+        self.locale = Locale.parse(LOCALES[language])
+        self.direction = str(self.locale.text_direction)
+        self._zone = zone
+        self.translations = catalogue(language)
+        self._pages = self._environment(autoescape=True)
+        self._plain = self._environment(autoescape=False)
+
+    def page(self, template: str, **values: Any) -> str:
+        """Return a page or the HTML of a letter; every value is escaped."""
+        return self._pages.get_template(template).render(reader=self, **values)
+
+    def plain(self, template: str, **values: Any) -> str:
+        """Return a text for where nothing is escaped: a subject, the text part of a letter."""
+        return self._plain.get_template(template).render(reader=self, **values)
+
+    def say(self, message: str) -> str:
+        """Return a marked message in the reader's language."""
+        return self.translations.gettext(message)
+
+    def percent(self, whole: int) -> str:
+        """Return `whole` percent as the reader writes it."""
+        return str(format_percent(whole / 100, locale=self.locale))
+
+    def day(self, moment: datetime) -> str:
+        """Return day, month and year, where the reader lives."""
+        return str(format_date(moment.astimezone(self._zone), "long", locale=self.locale))
+
+    def language_name(self, tag: str) -> str:
+        """Return the name of a language; the tag itself where the name is not known."""
+        try:
+            return Locale.parse(tag, sep="-").get_display_name(self.locale) or tag
+        except (UnknownLocaleError, ValueError):
+            return tag
+
+    def facts(self, facts: Facts) -> list[str]:
+        """Return the facts besides the deadline, each a short phrase."""
+        said: list[str] = []
+        if facts.stage is not None:
+            said.append(self.say(messages.STAGES[facts.stage]))
+        if facts.trl is not None:
+            said.append(f"TRL {facts.trl}")
+        if facts.intellectual_property is not None:
+            said.append(self.say(messages.RIGHTS[facts.intellectual_property]))
+        if facts.languages:
+            said.append(" · ".join(self.language_name(tag) for tag in facts.languages))
+        return said
+
+    def _environment(self, *, autoescape: bool) -> Environment:
+        environment = Environment(
+            loader=FileSystemLoader(HERE / "templates"),
+            autoescape=autoescape,  # noqa: S701 - off for text alone
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            extensions=["jinja2.ext.i18n"],
+        )
+        install = environment.install_gettext_translations  # type: ignore[attr-defined]  # added by the extension
+        install(self.translations, newstyle=True)
+        environment.filters["percent"] = self.percent
+        environment.filters["day"] = self.day
+        environment.filters["say"] = self.say
+        environment.filters["number"] = lambda number: str(format_decimal(number, locale=self.locale))
+        environment.filters["colleague"] = lambda who: f"{who.name} ({who.city_name})" if who.city_name else who.name
+        environment.filters["asks"] = lambda source: self.say(messages.ASKS[source])
+        environment.filters["kind"] = lambda kind: self.say(messages.KINDS[kind])
+        return environment
+
+
+class Readers:
+    """A reader of each language."""
+
+    def __init__(self, *, timezone: str) -> None:
+        make = partial(Reader, zone=ZoneInfo(timezone))
+        self._readers = {language: make(language) for language in LOCALES}
+
+    def of(self, language: str) -> Reader:
+        """Return the reader of a language of an ambassador."""
+        return self._readers[language]
+
+    def preferred(self, accept_language: str) -> Reader:
+        """Return the reader for a browser whose user is not known; French when it names none of the languages."""
+        ranked = sorted(_ranges(accept_language), key=lambda range_: -range_[1])
+        tags = [tag.partition("-")[0].lower() for tag, _ in ranked]
+        return self._readers[next((tag for tag in tags if tag in self._readers), "fr")]
+
+
+def catalogue(language: str) -> gettext.NullTranslations:
+    """Return the catalogue of a language, compiled in memory. English is what the sources say."""
+    if language == "en":
+        return gettext.NullTranslations()
+    with (CATALOGUES / f"{language}.po").open("rb") as source:
+        messages_ = read_po(source, locale=language, abort_invalid=True)
+    compiled = io.BytesIO()
+    write_mo(compiled, messages_)
+    compiled.seek(0)
+    return gettext.GNUTranslations(compiled)
+
+
+def _ranges(accept_language: str) -> list[tuple[str, float]]:
+    """Read `Accept-Language` (RFC 9110, 12.5.4); what is malformed counts least."""
+    found: list[tuple[str, float]] = []
+    for part in accept_language.split(",")[:20]:
+        tag, _, weight = part.strip().partition(";q=")
+        try:
+            found.append((tag.strip(), float(weight) if weight else 1.0))
+        except ValueError:
+            found.append((tag.strip(), 0.0))
+    return found

@@ -1,0 +1,168 @@
+"""The inbox over HTTP: a private address for each ambassador, pages that only read, two forms that act."""
+
+import hashlib
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from fastapi import FastAPI, Form, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+from starlette.datastructures import URL
+
+from schemas.ambassadors import AmbassadorPublished
+from schemas.feedback import Act, NotRelevantReason
+from services.notifier.address import Tokens
+from services.notifier.inbox import Inbox
+from services.notifier.pages import messages
+from services.notifier.pages.reader import HERE, Reader, Readers
+from services.notifier.store import View
+from services.runtime import logs
+from services.runtime.errors import TransientError
+from services.runtime.outcome import describe
+from services.runtime.store import StoreError
+
+SHEET: Final = (HERE / "static" / "inbox.css").read_bytes()
+SHEET_PATH: Final = f"/inbox-static/{hashlib.sha256(SHEET).hexdigest()[:12]}.css"
+ICON: Final = (HERE / "static" / "icon.svg").read_bytes()
+
+PRIVATE: Final = {
+    "cache-control": "no-store",
+    "content-security-policy": (
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
+        "frame-ancestors 'none'"
+    ),
+    "referrer-policy": "no-referrer",  # the address is the key to the inbox: it must not travel on
+    "x-content-type-options": "nosniff",
+    "x-robots-tag": "noindex, nofollow",
+    "cross-origin-opener-policy": "same-origin",
+}
+_FOR_EVER: Final = {"cache-control": "public, max-age=31536000, immutable", "x-content-type-options": "nosniff"}
+
+
+def inbox_routes(app: FastAPI, *, inbox: Inbox, tokens: Tokens, readers: Readers, base: str) -> None:
+    """Add the inbox to `app`."""
+    pages = _Pages(inbox=inbox, tokens=tokens, readers=readers, base=base)
+
+    @app.get(SHEET_PATH, include_in_schema=False)
+    def sheet() -> Response:
+        """The style sheet; its path changes with it."""
+        return Response(SHEET, media_type="text/css", headers=_FOR_EVER)
+
+    @app.get("/inbox-static/icon.svg", include_in_schema=False)
+    def icon() -> Response:
+        """The mark of Maillage."""
+        return Response(ICON, media_type="image/svg+xml", headers=_FOR_EVER)
+
+    @app.get("/inbox/{token}", include_in_schema=False)
+    async def index(request: Request, token: str, view: View = View.TO_DO, page: int = 1) -> Response:
+        """One part of an inbox, newest first."""
+        return await pages.index(request, token, view, max(1, min(page, 10_000)))
+
+    @app.get("/inbox/{token}/s/{suggestion_id}", include_in_schema=False)
+    async def suggestion(request: Request, token: str, suggestion_id: str) -> Response:
+        """One suggestion, whole."""
+        return await pages.suggestion(request, token, suggestion_id)
+
+    @app.post("/inbox/{token}/s/{suggestion_id}", include_in_schema=False)
+    async def act(
+        request: Request,
+        token: str,
+        suggestion_id: str,
+        form: Annotated[str, Form()] = "",
+        act: Annotated[str, Form()] = "",
+        reason: Annotated[str, Form()] = "",
+    ) -> Response:
+        """Do what a form of the suggestion's page says, then lead back to it."""
+        return await pages.act(request, token, suggestion_id, form=form, act=act, reason=reason)
+
+
+class _Pages:
+    """Answers, each with the headers of a private page."""
+
+    def __init__(self, *, inbox: Inbox, tokens: Tokens, readers: Readers, base: str) -> None:
+        self._inbox = inbox
+        self._tokens = tokens
+        self._readers = readers
+        self._origin = URL(base)
+        self._log = logs.get()
+
+    async def index(self, request: Request, token: str, view: View, page: int) -> Response:
+        async def show(person: AmbassadorPublished, reader: Reader) -> Response:
+            listing = await self._inbox.listing(person.key, view, page)
+            return self._page(reader, "index.html", 200, token=token, person=person, listing=listing)
+
+        return await self._for_owner(request, token, show)
+
+    async def suggestion(self, request: Request, token: str, suggestion_id: str) -> Response:
+        async def show(person: AmbassadorPublished, reader: Reader) -> Response:
+            item = await self._inbox.item(person.key, _uuid(suggestion_id))
+            if item is None:
+                return self._page(reader, "gone.html", 404, token=token)
+            missing = request.query_params.get("missing") == "reason"
+            form = self._tokens.form(person.key, item.suggestion_id, item.revision)
+            return self._page(
+                reader, "suggestion.html", 200, token=token, person=person, item=item, form=form, missing=missing,
+                reasons=messages.REASONS, lapses=messages.LAPSES,
+            )  # fmt: skip
+
+        return await self._for_owner(request, token, show)
+
+    async def act(
+        self, request: Request, token: str, suggestion_id: str, *, form: str, act: str, reason: str
+    ) -> Response:
+        async def do(person: AmbassadorPublished, reader: Reader) -> Response:
+            uuid = _uuid(suggestion_id)
+            revision = self._tokens.revision(form, person.key, uuid) if uuid else None
+            if uuid is None or revision is None or not self._from_our_page(request):
+                return self._page(reader, "not_ours.html", 403, token=token)
+            wanted = _wanted(act, reason)
+            if wanted is None:
+                return RedirectResponse(f"/inbox/{token}/s/{uuid}?missing=reason#acts", 303, headers=PRIVATE)
+            await self._inbox.act(person.key, uuid, revision, *wanted)
+            return RedirectResponse(f"/inbox/{token}/s/{uuid}#said", 303, headers=PRIVATE)
+
+        return await self._for_owner(request, token, do)
+
+    async def _for_owner(self, request: Request, token: str, then: Any) -> Response:
+        reader = self._readers.preferred(request.headers.get("accept-language", ""))
+        try:
+            key = self._tokens.ambassador(token)
+            person = await self._inbox.owner(key) if key else None
+            if person is None:
+                return self._page(reader, "denied.html", 403)
+            reader = self._readers.of(person.language)
+            response: Response = await then(person, reader)
+            return response
+        except (StoreError, TransientError) as error:
+            self._log.warning("page_failed", error=describe(error))
+            return self._page(reader, "failed.html", 503, again=str(request.url.path))
+
+    def _page(self, reader: Reader, template: str, status: int, **values: Any) -> Response:
+        return HTMLResponse(reader.page(template, sheet=SHEET_PATH, View=View, **values), status, headers=PRIVATE)
+
+    def _from_our_page(self, request: Request) -> bool:
+        """Whether a form was sent from our own page, as far as the browser says.
+
+        With `Referrer-Policy: no-referrer` browsers send `Origin: null`, which says nothing; `Sec-Fetch-Site` tells
+        where it is sent (not over plain HTTP). The signed field decides in any case.
+        """
+        site = request.headers.get("sec-fetch-site")
+        if site is not None:
+            return site == "same-origin"
+        origin = request.headers.get("origin", "null")
+        return origin == "null" or URL(origin).netloc in (self._origin.netloc, request.headers.get("host"))
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def _wanted(act: str, reason: str) -> tuple[Act, NotRelevantReason | None] | None:
+    """Return the act that a form asks for; none when it is not complete."""
+    if act == Act.TAKEN:
+        return Act.TAKEN, None
+    if act == Act.NOT_RELEVANT and reason in set(NotRelevantReason):
+        return Act.NOT_RELEVANT, NotRelevantReason(reason)
+    return None

@@ -1,0 +1,155 @@
+"""Telling: what is so is stored first; its consequences are then made from what is stored, as often as needed."""
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from typing import Final
+from uuid import UUID
+
+from schemas.ambassadors import AmbassadorKey, AmbassadorPublished
+from schemas.notifications import Channel
+from schemas.suggestions import SuggestionLapsed, SuggestionMade
+from services.notifier.domain.routing import Recipient, Relay, recipients, seat_of
+from services.notifier.store import Kept, NotifierStore, Row, Told
+from services.notifier.store.deliveries import notification_id
+from services.runtime import logs
+from services.runtime.clock import Clock
+
+_CHUNK: Final = 200
+"""Suggestions routed in one go when somebody arrives whom many were waiting for: a batch's worth."""
+
+
+class Notifying:
+    """Decides whom each suggestion is told to, once, and queues the deliveries."""
+
+    def __init__(self, *, store: NotifierStore, clock: Clock, queued: Sequence[Callable[[], None]]) -> None:
+        self._ambassadors = store.ambassadors
+        self._suggestions = store.suggestions
+        self._deliveries = store.deliveries
+        self._clock = clock
+        self._queued = queued
+        self._log = logs.get()
+
+    async def tell(
+        self,
+        made: Sequence[SuggestionMade],
+        lapsed: Sequence[SuggestionLapsed],
+        erased: Sequence[tuple[UUID, int | None]],
+    ) -> None:
+        """Take new states of suggestions, each id at most once. May be repeated at any time."""
+        await self._suggestions.put_made(made)
+        await self._suggestions.put_lapsed(lapsed)
+        for suggestion_id, rev in erased:
+            await self._suggestions.erase(suggestion_id, rev)
+        ids = [event.suggestion_id for event in made] + [event.suggestion_id for event in lapsed]
+        await self._settle(ids + [suggestion_id for suggestion_id, _ in erased])
+
+    async def publish(self, people: Sequence[AmbassadorPublished]) -> None:
+        """Take ambassadors and desks; tell them what waited for somebody like them, and nothing else of the past."""
+        if not people:
+            return
+        await self._ambassadors.put(people)
+        waiting = await self._suggestions.waiting_for_somebody({person.cluster for person in people})
+        for chunk in _chunks(waiting, _CHUNK):
+            await self._settle(chunk)
+
+    async def forget(self, key: AmbassadorKey, rev: int | None) -> None:
+        """Erase a person: contact, name, deliveries, acts. What they alone knew of is told to somebody else."""
+        if await self._ambassadors.erase(key, rev):
+            await self._forget_everywhere(str(key))
+
+    async def _forget_everywhere(self, ambassador: str) -> None:
+        orphans = await self._suggestions.forget_ambassador(ambassador)
+        await self._deliveries.forget_ambassador(ambassador)
+        if orphans:
+            await self._settle(orphans)
+
+    async def _settle(self, ids: Sequence[UUID]) -> None:
+        """Make the consequences of what is stored under `ids`; again for those that change meanwhile."""
+        again = list(ids)
+        while again:
+            kept = await self._route(await self._suggestions.load(again))
+            await self._consequences(kept)
+            again = await self._suggestions.settled([one for one in kept if not _unrouted(one)])
+        for wake in self._queued:
+            wake()
+
+    async def _route(self, kept: Sequence[Kept]) -> list[Kept]:
+        """Decide whom the undecided are told to; return all, with the decisions that stand."""
+        undecided = [one for one in kept if _unrouted(one)]
+        people = await self._ambassadors.of_clusters({cluster for one in undecided for cluster in _clusters(one)})
+        relays = [Relay(p.cluster, p.ambassador_id, p.city) for p in people.values()]
+        decisions = [(one, [_told(r, people, one) for r in _recipients(one, relays)]) for one in undecided]
+        decided = await self._suggestions.decide([(one, told) for one, told in decisions if told])
+        for one, told in decisions:
+            if not told:
+                self._log.warning("unrouted", suggestion_id=str(one.suggestion_id), revision=one.revision)
+        by_id = {one.suggestion_id: one for one in decided}
+        return [by_id.get(one.suggestion_id, one) for one in kept]
+
+    async def _consequences(self, kept: Sequence[Kept]) -> None:
+        now = self._clock()
+        standing = [one for one in kept if not one.erased and one.lapsed is None]
+        await self._deliveries.add([row for one in standing for row in _rows(one)], now=now)
+        await self._deliveries.follow(
+            standing=[(one.suggestion_id, one.revision) for one in standing],
+            lapsed=[one.suggestion_id for one in kept if one.lapsed is not None],
+            erased=[one.suggestion_id for one in kept if one.erased],
+            now=now,
+        )
+        await self._forget_the_gone(standing)
+
+    async def _forget_the_gone(self, standing: Sequence[Kept]) -> None:
+        """Somebody may have been erased between our reading of them and our rows for them."""
+        told = {AmbassadorKey.decode(t.ambassador.encode()) for one in standing for t in one.told or ()}
+        known = await self._ambassadors.known(told) if told else {}
+        for key in told:
+            if str(key) not in known:
+                await self._forget_everywhere(str(key))
+
+
+def _unrouted(kept: Kept) -> bool:
+    return kept.made is not None and kept.lapsed is None and kept.told is None
+
+
+def _clusters(kept: Kept) -> tuple[str, ...]:
+    return (kept.made.request.party.cluster, kept.made.offer.party.cluster) if kept.made else ()
+
+
+def _recipients(kept: Kept, relays: Sequence[Relay]) -> Sequence[Recipient]:
+    if kept.made is None:
+        return ()
+    return recipients(seat_of(kept.made.request.party), seat_of(kept.made.offer.party), relays)
+
+
+def _told(recipient: Recipient, people: dict[str, AmbassadorPublished], kept: Kept) -> Told:
+    alerts = kept.made is not None and kept.made.alerts
+    key = AmbassadorKey(cluster=recipient.cluster, ambassador_id=recipient.ambassador_id)
+    person = people[str(key)]
+    channels = [Channel.INBOX]
+    if alerts and person.email is not None:
+        channels.append(Channel.EMAIL)
+    if alerts and person.webhook is not None:
+        channels.append(Channel.WEBHOOK)
+    return Told(ambassador=str(key), leads=recipient.leads, channels=tuple(channels))
+
+
+def _rows(kept: Kept) -> Iterable[Row]:
+    if kept.made is None:
+        return
+    for told in kept.told or ():
+        for name in told.channels:
+            channel = Channel(name)
+            yield Row(
+                notification_id=notification_id(kept.suggestion_id, kept.revision, told.ambassador, channel),
+                suggestion_id=kept.suggestion_id,
+                revision=kept.revision,
+                ambassador=told.ambassador,
+                channel=channel,
+                made_at=kept.made.made_at,
+            )
+
+
+def _chunks(ids: Sequence[UUID], size: int) -> Iterable[list[UUID]]:
+    rest = iter(ids)
+    while chunk := list(islice(rest, size)):
+        yield chunk

@@ -1,0 +1,44 @@
+"""What the notifier needs to know, from the environment."""
+
+from typing import Annotated, Literal
+
+from pydantic import AnyHttpUrl, Field, SecretStr, StringConstraints, model_validator
+
+from schemas.ambassadors import EmailAddress
+from services.runtime.settings import RuntimeSettings
+
+
+class NotifierSettings(RuntimeSettings):
+    """Settings of the notifier. Each field is read from `MAILLAGE_<FIELD>`."""
+
+    secret: Annotated[
+        SecretStr,
+        Field(min_length=32, description="Signs the private inbox addresses; another one makes all of them invalid"),
+    ]
+    public_url: Annotated[AnyHttpUrl, Field(description="Address under which ambassadors reach this service")]
+    smtp: Annotated[
+        str,
+        StringConstraints(pattern=r"^[^\s:,]+:\d{1,5}$"),
+        Field(description="Mail server, host:port"),
+    ] = "127.0.0.1:25"
+    smtp_security: Annotated[
+        Literal["none", "starttls", "tls"], Field(description="How the connection to the mail server is protected")
+    ] = "none"
+    smtp_user: Annotated[str, Field(description="Login at the mail server; empty: none")] = ""
+    smtp_password: Annotated[SecretStr, Field(description="Password at the mail server")] = SecretStr("")
+    mail_from: Annotated[EmailAddress, Field(description="Sender's address of every message")]
+    allow_private_webhooks: Annotated[
+        bool, Field(description="Send webhooks to addresses of private networks, and without TLS there")
+    ] = False
+    timezone: Annotated[str, Field(description="Time zone of the dates that ambassadors read")] = "Africa/Casablanca"
+
+    @model_validator(mode="after")
+    def _login_is_protected(self) -> "NotifierSettings":
+        if self.smtp_user and self.smtp_security == "none":
+            raise ValueError("smtp_user needs smtp_security starttls or tls: a password must not travel in the clear")
+        return self
+
+    @property
+    def base(self) -> str:
+        """`public_url` without a slash at its end."""
+        return str(self.public_url).rstrip("/")

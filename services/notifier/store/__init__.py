@@ -1,0 +1,27 @@
+"""The notifier's own database: ambassadors, suggestions with what was made of them, deliveries."""
+
+from services.notifier.store.ambassadors import Ambassadors
+from services.notifier.store.deliveries import Deliveries, Row
+from services.notifier.store.suggestions import Kept, Suggestions, Told, View
+from services.runtime.store import Database
+
+__all__ = ["Ambassadors", "Deliveries", "Kept", "NotifierStore", "Row", "Suggestions", "Told", "View"]
+
+
+class NotifierStore:
+    """All that the notifier keeps."""
+
+    def __init__(self, database: Database) -> None:
+        self.ambassadors = Ambassadors(database)
+        self.suggestions = Suggestions(database)
+        self.deliveries = Deliveries(database)
+
+    async def ensure_indexes(self) -> None:
+        """Create what queries need; may be repeated."""
+        await self.ambassadors.ensure_indexes()
+        await self.suggestions.ensure_indexes()
+        await self.deliveries.ensure_indexes()
+
+    async def count_unannounced(self) -> int:
+        """Return how many suggestions and deliveries have something to say that is not on the log yet."""
+        return await self.suggestions.count_unannounced() + await self.deliveries.count_unannounced()

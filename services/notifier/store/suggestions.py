@@ -1,0 +1,279 @@
+"""Suggestions as they were made, whom they concern, and what was made of them.
+
+One document a suggestion. `pending` says that its consequences (routing, rows to deliver, rows to cancel or remove) are
+not all made yet; it is set by the same write that changes the state, so no crash comes between. Its acts are in the
+document as well: an act is stored, counted and queued for publication in one atomic write.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+from uuid import UUID
+
+from pymongo import ASCENDING, DESCENDING, UpdateOne
+
+from schemas.feedback import Act, NotRelevantReason
+from schemas.suggestions import LapseReason, SuggestionLapsed, SuggestionMade
+from services.notifier.domain.standing import Given, Standing, standing, taken_by
+from services.notifier.store.bulk import write
+from services.runtime.store import Collection, Database, Document
+
+_WORDS: Final = (
+    "body", "made_at", "clusters", "told", "acts", "lapsed", "revision", "taken", "dismissed", "unannounced"
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Somebody who is told of a suggestion, and by which channels."""
+
+    ambassador: str
+    leads: bool
+    channels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A suggestion as stored.
+
+    Attributes:
+        made: none when erased, or lapsed before it was ever read.
+        lapsed: why it does not stand any more.
+        told: none while nobody is decided on.
+        acts_given: acts counted so far; more than `acts` where those of an erased person are gone.
+    """
+
+    suggestion_id: UUID
+    rev: int
+    erased: bool
+    revision: int
+    made: SuggestionMade | None
+    lapsed: LapseReason | None
+    told: tuple[Told, ...] | None
+    acts: tuple[Given, ...]
+    acts_given: int
+
+
+class View(StrEnum):
+    """A part of an inbox."""
+
+    TO_DO = "todo"
+    UNDER_WAY = "ongoing"
+    DONE = "done"
+
+
+class Suggestions:
+    """Suggestions by id; every write is compare-and-set on `rev` or `acts_given`."""
+
+    def __init__(self, database: Database) -> None:
+        self._all: Collection = database["suggestions"]
+
+    async def ensure_indexes(self) -> None:
+        """Create what queries need."""
+        await self._all.create_index([("told.ambassador", ASCENDING), ("made_at", DESCENDING), ("_id", ASCENDING)])
+        await self._all.create_index("clusters", partialFilterExpression={"pending": True})
+        await self._all.create_index("unannounced", partialFilterExpression={"unannounced": True})
+
+    async def put_made(self, made: Sequence[SuggestionMade]) -> None:
+        """Keep each, unless a state as new is kept already. A new revision is to be told again."""
+        await write(self._all, [_keep(event) for event in made])
+
+    async def put_lapsed(self, lapsed: Sequence[SuggestionLapsed]) -> None:
+        """Note that each does not stand any more."""
+        await write(
+            self._all,
+            [
+                UpdateOne(
+                    {"_id": event.suggestion_id, "rev": {"$lt": event.rev}},
+                    {"$set": {"rev": event.rev, "lapsed": event.reason.value, "pending": True}},
+                    upsert=True,
+                )
+                for event in lapsed
+            ],
+        )
+
+    async def erase(self, suggestion_id: UUID, rev: int | None) -> None:
+        """Forget every word of it and every act on it; the id and the counters stay, so that older states stay out."""
+        gone: Document = {"$unset": dict.fromkeys(_WORDS, "")}
+        if rev is None:
+            await self._all.update_one({"_id": suggestion_id}, gone | {"$set": {"erased": True, "pending": True}})
+            return
+        change = gone | {"$set": {"rev": rev, "erased": True, "pending": True}}
+        await write(self._all, [UpdateOne({"_id": suggestion_id, "rev": {"$lt": rev}}, change, upsert=True)])
+
+    async def load(self, ids: Iterable[UUID]) -> list[Kept]:
+        """Return those of `ids` that are kept."""
+        return [_read(found) async for found in self._all.find({"_id": {"$in": list(ids)}})]
+
+    async def get(self, suggestion_id: UUID) -> Kept | None:
+        """Return one; none when it was never seen."""
+        found = await self._all.find_one({"_id": suggestion_id})
+        return _read(found) if found else None
+
+    async def waiting_for_somebody(self, clusters: Iterable[str]) -> list[UUID]:
+        """Return the ids of what nobody is told of yet and concerns one of `clusters`."""
+        query = {"pending": True, "clusters": {"$in": list(clusters)}}
+        return [found["_id"] async for found in self._all.find(query, {"_id": 1})]
+
+    async def decide(self, decisions: Sequence[tuple[Kept, Sequence[Told]]]) -> list[Kept]:
+        """Write down whom each state is told to, once; return them as decided, by us or by somebody before us."""
+        await write(
+            self._all,
+            [
+                UpdateOne(
+                    {"_id": kept.suggestion_id, "rev": kept.rev, "told": None},
+                    {"$set": {"told": [_told_document(one) for one in told]}},
+                )
+                for kept, told in decisions
+            ],
+        )
+        return await self.load([kept.suggestion_id for kept, _ in decisions])
+
+    async def settled(self, kept: Sequence[Kept]) -> list[UUID]:
+        """Note that the consequences of these states are made; return the ids that are in another state by now."""
+        revs = {one.suggestion_id: one.rev for one in kept}
+        await write(
+            self._all, [UpdateOne({"_id": key, "rev": rev}, {"$set": {"pending": False}}) for key, rev in revs.items()]
+        )
+        now = self._all.find({"_id": {"$in": list(revs)}}, {"rev": 1})
+        return [found["_id"] async for found in now if found["rev"] != revs[found["_id"]]]
+
+    async def of_ambassador(self, ambassador: str, view: View, *, skip: int, limit: int) -> list[Kept]:
+        """Return one page of a view of an ambassador's inbox, newest first."""
+        found = self._all.find(_in_view(ambassador, view)).sort([("made_at", DESCENDING), ("_id", ASCENDING)])
+        return [_read(document) async for document in found.skip(skip).limit(limit)]
+
+    async def count_in_views(self, ambassador: str) -> dict[View, int]:
+        """Return how many suggestions each view of an ambassador's inbox has."""
+        return {view: await self._all.count_documents(_in_view(ambassador, view)) for view in View}
+
+    async def add_act(self, kept: Kept, act: Given) -> bool:
+        """Store `act` as the next one; False when another came first."""
+        change = _acts_fields((*kept.acts, act), kept.revision) | {"acts_given": act.rev, "unannounced": True}
+        result = await self._all.update_one(
+            {"_id": kept.suggestion_id, "rev": kept.rev, "acts_given": kept.acts_given or None}, {"$set": change}
+        )
+        return result.matched_count == 1
+
+    async def with_unannounced_acts(self, limit: int) -> list[Kept]:
+        """Return suggestions with acts that are not confirmed to be on the log."""
+        return [_read(found) async for found in self._all.find({"unannounced": True}).limit(limit)]
+
+    async def count_unannounced(self) -> int:
+        """Return how many suggestions have acts that are not confirmed to be on the log."""
+        return await self._all.count_documents({"unannounced": True})
+
+    async def announced(self, kept: Kept) -> None:
+        """Note that every act of `kept` is on the log, unless another came since."""
+        await self._all.update_one(
+            {"_id": kept.suggestion_id, "acts_given": kept.acts_given}, {"$set": {"unannounced": False}}
+        )
+
+    async def announce_again(self) -> None:
+        """Queue every act for publication once more."""
+        await self._all.update_many({"acts.0": {"$exists": True}}, {"$set": {"unannounced": True}})
+
+    async def forget_ambassador(self, ambassador: str) -> list[UUID]:
+        """Remove a person from whatever they were told and did; return ids of open ones that nobody knows of now."""
+        orphans: list[UUID] = []
+        touched = {"$or": [{"told.ambassador": ambassador}, {"acts.ambassador": ambassador}]}
+        async for found in self._all.find(touched):
+            kept = _read(found)
+            acts = [given for given in kept.acts if given.ambassador != ambassador]
+            told = [entry for entry in found.get("told") or [] if entry["ambassador"] != ambassador]
+            orphan = not told and not kept.acts and kept.lapsed is None
+            change = _acts_fields(acts, kept.revision) | {"told": None if orphan else told}
+            if orphan:
+                change["pending"] = True
+                orphans.append(kept.suggestion_id)
+            same = {"_id": kept.suggestion_id, "rev": kept.rev, "acts_given": kept.acts_given or None}
+            result = await self._all.update_one(same, {"$set": change})
+            if result.matched_count == 0:  # changed in between: look at it again
+                return orphans + await self.forget_ambassador(ambassador)
+        return orphans
+
+    async def count_unrouted(self) -> int:
+        """Return how many open suggestions nobody is told of."""
+        return await self._all.count_documents({"pending": True, "clusters": {"$exists": True}, "told": None})
+
+
+def _in_view(ambassador: str, view: View) -> Document:
+    told: Document = {"told.ambassador": ambassador}
+    standing = told | {"lapsed": None, "dismissed": {"$ne": ambassador}}
+    match view:
+        case View.TO_DO:
+            return standing | {"taken": {"$ne": True}}
+        case View.UNDER_WAY:
+            return standing | {"taken": True}
+        case View.DONE:
+            return told | {"$or": [{"lapsed": {"$ne": None}}, {"dismissed": ambassador}]}
+
+
+def _keep(event: SuggestionMade) -> UpdateOne:
+    # A pipeline, because what becomes of `told` depends on the stored revision. `$literal`: texts may begin with `$`.
+    fields: Document = {
+        "rev": event.rev,
+        "revision": event.revision,
+        "body": {"$literal": event.model_dump_json()},
+        "made_at": event.made_at,
+        "clusters": {"$literal": sorted({event.request.party.cluster, event.offer.party.cluster})},
+        "told": {"$cond": [{"$eq": ["$revision", event.revision]}, {"$ifNull": ["$told", None]}, None]},
+        "dismissed": {"$cond": [{"$eq": ["$revision", event.revision]}, {"$ifNull": ["$dismissed", []]}, []]},
+        "lapsed": None,
+        "erased": False,
+        "pending": True,
+    }
+    return UpdateOne({"_id": event.suggestion_id, "rev": {"$lt": event.rev}}, [{"$set": fields}], upsert=True)
+
+
+def _acts_fields(acts: Sequence[Given], revision: int) -> Document:
+    """The acts, with what the views of an inbox ask for: who put the suggestion aside, whether anybody has it."""
+    people = sorted({given.ambassador for given in acts})
+    where = {person: standing(acts, ambassador=person, revision=revision, lapsed=False) for person in people}
+    return {
+        "acts": [_act_document(given) for given in acts],
+        "taken": taken_by(acts, revision) is not None,
+        "dismissed": [person for person in people if where[person] is Standing.DISMISSED],
+    }
+
+
+def _told_document(told: Told) -> Document:
+    return {"ambassador": told.ambassador, "leads": told.leads, "channels": list(told.channels)}
+
+
+def _act_document(given: Given) -> Document:
+    return {
+        "rev": given.rev,
+        "revision": given.revision,
+        "ambassador": given.ambassador,
+        "act": given.act.value,
+        "reason": given.reason.value if given.reason else None,
+        "at": given.at,
+    }
+
+
+def _read(found: Mapping[str, Any]) -> Kept:
+    body, lapsed, told = found.get("body"), found.get("lapsed"), found.get("told")
+    return Kept(
+        suggestion_id=found["_id"],
+        rev=found["rev"],
+        erased=bool(found.get("erased")),
+        revision=found.get("revision", 0),
+        made=SuggestionMade.model_validate_json(body) if body else None,
+        lapsed=LapseReason(lapsed) if lapsed else None,
+        told=None if told is None else tuple(Told(t["ambassador"], t["leads"], tuple(t["channels"])) for t in told),
+        acts=tuple(_read_act(act) for act in found.get("acts", ())),
+        acts_given=found.get("acts_given") or 0,
+    )
+
+
+def _read_act(found: Mapping[str, Any]) -> Given:
+    return Given(
+        rev=found["rev"],
+        revision=found["revision"],
+        ambassador=found["ambassador"],
+        act=Act(found["act"]),
+        reason=NotRelevantReason(found["reason"]) if found["reason"] else None,
+        at=found["at"],
+    )
