@@ -35,9 +35,11 @@ lint: setup ## Style, types, direction of imports, drift of the contract.
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m schemas.generate --check
+	@$(BIN)/python -m services.console.settings_table --check
 
 schemas: setup ## Write the contract's JSON Schemas and AsyncAPI document again.
 	@$(BIN)/python -m schemas.generate
+	@$(BIN)/python -m services.console.settings_table
 
 lock: setup ## Choose versions again.
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --all-extras --upgrade pyproject.toml -o requirements.lock

@@ -3,6 +3,7 @@
 The services run exactly as deployed; only their addresses come from here.
 """
 
+import asyncio
 import secrets
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -37,6 +38,7 @@ class Wanted:
         port: of the API; the inbox gets the next one. 0: any free ports.
         kafka: address of a broker to use; none: one in memory is brought along.
         mongo: connection string of a MongoDB to use; none: one is brought along, its data in `data`.
+        databases: what the name of each service's database begins with.
         extra: further settings of the services, by full variable name.
     """
 
@@ -44,6 +46,7 @@ class Wanted:
     port: int = DEFAULT_PORT
     kafka: str | None = None
     mongo: str | None = None
+    databases: str = "maillage"
     extra: Mapping[str, str] | None = None
 
 
@@ -98,8 +101,7 @@ async def running(
             inbox_secret=_kept_secret(wanted.data / "inbox.secret", ""),
             data=str(wanted.data),
         )
-        for name in SERVICES:
-            await supervisor.start(_service(name, ports[name], wanted, system))
+        await asyncio.gather(*(supervisor.start(_service(name, ports[name], wanted, system)) for name in SERVICES))
         await _until_ready([system.api, system.matcher, system.inbox])
         yield system, supervisor
 
@@ -136,6 +138,7 @@ def _service(name: str, port: int, wanted: Wanted, system: System) -> ChildProce
     settings = {
         "KAFKA": system.kafka,
         "MONGO": system.mongo,
+        "DATABASE": f"{wanted.databases}_{name}",
         "INSTANCE": name,
         "HOST": LOOPBACK,
         "PORT": str(port),

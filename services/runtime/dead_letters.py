@@ -1,6 +1,7 @@
 """What could not be handled, kept as it came, with what an operator needs to understand and replay it."""
 
 import base64
+from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -64,9 +65,11 @@ class DeadLetters:
         )
 
 
-def _readable(headers: "tuple[tuple[str, bytes], ...] | list[tuple[str, bytes]]") -> dict[str, str]:
+def _readable(headers: "Iterable[tuple[str, bytes | None]]") -> dict[str, str]:
     kept: dict[str, str] = {}
     for name, value in headers:
+        if value is None:
+            continue
         try:
             kept[name] = value.decode()
         except UnicodeDecodeError:

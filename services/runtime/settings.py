@@ -24,7 +24,7 @@ class RuntimeSettings(BaseSettings):
     mongo: Annotated[SecretStr, Field(description="MongoDB connection string")] = SecretStr("mongodb://127.0.0.1:27017")
     database: Annotated[str, Field(description="The service's own database; default: maillage_<service>")] = ""
     host: Annotated[str, Field(description="Address to listen on")] = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535, description="Port to listen on")] = 0
+    port: Annotated[int, Field(ge=0, le=65535, description="Port to listen on")] = 8000
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="Least severe log level kept")
     ] = "info"
@@ -56,6 +56,6 @@ def load(settings_class: type[S]) -> S:
         return settings_class()
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
-        name = PREFIX + "_".join(str(part) for part in first["loc"]).upper()
-        print(f"{name}: {first['msg']}. Correct it in the environment and start again.", file=sys.stderr)
+        name = PREFIX + "_".join(str(part) for part in first["loc"]).upper() if first["loc"] else "Settings"
+        print(f"{name}: {first['msg'].removeprefix('Value error, ')}. Correct it in the environment and start again.", file=sys.stderr)
         raise SystemExit(2) from None

@@ -36,6 +36,8 @@ class Watchdog:
 
     async def check(self) -> None:
         """Ask the broker how far the log goes, compare with how far we are."""
+        if self._consumption.consumer is None:
+            return  # not started; on a bus in memory, never
         try:
             waiting = await asyncio.wait_for(self._waiting(), _ASK_SECONDS)
         except (KafkaError, TimeoutError, OSError):

@@ -128,6 +128,7 @@ POISON = {
     "wrong schema": (b"souss/bad", b'{"name": 3}', GOOD_HEADERS, "name"),
     "2 MB": (b"souss/bad", b"x" * 2_000_000, GOOD_HEADERS, "2,000,000 bytes"),
     "header not UTF-8": (b"souss/bad", b"{}", {**GOOD_HEADERS, "x-note": b"\xff\xfe"}, "header x-note is not UTF-8"),
+    "header without value": (b"souss/bad", b"{}", {**GOOD_HEADERS, "x-note": None}, "name: Field required"),
     "erasure of nobody": (b"bad", None, {}, "record key"),
 }
 
