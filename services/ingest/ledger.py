@@ -123,7 +123,7 @@ class Ledger:
                     await self._answer(asked.claim.claim_id if asked.claim else None, stored.rev)
                     return stored.rev
                 _check_preconditions(stored, asked)
-                pending = self._next(kind, key, stored, value, asked)
+                pending = self._next(stored, value, asked)
                 if await self._entities.propose(kind, key, stored, pending, since=self._clock()):
                     rev = await self._complete(kind, key, pending)
                     if rev != pending.state.rev:
@@ -175,11 +175,8 @@ class Ledger:
         """Writers of one entity in this process take turns; those of other replicas are met at `propose`."""
         return self._locks.setdefault((kind, key), asyncio.Lock())
 
-    def _next(self, kind: Kind, key: Key, stored: Stored, value: Value | None, asked: Asked) -> Pending:
+    def _next(self, stored: Stored, value: Value | None, asked: Asked) -> Pending:
         state = State(rev=stored.rev + 1, at=self._clock(), value=value, alerts=asked.alerts)
-        event = kind.told(key, state)
-        if event is not None and len(event.model_dump_json().encode()) > MAX_EVENT_BYTES:
-            raise problems.too_large(MAX_EVENT_BYTES)
         return Pending(state, claim=asked.claim.claim_id if asked.claim else None, traceparent=asked.traceparent)
 
     async def _complete(self, kind: Kind, key: Key, pending: Pending) -> int:
@@ -187,7 +184,7 @@ class Ledger:
         state = await self._prepared(kind, key, pending.state)
         try:
             await self._publish(kind, key, state, pending.traceparent)
-        except PermanentError:
+        except PermanentError:  # a profile may be small enough as it was sent and too large as an event
             await self._entities.abandon(kind, key, state.rev)
             raise problems.too_large(MAX_EVENT_BYTES) from None
         await self._answer(pending.claim, state.rev)

@@ -3,10 +3,9 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -125,10 +124,10 @@ def malformed_or_invalid(error: ValidationError, known: Iterable[str]) -> Proble
     if details[0]["type"] == "json_invalid":
         reason = str(details[0].get("ctx", {}).get("error", ""))
         return Problem(400, "Malformed JSON", f"The body is not JSON in UTF-8: {reason}. Correct it there.")
-    return invalid(*field_errors(details, known))
+    return invalid(*field_errors(cast("list[dict[str, Any]]", details), known))
 
 
-def field_errors(details: Iterable[ErrorDetails], known: Iterable[str] = ()) -> list[FieldError]:
+def field_errors(details: Iterable[Mapping[str, Any]], known: Iterable[str] = ()) -> list[FieldError]:
     """Return what pydantic refused, field by field; `known` as above."""
     fields = ", ".join(sorted(known))
     return [_field_error(detail, fields) for detail in details]
@@ -140,7 +139,7 @@ def shorten(value: object) -> str:
     return text if len(text) <= VALUE_CHARACTERS else f"{text[: VALUE_CHARACTERS - 1]}…"
 
 
-def _field_error(detail: ErrorDetails, known: str) -> FieldError:
+def _field_error(detail: Mapping[str, Any], known: str) -> FieldError:
     path = detail["loc"]
     field = ".".join(str(part) for part in path)
     missing = detail["type"] == "missing"
@@ -194,7 +193,7 @@ _SLUG: Final = (
 _SLUGS: Final = ("city", "represents", "cluster", "clusters")
 
 
-def _remedy(detail: ErrorDetails, known: str) -> str:
+def _remedy(detail: Mapping[str, Any], known: str) -> str:
     kind, context = detail["type"], detail.get("ctx", {})
     names = [part for part in detail["loc"] if isinstance(part, str)]
     name = names[-1] if names else ""

@@ -5,7 +5,6 @@ from http import HTTPStatus
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.ingest import problems
@@ -36,7 +35,8 @@ def render_problems(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def path_refused(_: Request, error: RequestValidationError) -> Response:
-        return _rendered(problems.invalid(*problems.field_errors(error.errors())))
+        where = [{**detail, "loc": tuple(detail["loc"][1:])} for detail in error.errors()]
+        return _rendered(problems.invalid(*problems.field_errors(where)))
 
     @app.exception_handler(HTTPException)
     async def not_routed(request: Request, error: HTTPException) -> Response:
@@ -74,16 +74,22 @@ def _unrouted(request: Request, error: HTTPException) -> Problem:
     if error.status_code == HTTPStatus.NOT_FOUND:
         return Problem(404, "Not found", "There is nothing at this path. Everything is below /v1/.")
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        methods = sorted(
-            method
-            for route in request.app.routes
-            if route.matches(request.scope)[0] is not Match.NONE
-            for method in getattr(route, "methods", None) or ()
-        )
-        allowed = ", ".join(methods)
+        allowed = ", ".join(_methods(request))
         return Problem(405, "Method not allowed", f"This path takes {allowed}.", headers={"Allow": allowed})
     phrase = HTTPStatus(error.status_code).phrase
     return Problem(error.status_code, phrase, str(error.detail), headers=error.headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """Return what the path takes; the framework names the methods of the first route alone."""
+    described = request.app.openapi()["paths"]
+    asked = request.url.path.split("/")
+    found: set[str] = set()
+    for path, operations in described.items():
+        parts = path.split("/")
+        if len(parts) == len(asked) and all(p == a or p[:1] == "{" for p, a in zip(parts, asked, strict=True)):
+            found.update(method.upper() for method in operations)
+    return sorted(found) or ["GET"]
 
 
 def _rendered(problem: Problem) -> Response:

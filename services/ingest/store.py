@@ -98,6 +98,16 @@ class EntityStore:
         found = self._entities[kind].find({"pending.since": {"$lt": before}}, {"_id": 1})
         return [_key(kind, document) async for document in found.sort("pending.since").limit(limit)]
 
+    async def count_pending(self) -> int:
+        """Return how many entities have a state that is not confirmed."""
+        counts = [await kept.count_documents({"pending": {"$exists": True}}) for kept in self._entities.values()]
+        return sum(counts)
+
+    async def pending_count(self) -> int:
+        """Return how many states are on their way to the log."""
+        counts = [await e.count_documents({"pending.since": {"$exists": True}}) for e in self._entities.values()]
+        return sum(counts)
+
     async def needs_of(self, member: MemberKey) -> Sequence[NeedKey]:
         """Return the needs that a member owns, or will own once what is pending is confirmed."""
         owner = str(member)
