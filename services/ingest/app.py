@@ -38,6 +38,5 @@ def build(settings: IngestSettings) -> Microservice:
     frame.on_start(entities.prepare, claims.prepare, keyring.prepare)
     frame.waits("states", entities.count_pending)
     frame.on_new_log(ledger.republish)
-    frame.waits("events", entities.pending_count)
     frame.every(RELAY_SECONDS, "relay", ledger.relay)
     return frame

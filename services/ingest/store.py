@@ -100,12 +100,7 @@ class EntityStore:
 
     async def count_pending(self) -> int:
         """Return how many entities have a state that is not confirmed."""
-        counts = [await kept.count_documents({"pending": {"$exists": True}}) for kept in self._entities.values()]
-        return sum(counts)
-
-    async def pending_count(self) -> int:
-        """Return how many states are on their way to the log."""
-        counts = [await e.count_documents({"pending.since": {"$exists": True}}) for e in self._entities.values()]
+        counts = [await kept.count_documents({"pending.since": {"$exists": True}}) for kept in self._entities.values()]
         return sum(counts)
 
     async def needs_of(self, member: MemberKey) -> Sequence[NeedKey]:
