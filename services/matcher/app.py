@@ -27,6 +27,7 @@ def build(settings: MatcherSettings) -> Microservice:
     matcher = Matcher(store=store, clock=frame.clock, bar=bar, on_told=publishing.wake)
     frame.on_start(matcher.restore)
     frame.on_new_log(relay.publish_all_again)
+    frame.waits("suggestions", store.count_unpublished)
     frame.every(_LOOK_SECONDS, "expiry", matcher.expire)
     frame.consumption.handle_with(events_to(matcher))
     return frame

@@ -110,6 +110,10 @@ class MatcherStore:
         """Return suggestions whose latest state the broker has not confirmed."""
         return [_told(row) async for row in self._suggestions.find({"unpublished": True}).limit(limit)]
 
+    async def count_unpublished(self) -> int:
+        """Return how many suggestions the broker has not confirmed."""
+        return await self._suggestions.count_documents({"unpublished": True})
+
     async def published(self, suggestions: Iterable[Told]) -> None:
         """Note that the broker holds these states."""
         changes = [

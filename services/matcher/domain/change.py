@@ -23,7 +23,8 @@ TWO_SLIPS_LETTERS: Final = 8
 MOST_SLIPS: Final = 300
 """Changed words beyond which nobody made slips: the text is another one, and comparing each with each would be slow."""
 
-_WORD = re.compile(r"\w+")
+# A word goes on over accents written apart, Arabic vowel marks and tatweel, which `\w` leaves out.
+_WORD = re.compile(r"[^\W_](?:[^\W_]|[\u0300-\u036f\u0640\u064b-\u0652])*")
 _FUNCTION_WORDS = FRENCH | ENGLISH | ARABIC
 
 
@@ -41,7 +42,7 @@ def materially_different(before: str, after: str) -> bool:
     gone, come = old - new, new - old
     total = max(old.total(), new.total())
     if total == 0:  # nothing but function words and signs
-        return fold(before) != fold(after)
+        return before.split() != after.split()
     if max(gone.total(), come.total()) < total * MATERIAL_SHARE:
         return False
     if gone.total() > MOST_SLIPS:
@@ -50,7 +51,8 @@ def materially_different(before: str, after: str) -> bool:
 
 
 def _words(text: str) -> Counter[str]:
-    return Counter(word for word in _WORD.findall(fold(text)) if word not in _FUNCTION_WORDS)
+    words = (fold(word) for word in _WORD.findall(text))
+    return Counter(word for word in words if word not in _FUNCTION_WORDS)
 
 
 def _unmatched(gone: Counter[str], come: Counter[str]) -> tuple[int, int]:

@@ -19,7 +19,7 @@ ABOUT_IRRIGATION = (
 SOIL_ASSET = {
     "asset_id": "sol",
     "title": "Étalonnage de tensiomètres et de capteurs d’humidité du sol",
-    "text": "Banc d’étalonnage de tensiomètres, parcelles d’agrumes irriguées goutte à goutte, modèles du besoin en eau.",
+    "text": "Banc d’étalonnage de tensiomètres, parcelles d’agrumes irriguées goutte à goutte, modèle du besoin.",
 }
 FABRIC_ASSET = {
     "asset_id": "tissu",
@@ -118,4 +118,6 @@ def others() -> list[Envelope]:
 
 def irrigation(rev: int = 1, need_id: str = "irrigation", **fields: Any) -> Envelope:
     """The grower's need."""
-    return need(need_id, "verger", fields.pop("title", IRRIGATION), fields.pop("text", ABOUT_IRRIGATION), rev, **fields)
+    member_id = fields.pop("member_id", "verger")
+    title, text = fields.pop("title", IRRIGATION), fields.pop("text", ABOUT_IRRIGATION)
+    return need(need_id, member_id, title, text, rev, **fields)

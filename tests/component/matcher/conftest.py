@@ -32,7 +32,7 @@ class System:
         self._store = Store(url=url, database=f"matcher-{uuid4().hex}")
         self.database: Database = self._store.database
 
-    async def start(self, *, dying_at: Callable[[str], bool] = lambda step: False, bar: Bar = BAR) -> None:
+    async def start(self, *, dying_at: Callable[[str], bool] = lambda _: False, bar: Bar = BAR) -> None:
         """Start a new process: nothing but the database is left of the one before."""
         self.store = _Dying(self.database, dying_at)
         self.relay = Relay(store=self.store, publisher=self.log)

@@ -13,7 +13,7 @@ from services.runtime.errors import BrokerUnavailableError
 
 @dataclass
 class RecordingLog:
-    """A `Publisher` that remembers. `lost_before` and `lost_after` count publications that fail, the latter once kept."""
+    """A `Publisher` that remembers; `lost_before` and `lost_after` count publications that fail, these once kept."""
 
     envelopes: list[Envelope] = field(default_factory=list)
     lost_before: int = 0
@@ -61,7 +61,7 @@ class RecordingLog:
 
 
 def compacted(envelopes: list[Envelope]) -> dict[str, Event | None]:
-    """Return what a compacted topic keeps: the newest state of each key; a lower `rev` after a higher one is an error."""
+    """Return what a compacted topic keeps, the newest state of each key; a `rev` must never go back."""
     kept: dict[str, Envelope] = {}
     for state in envelopes:
         before = kept.get(str(state.key))

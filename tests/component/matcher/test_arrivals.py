@@ -1,5 +1,7 @@
 """Whoever arrives second finds the other."""
 
+from dataclasses import replace
+
 import pytest
 
 from schemas.ids import derived_id
@@ -7,7 +9,7 @@ from schemas.members import MemberKind
 from schemas.needs import Direction
 from schemas.suggestions import RequestSource
 from tests.component.matcher.actors import SOIL_ASSET, grower, irrigation, member, need, others, soil_lab
-from tests.component.matcher.conftest import System
+from tests.component.matcher.conftest import BAR, System
 
 IRRIGATION_FACES_LAB = derived_id("suggestion", "atlas/irrigation", "atlas/labo-sol")
 
@@ -77,11 +79,12 @@ async def test_a_posted_need_takes_the_place_of_the_standing_request_and_leaves_
     assert not [made for made in system.log.made() if made.request.request_id == "verger"]
 
 
-async def test_only_the_best_members_are_told(system: System) -> None:
-    await system.give(*others(), grower(), *(soil_lab(member_id=f"labo-{n}") for n in range(8)))
+async def test_only_the_best_members_are_told_ties_by_key(system: System) -> None:
+    await system.start(bar=replace(BAR, posted=3))
+    await system.give(*others(), grower(), *(soil_lab(member_id=f"labo-{n}") for n in (4, 2, 1, 3, 5)))
     system.log.take()
     await system.give(irrigation())
-    assert {made.offer.party.member_id for made in system.log.made()} == {f"labo-{n}" for n in range(5)}
+    assert {made.offer.party.member_id for made in system.log.made()} == {"labo-1", "labo-2", "labo-3"}
 
 
 async def test_one_shared_word_is_not_enough(system: System) -> None:

@@ -1,0 +1,121 @@
+"""What is told again when texts change, and what is not."""
+
+from datetime import timedelta
+
+import pytest
+
+from schemas.ids import derived_id
+from schemas.members import MemberKind
+from schemas.needs import NeedStatus
+from schemas.suggestions import LapseReason, SuggestionLapsed, SuggestionMade
+from tests.component.matcher.actors import (
+    ABOUT_IRRIGATION,
+    FABRIC_ASSET,
+    IRRIGATION,
+    SOIL_ASSET,
+    grower,
+    irrigation,
+    member,
+    others,
+    soil_lab,
+)
+from tests.component.matcher.conftest import System
+
+SUGGESTION = derived_id("suggestion", "atlas/irrigation", "atlas/labo-sol")
+
+
+@pytest.fixture
+async def told(system: System) -> SuggestionMade:
+    """The grower's need faces the soil laboratory."""
+    await system.give(*others(), grower(), soil_lab(), irrigation())
+    [made] = [made for made in system.log.made() if made.suggestion_id == SUGGESTION]
+    return made
+
+
+async def test_a_corrected_typo_is_not_told_again(system: System, told: SuggestionMade) -> None:
+    await system.give(irrigation(rev=2, text=ABOUT_IRRIGATION.replace("tensiomètres", "tensiométres")))
+    await system.give(soil_lab(rev=2, summary="Un résumé que personne ne compare."))
+    assert system.log.take() == []
+
+
+async def test_small_changes_that_add_up_are_told_once(system: System, told: SuggestionMade) -> None:
+    for rev, more in enumerate(("Réponse.", "Réponse rapide.", "Réponse rapide demandée."), start=2):
+        await system.give(irrigation(rev=rev, text=f"{ABOUT_IRRIGATION} {more}"))
+    assert [(made.revision, made.request.text[-15:]) for made in system.log.made()] == [(2, "Réponse rapide.")]
+
+
+async def test_another_request_under_the_same_key_is_another_revision(system: System, told: SuggestionMade) -> None:
+    title = "Modéliser l’humidité du sol sous serre pour la tomate cerise, avec tensiomètres"
+    await system.give(irrigation(rev=2, title=title, text="Étalonnage compris."))
+    [made] = system.log.made()
+    assert (made.suggestion_id, made.revision, made.rev) == (SUGGESTION, 2, 2)
+    assert made.request.title == title
+
+
+async def test_a_request_about_something_else_ends_what_was_told(system: System, told: SuggestionMade) -> None:
+    await system.give(irrigation(rev=2, title="Teinture sans eau de fibres de polyester", text=""))
+    states = {envelope.value for envelope in system.log.take()}
+    [lapsed] = [state for state in states if isinstance(state, SuggestionLapsed)]
+    [made] = [state for state in states if isinstance(state, SuggestionMade)]
+    assert (lapsed.suggestion_id, lapsed.reason) == (SUGGESTION, LapseReason.WITHDRAWN)
+    assert made.offer.party.member_id == "labo-tissu"
+
+
+async def test_a_better_asset_that_came_later_is_another_revision(system: System, told: SuggestionMade) -> None:
+    best = {"asset_id": "verger-pilote", "title": IRRIGATION, "text": ABOUT_IRRIGATION}
+    await system.give(member("labo-sol", MemberKind.LABORATORY, SOIL_ASSET, best, rev=2))
+    [made] = system.log.made()
+    assert (made.suggestion_id, made.revision) == (SUGGESTION, 2)
+    assert [document.document_id for document in made.offer.documents] == ["verger-pilote", "sol"]
+
+
+async def test_an_asset_that_does_not_matter_to_the_request_changes_nothing(
+    system: System, told: SuggestionMade
+) -> None:
+    await system.give(member("labo-sol", MemberKind.LABORATORY, SOIL_ASSET, FABRIC_ASSET, rev=2))
+    assert [made for made in system.log.made() if made.suggestion_id == SUGGESTION] == []
+
+
+async def test_scores_that_move_with_the_corpus_are_not_told_again(system: System, told: SuggestionMade) -> None:
+    await system.give(*(member(f"labo-{n}", MemberKind.LABORATORY, FABRIC_ASSET) for n in range(20)))
+    await system.give(irrigation(rev=2), soil_lab(rev=2))
+    assert [made for made in system.log.made() if made.suggestion_id == SUGGESTION] == []
+
+
+@pytest.mark.parametrize("before", ["open", "withdrawn", "expired"])
+async def test_a_reposted_need_is_not_a_second_suggestion(system: System, before: str) -> None:
+    deadline = system.now + timedelta(days=1)
+    await system.give(*others(), grower(), soil_lab(), irrigation(deadline=deadline))
+    [first] = [made for made in system.log.made() if made.request.request_id == "irrigation"]
+    if before == "withdrawn":
+        await system.give(irrigation(rev=2, status=NeedStatus.WITHDRAWN))
+    if before == "expired":
+        await system.pass_time(timedelta(days=2))
+    system.log.take()
+    await system.give(irrigation(need_id="encore", title=f"{IRRIGATION} !"))
+    again = system.log.made()
+    if before == "open":
+        assert again == []
+    else:  # the same suggestion stands again, under the same revision: nobody is told a second time
+        assert [(made.suggestion_id, made.revision, made.request.request_id) for made in again] == [
+            (first.suggestion_id, first.revision, "encore")
+        ]
+
+
+async def test_a_repeated_need_takes_over_when_the_first_is_withdrawn(system: System, told: SuggestionMade) -> None:
+    await system.give(irrigation(need_id="encore"))
+    await system.give(irrigation(rev=2, status=NeedStatus.WITHDRAWN))
+    [made] = system.log.made()
+    assert (made.suggestion_id, made.revision, made.request.request_id) == (SUGGESTION, 1, "encore")
+
+
+async def test_another_member_may_ask_the_same(system: System, told: SuggestionMade) -> None:
+    await system.give(member("autre-verger", MemberKind.COMPANY))
+    await system.give(irrigation(need_id="autre", member_id="autre-verger"))
+    assert derived_id("suggestion", "atlas/autre", "atlas/labo-sol") in {m.suggestion_id for m in system.log.made()}
+
+
+async def test_an_older_state_that_arrives_late_has_no_effect(system: System, told: SuggestionMade) -> None:
+    await system.give(irrigation(rev=5))
+    await system.give(irrigation(rev=4, status=NeedStatus.WITHDRAWN))
+    assert system.log.take() == []
