@@ -174,5 +174,4 @@ def _claim(request: Request, caller: Caller, body: bytes) -> Claim | None:
         raise Problem(
             400, "Malformed Idempotency-Key", "Send 1 to 255 visible ASCII characters, a random UUID for instance."
         )
-    target = f"{request.method} {request.url.path}?{request.url.query}"
-    return claim_of(caller.scope, key, target.encode(), body)
+    return claim_of(caller.scope, key, f"{request.method} {request.url.path}".encode(), body)

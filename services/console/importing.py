@@ -1,0 +1,116 @@
+"""`maillage import FILE`: progress, a summary, and beside the file a table of the rows that were not taken."""
+
+import asyncio
+import csv
+from pathlib import Path
+from typing import Annotated, Final, TextIO
+
+import httpx
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from services.console.import_rows import FileKind, FileRefusedError, Rejection
+from services.console.import_sending import CONCURRENCY, ImportReport, ImportStoppedError, import_file
+from services.console.system import DEFAULT_PORT
+
+__all__ = ["FileKind", "FileRefusedError", "ImportReport", "ImportStoppedError", "import_command", "import_file"]
+
+# Longer than the service itself waits for its broker and its database.
+ANSWER_SECONDS: Final = 30.0
+
+_say = Console(stderr=True, highlight=False)
+
+
+class RejectedRows:
+    """Writes `FILE.rejected.csv` as rows are rejected; there is no such file when none is."""
+
+    def __init__(self, imported: Path) -> None:
+        self.path = imported.with_name(f"{imported.name}.rejected.csv")
+        self.path.unlink(missing_ok=True)  # of an earlier import
+        self._file: TextIO | None = None
+
+    def add(self, rejection: Rejection) -> None:
+        """Write one line."""
+        if self._file is None:
+            # With its mark, so that Excel shows accents.
+            self._file = self.path.open("w", encoding="utf-8-sig", newline="")
+            csv.writer(self._file).writerow(["line", "field", "value", "remedy"])
+        csv.writer(self._file).writerow([rejection.line, rejection.field, rejection.value, rejection.remedy])
+
+    def close(self) -> None:
+        """Finish the file."""
+        if self._file is not None:
+            self._file.close()
+
+
+def import_command(
+    file: Annotated[Path, typer.Argument(help="CSV or JSONL, see docs/ingest.md.", exists=True, dir_okay=False)],
+    cluster: Annotated[str, typer.Option(help="The cluster that the rows belong to.", envvar="MAILLAGE_CLUSTER")],
+    key: Annotated[str, typer.Option(help="The operator's key, or an organisation's.", envvar="MAILLAGE_KEY")],
+    url: Annotated[
+        str, typer.Option(help="Where ingest listens.", envvar="MAILLAGE_URL")
+    ] = f"http://127.0.0.1:{DEFAULT_PORT}",
+    kind: Annotated[FileKind, typer.Option(help="What the file holds.")] = FileKind.AUTO,
+    no_alerts: Annotated[
+        bool, typer.Option("--no-alerts", help="Publish without alerting anyone: for a first census. Operator's key.")
+    ] = False,
+    concurrency: Annotated[int, typer.Option(min=1, max=256, help="Rows on their way at the same time.")] = CONCURRENCY,
+) -> None:
+    """Publish every row of a file. Rows that cannot be taken are listed in FILE.rejected.csv."""
+    rejected = RejectedRows(file)
+    try:
+        report = asyncio.run(_import(file, url, key, cluster, kind, not no_alerts, concurrency, rejected))
+    except (FileRefusedError, ImportStoppedError) as error:
+        _say.print(str(error), style="red", markup=False, soft_wrap=True)
+        _say.print("Rows taken so far stay; importing the file again repeats none of them.", soft_wrap=True)
+        raise typer.Exit(1) from None
+    finally:
+        rejected.close()
+    _say.print(f"{report.accepted:,} rows accepted, {report.rejected:,} rejected, in {report.seconds:.1f} s.")
+    if report.rejected:
+        _say.print(f"What to correct: {rejected.path}", markup=False, soft_wrap=True)
+        raise typer.Exit(1)
+
+
+async def _import(
+    file: Path,
+    url: str,
+    key: str,
+    cluster: str,
+    kind: FileKind,
+    alerts: bool,
+    concurrency: int,
+    rejected: RejectedRows,
+) -> ImportReport:
+    limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("[red]{task.fields[rejected]}"),
+        console=_say,
+    )
+    with bar:
+        task = bar.add_task(file.name, total=None, rejected="")
+
+        def show(report: ImportReport, lines: int) -> None:
+            said = f"{report.rejected:,} rejected" if report.rejected else ""
+            bar.update(task, completed=report.accepted + report.rejected, total=lines, rejected=said)
+
+        headers = {"Authorization": f"Bearer {key}"}
+        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=ANSWER_SECONDS, limits=limits) as api:
+            report = await import_file(
+                file,
+                api=api,
+                cluster=cluster,
+                kind=kind,
+                alerts=alerts,
+                concurrency=concurrency,
+                on_progress=show,
+                on_rejected=rejected.add,
+            )
+        done = report.accepted + report.rejected
+        bar.update(task, completed=done, total=done)  # a header and cells of several lines are no rows
+    return report
