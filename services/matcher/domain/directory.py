@@ -14,11 +14,14 @@ from services.matcher.domain.requests import Ask, Document, offer_documents, ope
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """When something came, in the order of the log as we read it, and whether it may alert anybody.
+    """When something was published, and whether it may alert anybody.
 
-    `seq` is kept with what arrived, so that an event read a second time keeps its place.
+    Members and needs come on different topics, so which is read first is chance. A need posted after a census must
+    alert although the census is read after it: what counts is when each was published. `seq`, the order in which we
+    read, decides between equal times; it is kept with what arrived, so that an event read again keeps its place.
     """
 
+    at: datetime
     seq: int
     alerts: bool
 
@@ -34,7 +37,7 @@ class KnownMember:
     @property
     def arrival(self) -> Arrival:
         """When this state of the member came."""
-        return Arrival(self.seq, self.event.alerts)
+        return Arrival(self.event.published_at, self.seq, self.event.alerts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ class KnownNeed:
     @property
     def arrival(self) -> Arrival:
         """When this state of the need came."""
-        return Arrival(self.seq, self.event.alerts)
+        return Arrival(self.event.published_at, self.seq, self.event.alerts)
 
 
 @dataclass(slots=True)
@@ -208,7 +211,7 @@ class Directory:
                 for known in self._partner_clusters()
                 if {known.event.cluster, known.event.represents} == {cluster, ask.cluster}
             ]
-        return max(arrivals, key=lambda arrival: arrival.seq)
+        return max(arrivals, key=lambda arrival: (arrival.at, arrival.seq))
 
     def refresh_conventions(self) -> None:
         """Find out anew which clusters open themselves to which."""
