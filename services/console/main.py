@@ -17,7 +17,7 @@ from services.console.embedded.process import PartError
 from services.console.embedded.supervisor import PartDied, PartEvent, PartGivenUp, PartRestarted, Supervisor
 from services.console.importing import import_command
 from services.console.system import DEFAULT_PORT, System, Wanted, running
-from services.runtime.broker import BROKER_DEFAULT, PARTITIONS, create_topics
+from services.runtime.broker import PARTITIONS, create_topics
 
 cli = typer.Typer(
     name="maillage",
@@ -80,8 +80,8 @@ def topics(
     kafka: Annotated[str, typer.Argument(help="Broker, host:port.", envvar="MAILLAGE_KAFKA")],
     partitions: Annotated[int, typer.Option(min=1, help="Partitions of each event topic.")] = PARTITIONS,
     replication: Annotated[
-        int, typer.Option(help="Copies of each partition; -1: the broker's default.")
-    ] = BROKER_DEFAULT,
+        int | None, typer.Option(help="Copies of each partition; default: 3, or one for each broker if fewer.")
+    ] = None,
 ) -> None:
     """Create the topics that are missing. May be run again at any time."""
     created = asyncio.run(create_topics(kafka, partitions=partitions, replication=replication))

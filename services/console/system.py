@@ -17,7 +17,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixe
 from services.console.embedded.mongod import Mongod
 from services.console.embedded.process import LOOPBACK, ChildProcess, PartError, free_port, ready_json
 from services.console.embedded.supervisor import Backoff, PartEvent, Supervisor
-from services.runtime.broker import BROKER_DEFAULT, PARTITIONS, create_topics
+from services.runtime.broker import PARTITIONS, create_topics
 from services.runtime.settings import PREFIX
 
 SERVICES = ("ingest", "matcher", "notifier")
@@ -83,7 +83,7 @@ async def running(
     async with Supervisor(tell, backoff=backoff) as supervisor:
         kafka = wanted.kafka or await supervisor.start(_broker(wanted.data), restart=False)
         if wanted.kafka:
-            await create_topics(kafka, partitions=PARTITIONS, replication=BROKER_DEFAULT)
+            await create_topics(kafka, partitions=PARTITIONS)
         mongo = wanted.mongo or f"mongodb://{await supervisor.start(Mongod(wanted.data / 'mongo'))}"
         maildir = wanted.data / "mail"
         smtp_port = free_port()

@@ -13,8 +13,8 @@ _HEADROOM = 200_000
 PARTITIONS = 6
 """Of each event topic, unless an operator asks for another number: how many matchers can share the requests."""
 
-BROKER_DEFAULT = -1
-"""As replication: what the broker is set to."""
+REPLICATION = 3
+"""Copies of each partition, where there are as many brokers: one may be lost while another is being upgraded."""
 
 _DAY_MS = 24 * 3600 * 1000
 
@@ -50,8 +50,12 @@ async def log_id(bootstrap: str) -> str:
         await admin.close()
 
 
-async def create_topics(bootstrap: str, *, partitions: int, replication: int) -> list[str]:
+async def create_topics(bootstrap: str, *, partitions: int, replication: int | None = None) -> list[str]:
     """Create the topics that are missing; return their names. May be run again at any time.
+
+    Args:
+        partitions: of each event topic.
+        replication: copies of each partition; none: `REPLICATION`, or one for each broker where there are fewer.
 
     Raises:
         KafkaError: the broker is away, or refuses a topic.
@@ -59,7 +63,8 @@ async def create_topics(bootstrap: str, *, partitions: int, replication: int) ->
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap.split(","))
     try:
         await admin.start()
-        answer = await admin.create_topics([*_event_topics(partitions, replication), *_dead_letter_topics(replication)])
+        copies = replication or min(REPLICATION, len((await admin.describe_cluster())["brokers"]))
+        answer = await admin.create_topics([*_event_topics(partitions, copies), *_dead_letter_topics(copies)])
     finally:
         await admin.close()
     created: list[str] = []

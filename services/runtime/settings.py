@@ -57,5 +57,6 @@ def load(settings_class: type[S]) -> S:
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         name = PREFIX + "_".join(str(part) for part in first["loc"]).upper() if first["loc"] else "Settings"
-        print(f"{name}: {first['msg'].removeprefix('Value error, ')}. Correct it in the environment and start again.", file=sys.stderr)
+        problem = first["msg"].removeprefix("Value error, ")
+        print(f"{name}: {problem}. Correct it in the environment and start again.", file=sys.stderr)
         raise SystemExit(2) from None
