@@ -1,0 +1,198 @@
+"""What is accepted is on the log, once, and is shown."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from schemas.members import MemberPublished
+from schemas.needs import NeedPublished
+from tests.component.ingest.conftest import Cluster
+from tests.component.ingest.log import newest, revs
+
+PROFILE = {
+    "name": "Laboratoire des matériaux",
+    "kind": "laboratory",
+    "summary": "Céramiques et composites",
+    "languages": ["fr", "ar"],
+    "country": "MA",
+    "assets": [{"asset_id": "four", "kind": "equipment", "title": "Four à 1700 °C", "trl": 9}],
+}
+
+
+async def test_an_accepted_profile_is_on_the_log_and_shown_as_it_was_sent(cluster: Cluster) -> None:
+    answer = await cluster.put("members", "lab", PROFILE)
+    assert (answer.status_code, answer.json(), answer.headers["etag"]) == (202, {"id": "lab", "rev": 1}, '"1"')
+    [event] = await cluster.told()
+    assert isinstance(event.value, MemberPublished)
+    assert event.value.model_dump(mode="json", include=set(PROFILE))["summary"] == PROFILE["summary"]
+    assert event.value.assets[0].title == "Four à 1700 °C"
+    assert (event.rev, event.value.alerts, event.occurred_at) == (1, True, event.value.published_at)
+    shown = await cluster.api.get(cluster.path("members", "lab"))
+    assert (shown.status_code, shown.headers["etag"]) == (200, '"1"')
+    again = await cluster.put("members", "lab", shown.json())
+    assert again.json()["rev"] == 1, "what is shown can be sent back, and changes nothing"
+
+
+async def test_equal_content_makes_no_event_and_other_content_the_next_rev(cluster: Cluster) -> None:
+    assert [(await cluster.member("m", locality=town)).json()["rev"] for town in ("Fès", "Fès", "Oujda")] == [1, 1, 2]
+    assert [event.rev for event in await cluster.told()] == [1, 2]
+
+
+async def test_without_alerts_is_said_in_the_event(cluster: Cluster) -> None:
+    answer = await cluster.api.put(
+        cluster.path("members", "m"), params={"alerts": "false"}, json={"name": "M", "kind": "company"}
+    )
+    assert answer.status_code == 202
+    [event] = await cluster.told()
+    assert isinstance(event.value, MemberPublished)
+    assert not event.value.alerts
+
+
+async def test_a_need_lives_from_posting_to_withdrawal(cluster: Cluster) -> None:
+    await cluster.member("m")
+    posted = await cluster.api.post(
+        cluster.path("needs"), json={"member_id": "m", "title": "Un four", "deadline": "2031-01-31T08:00:00+01:00"}
+    )
+    need = posted.json()["id"]
+    withdrawn = await cluster.api.post(f"{cluster.path('needs', need)}/withdrawal")
+    assert (withdrawn.status_code, withdrawn.json()) == (202, {"id": need, "rev": 2})
+    again = await cluster.api.post(f"{cluster.path('needs', need)}/withdrawal")
+    assert again.json()["rev"] == 2
+    shown = (await cluster.api.get(cluster.path("needs", need))).json()
+    assert (shown["status"], shown["title"], shown["deadline"]) == ("withdrawn", "Un four", "2031-01-31T07:00:00Z")
+    last = newest(await cluster.told())[f"{cluster.name}/{need}"].value
+    assert isinstance(last, NeedPublished)
+    assert (last.status, last.title) == ("withdrawn", "Un four")
+
+
+async def test_a_need_posted_under_a_taken_id_is_refused_unless_it_is_the_same(cluster: Cluster) -> None:
+    await cluster.member("m")
+    need = {"need_id": "n", "member_id": "m", "title": "Un four"}
+    answers = [await cluster.api.post(cluster.path("needs"), json=body) for body in (need, need, need | {"text": "!"})]
+    assert [answer.status_code for answer in answers] == [202, 202, 409]
+    assert "PUT" in answers[2].json()["detail"]
+
+
+async def test_an_ambassador_is_published_and_erased(cluster: Cluster) -> None:
+    body = {"name": "Salma", "city": "cite", "email": "salma@example.org"}
+    assert (await cluster.put("ambassadors", "salma", body)).status_code == 202
+    assert (await cluster.api.get(cluster.path("ambassadors", "salma"))).json()["email"] == "salma@example.org"
+    assert (await cluster.api.delete(cluster.path("ambassadors", "salma"))).json() == {"id": "salma", "rev": 2}
+    assert (await cluster.api.get(cluster.path("ambassadors", "salma"))).status_code == 404
+    assert newest(await cluster.told())[f"{cluster.name}/salma"].value is None
+
+
+async def test_an_erased_member_that_comes_back_goes_on_counting(cluster: Cluster) -> None:
+    await cluster.member("m")
+    assert (await cluster.api.delete(cluster.path("members", "m"))).json()["rev"] == 2
+    assert (await cluster.api.delete(cluster.path("members", "m"))).json()["rev"] == 2
+    assert (await cluster.member("m")).json()["rev"] == 3
+    assert [(e.rev, e.value is None) for e in await cluster.told()] == [(1, False), (2, True), (3, False)]
+
+
+@pytest.mark.parametrize("kind", ["company", "laboratory"])
+async def test_a_city_that_is_none_is_refused_once_it_is_known(cluster: Cluster, kind: str) -> None:
+    assert (await cluster.member("early", city="later")).status_code == 202, "files come in any order"
+    await cluster.member("later", kind=kind)
+    answer = await cluster.put("members", "late", {"name": "Late", "kind": "company", "city": "later"})
+    assert answer.status_code == 422
+    assert [error["field"] for error in answer.json()["errors"]] == ["city"]
+    await cluster.member("later", kind="innovation_city", city="later")
+    assert (await cluster.member("late", city="later")).status_code == 202
+
+
+async def test_of_concurrent_writers_with_one_etag_one_wins(cluster: Cluster) -> None:
+    await cluster.member("m")
+    answers = await asyncio.gather(
+        *(cluster.put("members", "m", {"name": f"M{n}", "kind": "company"}, If_Match='"1"') for n in range(10))
+    )
+    assert sorted(answer.status_code for answer in answers) == [202] + [412] * 9
+    winner = next(n for n, answer in enumerate(answers) if answer.status_code == 202)
+    assert (await cluster.api.get(cluster.path("members", "m"))).json()["name"] == f"M{winner}"
+    assert revs(await cluster.told(), "m") == [1, 2]
+
+
+async def test_concurrent_writers_without_conditions_each_make_a_rev(cluster: Cluster) -> None:
+    answers = await asyncio.gather(
+        *(cluster.put("members", "m", {"name": f"M{n}", "kind": "company"}) for n in range(10))
+    )
+    assert sorted(answer.json()["rev"] for answer in answers) == list(range(1, 11))
+    assert revs(await cluster.told(), "m") == list(range(1, 11))
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"If-Match": '"1"'}, 202),
+        ({"If-Match": '"7", "1"'}, 202),
+        ({"If-Match": "*"}, 202),
+        ({"If-Match": '"2"'}, 412),
+        ({"If-Match": 'W/"1"'}, 412),
+        ({"If-Match": "1"}, 400),
+        ({"If-None-Match": "*"}, 412),
+        ({"If-None-Match": '"1"'}, 400),
+    ],
+)
+async def test_conditions_on_a_member_at_rev_1(cluster: Cluster, headers: dict[str, str], status: int) -> None:
+    await cluster.member("m")
+    body = {"name": "Other", "kind": "company"}
+    answer = await cluster.api.put(cluster.path("members", "m"), json=body, headers=headers)
+    assert answer.status_code == status, answer.text
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"), [({"If-Match": '"1"'}, 412), ({"If-Match": "*"}, 412), ({"If-None-Match": "*"}, 202)]
+)
+async def test_conditions_on_a_member_that_is_not_there(cluster: Cluster, headers: dict[str, str], status: int) -> None:
+    answer = await cluster.api.put(cluster.path("members", "m"), json={"name": "M", "kind": "company"}, headers=headers)
+    assert answer.status_code == status, answer.text
+
+
+async def test_a_stale_etag_with_the_content_that_is_there_is_a_repetition(cluster: Cluster) -> None:
+    await cluster.member("m")
+    body = {"name": "Other", "kind": "company"}
+    answers = [await cluster.put("members", "m", body, If_Match='"1"') for _ in range(2)]
+    assert [(answer.status_code, answer.json()["rev"]) for answer in answers] == [(202, 2)] * 2
+
+
+async def test_an_idempotent_post_makes_one_need_however_often_it_comes(cluster: Cluster) -> None:
+    await cluster.member("m")
+
+    async def post(title: str, key: str = "k1") -> httpx.Response:
+        body = {"member_id": "m", "title": title}
+        return await cluster.api.post(
+            cluster.path("needs"), json=body, headers={"Idempotency-Key": f"{cluster.name}-{key}"}
+        )
+
+    first, *same = await asyncio.gather(*(post("Un four") for _ in range(5)))
+    assert {answer.text for answer in same} == {first.text}
+    other = await post("Un autre four")
+    assert (other.status_code, other.json()["title"]) == (422, "Idempotency-Key already used")
+    assert (await post("Un autre four", "k2")).json()["id"] != first.json()["id"]
+    assert (
+        len([event for event in newest(await cluster.told()).values() if isinstance(event.value, NeedPublished)]) == 2
+    )
+
+
+async def test_an_idempotent_put_answers_as_before_even_after_a_later_write(cluster: Cluster) -> None:
+    async def put(name: str, **headers: str) -> Any:
+        return (await cluster.put("members", "m", {"name": name, "kind": "company"}, **headers)).json()
+
+    assert (await put("One", Idempotency_Key=cluster.name))["rev"] == 1
+    assert (await put("Two"))["rev"] == 2
+    assert (await put("One", Idempotency_Key=cluster.name))["rev"] == 1, "it is the same request, not a new wish"
+    assert (await cluster.api.get(cluster.path("members", "m"))).json()["name"] == "Two"
+
+
+async def test_one_callers_idempotency_key_is_not_anothers(cluster: Cluster) -> None:
+    await cluster.member("m")
+    org = await cluster.key_of("m")
+    body = {"member_id": "m", "title": "Un four"}
+    answers = [
+        await cluster.api.post(cluster.path("needs"), json=body, headers={"Idempotency-Key": cluster.name, **caller})
+        for caller in ({}, org)
+    ]
+    assert [answer.status_code for answer in answers] == [202, 202], [answer.text for answer in answers]
+    assert answers[0].json()["id"] != answers[1].json()["id"]

@@ -1,0 +1,161 @@
+"""Who may do what: an organisation's key reaches its own member and its own needs, and nothing else."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.component.ingest.conftest import OPERATOR_KEY, Cluster, bearer
+from tests.component.ingest.log import revs
+
+
+async def as_org(cluster: Cluster, key: dict[str, str], method: str, path: str, body: Any = None) -> httpx.Response:
+    return await cluster.api.request(method, path, json=body, headers=key)
+
+
+async def test_an_organisation_publishes_itself_as_a_candidate(cluster: Cluster) -> None:
+    key = await cluster.key_of("m")
+    path = cluster.path("members", "m")
+    answer = await as_org(cluster, key, "PUT", path, {"name": "M", "kind": "company"})
+    assert answer.status_code == 202, answer.text
+    assert (await as_org(cluster, key, "GET", path)).json()["admission"] == "candidate"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("admission", "admitted"), ("label", "Gold"), ("represents", "other-cluster")]
+)
+async def test_an_organisation_keeps_what_the_cluster_says_of_it(cluster: Cluster, field: str, value: str) -> None:
+    key = await cluster.key_of("m")
+    path = cluster.path("members", "m")
+    body = {"name": "M", "kind": "company"}
+    refused = await as_org(cluster, key, "PUT", path, body | {field: value})
+    assert refused.status_code == 403
+    assert field in refused.json()["detail"]
+    assert refused.json()["errors"][0]["field"] == field
+    assert (await cluster.api.get(path)).status_code == 404
+
+    assert (await cluster.put("members", "m", body | {field: value})).status_code == 202
+    changed = await as_org(cluster, key, "PUT", path, body | {"summary": "more"})
+    assert changed.status_code == 202
+    shown = (await as_org(cluster, key, "GET", path)).json()
+    assert (shown[field], shown["summary"]) == (value, "more")
+    assert (await as_org(cluster, key, "PUT", path, shown)).status_code == 202, (
+        "sending back what is shown is no change"
+    )
+
+
+FOREIGN = [
+    ("PUT", "members/other", {"name": "Mine now", "kind": "company"}),
+    ("GET", "members/other", None),
+    ("DELETE", "members/other", None),
+    ("PUT", "members/new", {"name": "Mine too", "kind": "company"}),
+    ("POST", "needs", {"member_id": "other", "title": "In your name"}),
+    ("PUT", "needs/new", {"member_id": "other", "title": "In your name"}),
+    ("PUT", "needs/theirs", {"member_id": "m", "title": "Taken over"}),
+    ("PUT", "needs/mine", {"member_id": "other", "title": "Given away"}),
+    ("POST", "needs", {"need_id": "theirs", "member_id": "m", "title": "Taken over"}),
+    ("GET", "needs/theirs", None),
+    ("DELETE", "needs/theirs", None),
+    ("POST", "needs/theirs/withdrawal", None),
+    ("PUT", "ambassadors/a", {"name": "A", "city": "x"}),
+    ("GET", "ambassadors/a", None),
+    ("DELETE", "ambassadors/a", None),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), FOREIGN)
+async def test_an_organisation_reaches_nothing_of_another(cluster: Cluster, method: str, path: str, body: Any) -> None:
+    await cluster.member("m")
+    await cluster.member("other")
+    await cluster.need("theirs", "other")
+    await cluster.need("mine", "m")
+    key = await cluster.key_of("m")
+    before = len(await cluster.told())
+    answer = await as_org(cluster, key, method, cluster.path(path), body)
+    assert answer.status_code == 403, answer.text
+    assert f"the member {cluster.name}/m and its needs" in answer.json()["detail"]
+    assert len(await cluster.told()) == before
+    assert (await cluster.api.get(cluster.path("needs", "theirs"))).json()["title"] == "Besoin theirs"
+    assert (await cluster.api.get(cluster.path("needs", "mine"))).json()["member_id"] == "m"
+
+
+async def test_a_key_of_another_cluster_opens_nothing_here(cluster: Cluster) -> None:
+    await cluster.member("m")
+    await cluster.need("n", "m")
+    issued = await cluster.api.post("/v1/keys", json={"cluster": f"{cluster.name}x", "member_id": "m"})
+    key = bearer(issued.json()["key"])
+    for method, path in (("GET", "members/m"), ("DELETE", "members/m"), ("GET", "needs/n"), ("DELETE", "needs/n")):
+        assert (await as_org(cluster, key, method, cluster.path(path))).status_code == 403
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/v1/keys"), ("DELETE", "/v1/keys/abc")])
+async def test_only_the_operator_deals_with_keys(cluster: Cluster, method: str, path: str) -> None:
+    body = {"cluster": cluster.name, "member_id": "other"}
+    answer = await as_org(cluster, await cluster.key_of("m"), method, path, body if method == "POST" else None)
+    assert answer.status_code == 403
+    assert "operator" in answer.json()["detail"]
+
+
+async def test_only_the_operator_publishes_without_alerts(cluster: Cluster) -> None:
+    key = await cluster.key_of("m")
+    answer = await cluster.api.put(
+        cluster.path("members", "m"), params={"alerts": "false"}, json={"name": "M", "kind": "company"}, headers=key
+    )
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (403, "alerts")
+    assert await cluster.told() == []
+
+
+async def test_a_revoked_key_is_nobodys(cluster: Cluster) -> None:
+    issued = await cluster.api.post("/v1/keys", json={"cluster": cluster.name, "member_id": "m"})
+    assert issued.headers["cache-control"] == "no-store"
+    path = f"/v1/keys/{issued.json()['key_id']}"
+    assert [(await cluster.api.delete(path)).status_code for _ in range(2)] == [204, 404]
+    answer = await as_org(cluster, bearer(issued.json()["key"]), "GET", cluster.path("members", "m"))
+    assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "Bearer",
+        "Bearer ",
+        f"Basic {OPERATOR_KEY}",
+        f"Bearer {OPERATOR_KEY}x",
+        "Bearer mk_0_0",
+        "Bearer é",
+        OPERATOR_KEY,
+    ],
+)
+async def test_without_a_valid_key_nothing_is_said(cluster: Cluster, header: str) -> None:
+    answer = await cluster.api.get(cluster.path("members", "m"), headers={b"Authorization": header.encode("latin-1")})
+    assert (answer.status_code, answer.headers["content-type"]) == (401, "application/problem+json")
+    assert (
+        answer.json()["detail"]
+        == "Send a valid key, as in: Authorization: Bearer mk_... The cluster's operator issues it."
+    )
+
+
+async def test_a_good_id_with_another_secret_is_nobodys(cluster: Cluster) -> None:
+    key = (await cluster.key_of("m"))["Authorization"]
+    forged = key[:-1] + ("A" if key[-1] != "A" else "B")
+    answer = await as_org(cluster, {"Authorization": forged}, "GET", cluster.path("members", "m"))
+    assert answer.status_code == 401
+
+
+async def test_no_secret_is_in_the_database(cluster: Cluster) -> None:
+    secret = (await cluster.key_of("m"))["Authorization"].rsplit("_", 1)[1]
+    kept = [repr(row) async for row in cluster.frame.store.database["keys"].find()]
+    assert kept
+    assert not any(secret in row or OPERATOR_KEY in row for row in kept)
+
+
+async def test_an_organisation_erases_itself_and_its_keys_with_it(cluster: Cluster) -> None:
+    await cluster.member("m")
+    await cluster.need("n", "m")
+    key = await cluster.key_of("m")
+    answer = await as_org(cluster, key, "DELETE", cluster.path("members", "m"))
+    assert answer.status_code == 202
+    assert (await as_org(cluster, key, "GET", cluster.path("members", "m"))).status_code == 401
+    events = await cluster.told()
+    assert [revs(events, entity) for entity in ("m", "n")] == [[1, 2], [1, 2]]
