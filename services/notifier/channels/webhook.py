@@ -5,6 +5,7 @@ import ipaddress
 import json
 import re
 import socket
+import ssl
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -29,6 +30,8 @@ class WebhookChannel:
 
     def __init__(self, *, allow_private: bool) -> None:
         self._allow_private = allow_private
+        # Reading the machine's certificates takes longer than all the rest of a delivery: once, not for each message.
+        self._certificates = httpx.create_ssl_context(trust_env=False)
 
     async def deliver(self, message: Message) -> None:
         """See `Channel.deliver`."""
@@ -43,7 +46,7 @@ class WebhookChannel:
         headers = signed(message.notification_id, message, target.secret, body)
         try:
             async with asyncio.timeout(CONNECT_SECONDS + ANSWER_SECONDS):
-                answer = await _post(url, address, body, headers)
+                answer = await _post(url, address, body, headers, self._certificates)
         except (httpx.TimeoutException, TimeoutError):
             raise UnreachableError("the webhook did not answer in time") from None
         except (httpx.HTTPError, OSError) as error:
@@ -148,10 +151,14 @@ def _why(shown: Card) -> dict[str, Any]:
     return {"terms": terms, "other_terms_percent": shown.rest_percent}
 
 
-async def _post(url: httpx.URL, address: str, body: str, headers: dict[str, str]) -> httpx.Response:
+async def _post(
+    url: httpx.URL, address: str, body: str, headers: dict[str, str], certificates: ssl.SSLContext
+) -> httpx.Response:
     timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
     # `trust_env`: a proxy or a .netrc of the machine has no business here.
-    async with httpx.AsyncClient(timeout=timeout, follow_redirects=False, trust_env=False) as client:
+    async with httpx.AsyncClient(
+        timeout=timeout, follow_redirects=False, trust_env=False, verify=certificates
+    ) as client:
         request = client.build_request(
             "POST",
             url.copy_with(host=address),
