@@ -1,6 +1,6 @@
 """What a replay found: as a table for people, as JSON, and as a verdict."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -41,10 +41,12 @@ class Phase:
     Attributes:
         seconds: until the last event of it was on the log.
         events: that went onto the log, of all topics.
+        cpu: processor time that each service took, seconds. Where others share the machine it says more than the clock.
     """
 
     seconds: float
     events: int
+    cpu: Mapping[str, float]
 
     @property
     def rate(self) -> float:
@@ -58,8 +60,10 @@ class Result:
 
     Attributes:
         suggestions_per_request: as set; none: as the matcher has it by itself.
+        settings: others that were set, by full variable name.
         census, live: the phases in which organisations and needs came.
         offers: documents that the matcher held in the end.
+        ranking: what was suggested: query → doc → score.
         missed: records, by topic, that left the log before this bench had read them.
         dead: reasons of dead letters; `unreadable`: records that are no events; `refused_webhooks`: wrongly signed.
         deaths: services and parts that died on the way.
@@ -71,12 +75,14 @@ class Result:
     database: str
     cities: int
     suggestions_per_request: int | None
+    settings: Mapping[str, str]
     members: Sent
     needs: Sent
     census: Phase
     live: Phase
     offers: int
     account: Account
+    ranking: Mapping[str, Mapping[str, float]]
     quality: Quality
     missed: Mapping[str, int]
     dead: Sequence[str]
@@ -94,6 +100,11 @@ class Result:
             "live_events_per_second": self.live.rate,
         }
         return asdict(self) | {"rates": rates, "wrong": self.wrong()}
+
+    def run_lines(self) -> Iterator[str]:
+        """Yield query, doc and score of each suggestion, as programs that score rankings read them."""
+        for query, scores in self.ranking.items():
+            yield from (f"{query}\t{doc}\t{score!r}\n" for doc, score in scores.items())
 
     def wrong(self) -> list[str]:
         """Return what must not be, in words; empty when nothing was lost, doubled or set aside."""
@@ -124,7 +135,7 @@ class Result:
         )
         table.add_column("", no_wrap=True)
         for name in ("members", "needs"):
-            table.add_column(name, justify="right")
+            table.add_column(name, justify="right", no_wrap=True)
         pair = (self.members, self.needs)
         table.add_row("posted", *(f"{sent.posted:,}" for sent in pair))
         table.add_row("acknowledged", *(f"{sent.acknowledged:,}" for sent in pair))
@@ -134,7 +145,14 @@ class Result:
         table.add_row("acknowledged/s", *(f"{sent.rate:,.0f}" for sent in pair))
         table.add_row("acknowledgement p50 / p99, ms", *(_ms(sent.latency) for sent in pair))
         table.add_row("until quiet, s", f"{self.census.seconds:,.1f}", f"{self.live.seconds:,.1f}")
-        table.add_row("events/s until quiet", f"{self.census.rate:,.0f}", f"{self.live.rate:,.0f}", end_section=True)
+        table.add_row("events/s until quiet", f"{self.census.rate:,.0f}", f"{self.live.rate:,.0f}")
+        for service in self.census.cpu:
+            each = (
+                f"{1000 * phase.cpu.get(service, 0) / max(1, sent.acknowledged):,.0f}"
+                for phase, sent in ((self.census, self.members), (self.live, self.needs))
+            )
+            table.add_row(f"{service}: processor time each, ms", *each)
+        table.add_section()
         self._told_rows(table)
         table.add_row("dead letters", "", str(len(self.dead)))
         table.add_row("parts that died", "", str(len(self.deaths)))
@@ -142,6 +160,8 @@ class Result:
 
     def _told_rows(self, table: Table) -> None:
         told, quality = self.account, self.quality
+        for name, value in self.settings.items():
+            table.add_row(name, "", value)
         limit = "default" if self.suggestions_per_request is None else str(self.suggestions_per_request)
         table.add_row("offers in the index", "", f"{self.offers:,}")
         table.add_row(f"suggestions (at most per need: {limit})", "", f"{told.suggested:,}")
@@ -174,4 +194,7 @@ def _ms(latency: Spread) -> str:
 
 
 def _s(latency: Spread) -> str:
-    return " / ".join(f"{value:.2f}" for value in (latency.p50, latency.p90, latency.p99, latency.longest))
+    return " / ".join(
+        f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+        for value in (latency.p50, latency.p90, latency.p99, latency.longest)
+    )

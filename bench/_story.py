@@ -3,8 +3,8 @@
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +31,7 @@ from schemas.topics import TOPICS
 from services.console.embedded.process import PartError
 from services.console.embedded.supervisor import PartDied, PartEvent, PartGivenUp, Supervisor
 from services.console.system import SERVICES, System, Wanted, running
+from services.runtime.settings import PREFIX
 
 LOOK_SECONDS: Final = 0.5
 CALM_LOOKS: Final = 6
@@ -39,12 +40,17 @@ regular look at what nobody woke them for."""
 
 DOMAIN: Final = "example.org"
 
-NOTHING: Final = Phase(seconds=0.0, events=0)
+NOTHING: Final = Phase(seconds=0.0, events=0, cpu={})
+
+CPU: Final = "process_cpu_seconds_total"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a person asked for on the command line; `folder` is for everything that a run writes."""
+    """What a person asked for on the command line.
+
+    `folder` is for everything that a run writes; `settings` are of the services, by full variable name.
+    """
 
     data: Path
     kafka: str | None
@@ -52,6 +58,7 @@ class Plan:
     limit: int | None
     cities: int
     suggestions: int | None
+    settings: Mapping[str, str]
     rate: float | None
     timeout: float
     folder: Path
@@ -107,7 +114,9 @@ async def replay(plan: Plan, say: Console) -> Result:
 async def _started(plan: Plan, say: Console) -> AsyncIterator[tuple[_Run, Supervisor]]:
     cluster = f"replay-{uuid.uuid4().hex[:12]}"
     deaths: list[str] = []
-    extra = {} if plan.suggestions is None else {"MAILLAGE_SUGGESTIONS_PER_REQUEST": str(plan.suggestions)}
+    extra = dict(plan.settings)
+    if plan.suggestions is not None:
+        extra[f"{PREFIX}SUGGESTIONS_PER_REQUEST"] = str(plan.suggestions)
     databases = cluster.replace("-", "_")
     wanted = Wanted(data=plan.folder, port=0, kafka=plan.kafka, mongo=plan.mongo, databases=databases, extra=extra)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -151,10 +160,10 @@ async def _play(run: _Run, folder: Folder) -> None:
         async with asyncio.timeout(run.plan.timeout):
             await _put(run, "members", cities, Posts(), alerts=False)
             await _put(run, "ambassadors", _relays(run), Posts())
-            with _phase(run, "census"):
+            async with _phase(run, "census"):
                 await _put(run, "members", [*organisations, *askers], run.members, alerts=False)
                 await _until_quiet(run, waiting)
-            with _phase(run, "live"):
+            async with _phase(run, "live"):
                 await _put(run, "needs", needs, run.needs, alerts=True, rate=run.plan.rate)
                 await _until_quiet(run, waiting)
     except TimeoutError:
@@ -211,8 +220,7 @@ async def _until_quiet(run: _Run, waiting: dict[str, int]) -> None:
     calm, moved = 0, -1
     async with httpx.AsyncClient(timeout=15, trust_env=False) as client:
         while calm < CALM_LOOKS:
-            addresses = zip(SERVICES, (run.system.api, run.system.matcher, run.system.inbox), strict=True)
-            looks = [await _waiting(client, name, address) for name, address in addresses]
+            looks = [await _waiting(client, name, address) for name, address in _addresses(run)]
             waiting.clear()  # after the looks: being cut off in one of them must not lose the last answers
             waiting.update({what: count for look in looks for what, count in look.items()})
             records = run.watch.seen.records.total()
@@ -237,15 +245,20 @@ def _events(run: _Run) -> int:
     return sum(run.watch.seen.records[topic.name] for topic in TOPICS)
 
 
-@contextmanager
-def _phase(run: _Run, name: str) -> Iterator[None]:
+@asynccontextmanager
+async def _phase(run: _Run, name: str) -> AsyncIterator[None]:
     """Note what passes meanwhile, also when time is up before its end."""
-    began, events = time.time(), _events(run)
+    began, events, spent = time.time(), _events(run), await _gauges(run, CPU)
     try:
         yield
     finally:
         last = max((run.watch.seen.last_at.get(topic.name, 0.0) for topic in TOPICS), default=0.0)
-        run.phases[name] = Phase(seconds=max(0.0, last - began), events=_events(run) - events)
+        now = await _gauges(run, CPU)
+        run.phases[name] = Phase(
+            seconds=max(0.0, last - began),
+            events=_events(run) - events,
+            cpu={service: now[service] - spent[service] for service in SERVICES},
+        )
 
 
 async def _result(run: _Run, folder: Folder) -> Result:
@@ -265,11 +278,12 @@ async def _result(run: _Run, folder: Folder) -> Result:
         database="own MongoDB" if plan.mongo is None else "given MongoDB",
         cities=plan.cities,
         suggestions_per_request=plan.suggestions,
+        settings=plan.settings,
         members=_sent(run.members, seen.members, await _known(run, "members"), len(folder.members) + len(queries)),
         needs=_sent(run.needs, seen.needs, await _known(run, "needs"), len(queries)),
         census=run.phases.get("census", NOTHING),
         live=run.phases.get("live", NOTHING),
-        offers=await _offers(run),
+        offers=int((await _gauges(run, "maillage_offers"))["matcher"]),
         account=account(
             seen=seen,
             arrivals=arrivals,
@@ -279,6 +293,7 @@ async def _result(run: _Run, folder: Folder) -> Result:
                 for channel in (Channel.EMAIL, Channel.WEBHOOK)
             },
         ),
+        ranking=suggested,
         quality=quality(suggested, folder.relevant),
         missed=await run.watch.missed(),
         dead=seen.dead,
@@ -311,14 +326,20 @@ async def _known(run: _Run, collection: str) -> set[str]:
     return {entity for cluster, _, entity in keys if cluster == run.cluster}
 
 
-async def _offers(run: _Run) -> int:
-    with suppress(httpx.HTTPError):
-        async with httpx.AsyncClient(timeout=15, trust_env=False) as client:
-            text = (await client.get(f"{run.system.matcher}/metrics")).text
-        for family in text_string_to_metric_families(text):
-            if family.name == "maillage_offers":
-                return int(family.samples[0].value)
-    return 0
+async def _gauges(run: _Run, name: str) -> dict[str, float]:
+    """Return one unlabelled metric of each service, 0 of one that does not answer or have it."""
+    found = dict.fromkeys(SERVICES, 0.0)
+    async with httpx.AsyncClient(timeout=15, trust_env=False) as client:
+        for service, address in _addresses(run):
+            with suppress(httpx.HTTPError):
+                text = (await client.get(f"{address}/metrics")).text
+                for family in text_string_to_metric_families(text):
+                    found[service] += sum(sample.value for sample in family.samples if sample.name == name)
+    return found
+
+
+def _addresses(run: _Run) -> list[tuple[str, str]]:
+    return list(zip(SERVICES, (run.system.api, run.system.matcher, run.system.inbox), strict=True))
 
 
 async def _drop_databases(mongo: str, prefix: str) -> None:

@@ -12,6 +12,7 @@ a queue (`--rate` posts slower); and an ambassador is sent one message at a time
 
 import asyncio
 import json
+import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -22,10 +23,11 @@ from rich.console import Console
 from bench._data import DataError
 from bench._story import Plan, replay
 from services.console.embedded.process import PartError
+from services.runtime.settings import PREFIX
 
 TIMEOUT_SECONDS = 900.0
 
-# What the longest line takes; a pipe tells no width, and a table that wraps is no table.
+# What the longest line takes, for a pipe, which tells no width.
 TABLE_COLUMNS = 100
 
 
@@ -38,6 +40,9 @@ def main(
         str | None, typer.Option(help="Use this MongoDB, in databases that are removed in the end. Otherwise: its own.")
     ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write everything that was found here.")] = None,
+    run_file: Annotated[
+        Path | None, typer.Option("--run", help="Write what was suggested here: query, doc and score, a line each.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Post so many needs, the first ones.")] = None,
     cities: Annotated[
         int, typer.Option(min=1, help="Seat the organisations in so many innovation cities, one ambassador each.")
@@ -45,6 +50,9 @@ def main(
     suggestions: Annotated[
         int, typer.Option(min=0, help="Members suggested for a need at most; 0: as the matcher has it by itself.")
     ] = 10,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="A setting of the services, as in BAR=0.3; may be repeated.")
+    ] = None,
     rate: Annotated[
         float | None, typer.Option(min=0.01, help="Needs posted per second. Otherwise: as fast as they are taken.")
     ] = None,
@@ -64,6 +72,7 @@ def main(
             limit=limit,
             cities=cities,
             suggestions=suggestions or None,
+            settings=dict(_setting(one) for one in settings or ()),
             rate=rate,
             timeout=timeout,
             folder=(keep or Path(passing)).absolute(),
@@ -79,13 +88,21 @@ def main(
     wrong = result.wrong()
     if json_file is not None:
         json_file.write_text(json.dumps(result.as_json(), ensure_ascii=False, indent=2) + "\n")
-    out = Console(highlight=False)
-    out.print(result.table(), width=max(out.width, TABLE_COLUMNS))
+    if run_file is not None:
+        run_file.write_text("".join(result.run_lines()))
+    Console(highlight=False, width=None if sys.stdout.isatty() else TABLE_COLUMNS).print(result.table())
     for problem in wrong:
         say.print(f"[red]{problem}[/red]", soft_wrap=True, markup=True)
     say.print("Nothing was lost, told twice or set aside." if not wrong else f"{len(wrong)} finding(s).")
     if wrong:
         raise typer.Exit(1)
+
+
+def _setting(given: str) -> tuple[str, str]:
+    name, equals, value = given.partition("=")
+    if not (name and equals):
+        raise typer.BadParameter(f"--set {given}: expected NAME=VALUE")
+    return PREFIX + name.removeprefix(PREFIX), value
 
 
 if __name__ == "__main__":

@@ -238,6 +238,7 @@ def test_the_verdict_names_what_was_lost() -> None:
     clean = result(lost=0)
     assert clean.wrong() == []
     assert clean.as_json()["rates"]["needs_acknowledged_per_second"] == 5.0
+    assert list(clean.run_lines()) == ["q\ta\t0.1\n"]
     assert result(lost=2).wrong() == ["2 acknowledged needs are not on the log"]
 
 
@@ -263,12 +264,14 @@ def result(*, lost: int) -> Result:
         database="m",
         cities=1,
         suggestions_per_request=None,
+        settings={},
         members=sent(0),
         needs=sent(lost),
-        census=Phase(seconds=1.0, events=1),
-        live=Phase(seconds=1.0, events=1),
+        census=Phase(seconds=1.0, events=1, cpu={}),
+        live=Phase(seconds=1.0, events=1, cpu={}),
         offers=0,
         account=told,
+        ranking={"q": {"a": 0.1}},
         quality=quality({}, {}),
         missed={},
         dead=[],
