@@ -1,5 +1,6 @@
 """Withdrawal, expiry, suspension and erasure take effect at once, and are told."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -19,7 +20,7 @@ from tests.component.matcher.actors import (
     others,
     soil_lab,
 )
-from tests.component.matcher.conftest import System
+from tests.component.matcher.conftest import BAR, System
 
 SUGGESTION = derived_id("suggestion", "atlas/irrigation", "atlas/labo-sol")
 
@@ -105,6 +106,19 @@ async def test_when_its_last_need_ends_a_member_is_paired_by_its_interests_again
     await system.pass_time(timedelta(hours=1))
     made = [e.value for e in system.log.take() if e.value is not None and e.value.event_type.endswith("made.v1")]
     assert [suggestion.request.request_id for suggestion in made] == ["verger"]
+
+
+async def test_an_expiry_is_not_repeated_after_a_restart(system: System) -> None:
+    bar = replace(BAR, standing=1)
+    await system.start(bar=bar)
+    await system.give(*others(), soil_lab(), soil_lab(member_id="labo-sol-2"), grower(interests=["Humidité du sol"]))
+    await system.give(irrigation(deadline=system.now + timedelta(hours=1)))
+    await system.pass_time(timedelta(hours=1))
+    await system.give(soil_lab(rev=2, admission=Admission.SUSPENDED))
+    system.log.take()
+    await system.start(bar=bar)
+    await system.pass_time(timedelta(seconds=1))
+    assert system.log.take() == []
 
 
 async def test_a_member_that_is_admitted_again_stands_again_without_a_new_revision(system: System) -> None:
