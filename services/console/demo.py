@@ -56,8 +56,8 @@ async def play(system: System, say: Console, *, language: Literal["fr", "ar"]) -
         say.print(f"\n[bold]{live['member_id']}[/bold] posts: {live['title']}")
         posted = monotonic()
         await _put(api, NEEDS, live, alerts=True)
-        mails = await _delivered(Path(system.maildir), str(live["title"]))
-        say.print(f"Delivered {monotonic() - posted:.1f} s later, to {len(mails)} ambassador(s).\n")
+        mails, first = await _delivered(Path(system.maildir), str(live["title"]))
+        say.print(f"Delivered {first - posted:.1f} s later; {len(mails)} ambassador(s) are told.\n")
     for mail in mails:
         say.print(Panel(Text(mail.text.strip()), title=mail.subject, subtitle=f"to {mail.to}", expand=False))
     say.print("Inbox pages:")
@@ -106,17 +106,18 @@ async def _until_quiet(system: System) -> None:
             await asyncio.sleep(0.1)
 
 
-async def _delivered(maildir: Path, title: str) -> list[Mail]:
-    """The mails about the need, once the first is there and no other has come for a second."""
+async def _delivered(maildir: Path, title: str) -> tuple[list[Mail], float]:
+    """The mails about the need, once no other has come for a second, and when the first came (`time.monotonic`)."""
     deadline = monotonic() + DELIVERY_SECONDS
     last: list[Mail] = []
-    since = monotonic()
+    first = since = monotonic()
     while monotonic() < deadline:
         mails = [mail for mail in read_mails(maildir) if title in mail.text]
         if len(mails) != len(last):
+            first = first if last else monotonic()
             last, since = mails, monotonic()
         elif last and monotonic() - since > 1:
-            return last
+            return last, first
         await asyncio.sleep(0.05)
     raise PartError(f"no notification within {DELIVERY_SECONDS:g} s; the logs of the services say why")
 

@@ -1,6 +1,6 @@
 """The settings of every service as one table, written from the code into `docs/operating.md`.
 
-    python -m services.console.settings_table [--check]
+python -m services.console.settings_table [--check]
 """
 
 import argparse

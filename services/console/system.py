@@ -149,9 +149,6 @@ def _service(name: str, port: int, wanted: Wanted, system: System) -> ChildProce
         "MAIL_FROM": "maillage@example.org",
         "ALLOW_PRIVATE_WEBHOOKS": "true",
     }
-    if wanted.kafka is None:
-        # The broker in memory knows no named replicas: one that was killed is waited for until its session ends.
-        settings["SESSION_SECONDS"] = "4"
     env = {PREFIX + key: value for key, value in settings.items()} | dict(wanted.extra or {})
     return _module(name, wanted.data, _started, [f"services.{name}"], env)
 

@@ -38,6 +38,10 @@ BATCH_RECORDS = 200
 # FastStream waits this long for records and then sleeps as long again: twice this is the worst extra latency.
 BATCH_WAIT_MS = 10
 
+# How long a broker may hold a fetch that finds nothing. A broker that answers a connection's requests one after the other
+# (the one in memory does) makes commits and questions about the log wait for as long.
+FETCH_WAIT_MS = 100
+
 # Full jitter: replicas that lost the same database must not come back to it all at once.
 BACKOFF_FIRST_SECONDS = 0.1
 BACKOFF_LONGEST_SECONDS = 15.0
@@ -96,6 +100,7 @@ class Consumption:
             listener=_Listener(self),
             max_records=BATCH_RECORDS,
             batch_timeout_ms=BATCH_WAIT_MS,
+            fetch_max_wait_ms=FETCH_WAIT_MS,
             # A partition whose next record exceeds this still moves: the broker sends at least one record.
             max_partition_fetch_bytes=4 * MAX_EVENT_BYTES,
             rebalance_timeout_ms=REBALANCE_TIMEOUT_MS,
