@@ -6,16 +6,18 @@ import math
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
 
 from bench._account import Account, Delivered, account, scores_by_need
 from bench._data import DataError, kind_of, load, member_of, name_of, need_of, slug_of, title_and_rest
 from bench._quality import Quality, Spread, ndcg, percentile, quality, ranked, spread
 from bench._receiving import Arrival
 from bench._report import Phase, Result, Sent
-from bench._watching import Notified, Seen, Suggested
+from bench._watching import Notified, Seen, Suggested, Watch
 from schemas.members import MemberKind
 from schemas.notifications import Channel
 from schemas.suggestions import RequestSource
+from services.console.embedded.broker import MemoryBroker
 
 # Quality
 
@@ -232,6 +234,21 @@ def test_a_message_of_which_the_log_says_nothing_is_unannounced() -> None:
 def test_scores_are_those_of_posted_needs() -> None:
     assert scores_by_need(seen_with(suggestion(score=0.7)), {"need": 1.0}) == {"need": {"lab": 0.7}}
     assert scores_by_need(seen_with(suggestion(score=0.7)), {}) == {}
+
+
+async def test_what_left_the_log_unread_is_told() -> None:
+    broker, size, count = MemoryBroker(), 900_000, 20  # 18 MB on one partition, of which the newest 5 are kept
+    watch = Watch(bootstrap=broker.bootstrap, cluster="c")
+    async with watch.reading():
+        producer = Producer({"bootstrap.servers": broker.bootstrap})
+        for _ in range(count):
+            producer.produce("members.v1", bytes(size), key=b"c/m", partition=0)
+            producer.flush()  # blocks the loop, and with it the reader
+        await watch.catch_up()
+        missed = await watch.missed()
+    assert missed.keys() == {"members.v1"}
+    assert missed["members.v1"] + watch.seen.records["members.v1"] == count
+    assert len(watch.seen.unreadable) == watch.seen.records["members.v1"] > 0
 
 
 def test_the_verdict_names_what_was_lost() -> None:
