@@ -29,7 +29,9 @@ class Periodic:
             except Exception as error:  # what is due stays due in the store; the next round finds it
                 self._log.warning("failed", error=describe(error))
             try:
-                await asyncio.wait_for(self._woken.wait(), self._seconds)
+                # Not `wait_for`: before Python 3.12 it swallows a cancellation that comes together with the wake.
+                async with asyncio.timeout(self._seconds):
+                    await self._woken.wait()
             except TimeoutError:
                 continue
             self._woken.clear()

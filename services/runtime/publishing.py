@@ -70,7 +70,8 @@ class KafkaPublisher:
     async def send(self, topic: str, key: bytes, body: bytes | None, headers: dict[str, str]) -> None:
         """Put one raw record on `topic`. Raises as `publish` does."""
         try:
-            await asyncio.wait_for(self._send(topic, key, body, headers), CONFIRM_SECONDS)
+            async with asyncio.timeout(CONFIRM_SECONDS):
+                await self._send(topic, key, body, headers)
         except MessageSizeTooLargeError:
             raise PermanentError(f"the broker takes no record as large as this one on {topic}") from None
         except OutOfOrderSequenceNumber:

@@ -39,7 +39,8 @@ class Watchdog:
         if self._consumption.consumer is None:
             return  # not started; on a bus in memory, never
         try:
-            waiting = await asyncio.wait_for(self._waiting(), _ASK_SECONDS)
+            async with asyncio.timeout(_ASK_SECONDS):
+                waiting = await self._waiting()
         except (KafkaError, TimeoutError, OSError):
             # Away: nothing can be said of our own consumption, and a restart would not bring it back.
             self.reachable = False
