@@ -102,7 +102,9 @@ class Delivering:
                 self._woken.clear()
                 await self._fill()
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._woken.wait(), LOOK_SECONDS)
+                    # Not `wait_for`: before Python 3.12 it swallows a cancellation that comes together with the wake.
+                    async with asyncio.timeout(LOOK_SECONDS):
+                        await self._woken.wait()
         except asyncio.CancelledError:
             if self._in_hand:
                 await asyncio.wait(self._in_hand, timeout=_FINISH_SECONDS)

@@ -65,7 +65,8 @@ class EmailChannel:
         """See `Channel.deliver`."""
         if message.to.email is None:
             raise RefusedError("the ambassador has no e-mail address any more")
-        mail = compose(message, self._writer.letter(message), sender=self._sender, recipient=message.to.email)
+        recipient = deliverable(message.to.email)
+        mail = compose(message, self._writer.letter(message), sender=self._sender, recipient=recipient)
         client = aiosmtplib.SMTP(
             hostname=self._server.host,
             port=self._server.port,
@@ -79,7 +80,7 @@ class EmailChannel:
         )
         try:
             async with client:
-                await client.send_message(mail, sender=self._sender, recipients=[message.to.email])
+                await client.send_message(mail, sender=self._sender, recipients=[recipient])
         except aiosmtplib.SMTPException as error:
             raise _judged(error) from None
         except (OSError, TimeoutError) as error:
@@ -89,22 +90,36 @@ class EmailChannel:
 def compose(message: Message, letter: Letter, *, sender: str, recipient: str) -> EmailMessage:
     """Return the whole message. Its lines cannot break out of their headers: the policy refuses line breaks."""
     mail = EmailMessage(policy=SMTP_POLICY)
-    mail["From"] = Address(display_name=_DISPLAY_NAME, addr_spec=sender)
-    mail["To"] = Address(addr_spec=recipient)
+    mail["From"] = _address(sender, _DISPLAY_NAME)
+    mail["To"] = _address(recipient)
     mail["Subject"] = _one_line(letter.subject)
     mail["Date"] = message.now
     mail["Message-ID"] = message_id(message.notification_id, sender)
-    mail["Content-Language"] = letter.language
     mail["Auto-Submitted"] = "auto-generated"
     mail["X-Auto-Response-Suppress"] = "OOF, AutoReply"
     mail.set_content(letter.text)
     mail.add_alternative(letter.html, subtype="html")
+    mail["Content-Language"] = letter.language  # last: the library moves content headers into the first part
     return mail
 
 
 def message_id(notification_id: UUID, sender: str) -> str:
     """Return the Message-ID of a notification: the same at every try, so that a mailbox can tell a repetition."""
     return f"<{notification_id}@{sender.rpartition('@')[2]}>"
+
+
+def deliverable(address: str) -> str:
+    """Return `address` with its domain as the DNS writes it, so that only a local part beyond ASCII needs SMTPUTF8."""
+    local, _, domain = address.rpartition("@")
+    try:
+        return f"{local}@{domain.encode('idna').decode()}"
+    except UnicodeError:
+        return address
+
+
+def _address(address: str, display_name: str = "") -> Address:
+    local, _, domain = address.rpartition("@")
+    return Address(display_name=display_name, username=local, domain=domain)
 
 
 def _one_line(subject: str) -> str:

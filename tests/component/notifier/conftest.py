@@ -1,0 +1,33 @@
+"""A notifier's surroundings for each test."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.component.notifier.receivers import HookReceiver, MailServer
+from tests.component.notifier.world import World
+
+
+@pytest.fixture
+async def mail() -> AsyncIterator[MailServer]:
+    server = MailServer()
+    await server.start()
+    yield server
+    server.gate.set()
+    await server.stop()
+
+
+@pytest.fixture
+async def hook() -> AsyncIterator[HookReceiver]:
+    receiver = HookReceiver()
+    await receiver.start()
+    yield receiver
+    receiver.gate.set()
+    await receiver.stop()
+
+
+@pytest.fixture
+async def world(mongo_url: str, mail: MailServer, hook: HookReceiver) -> AsyncIterator[World]:
+    world = World(mongo_url, mail, hook)
+    yield world
+    await world.close()

@@ -1,0 +1,228 @@
+"""A notifier on a real database with real receivers: one process object after another, and a log written by hand."""
+
+import asyncio
+import random
+import re
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from time import monotonic
+from typing import Any
+from uuid import uuid4
+
+import httpx
+from fastapi import FastAPI
+
+from schemas import cloudevents
+from schemas.ambassadors import AmbassadorKey
+from schemas.base import Event, Key
+from schemas.cloudevents import Envelope
+from schemas.topics import Topic
+from services.notifier.address import inbox_url
+from services.notifier.app import Parts, compose
+from services.notifier.settings import NotifierSettings
+from services.notifier.store import NotifierStore
+from services.runtime.errors import BrokerUnavailableError
+from services.runtime.periodic import Periodic
+from services.runtime.store import Database, Store
+from tests.component.notifier.receivers import HookReceiver, MailServer
+from tests.unit.notifier.samples import NOW
+
+BASE = "https://maillage.example.org"
+SIGNING = "signs-the-inboxes-of-these-tests-only"
+SENDER = "maillage@example.org"
+
+
+class CrashError(BaseException):
+    """The process ends here."""
+
+
+@dataclass
+class RecordingLog:
+    """A `Publisher` that remembers what went over the wire; `lost_after` counts publications kept but not confirmed."""
+
+    events: list[tuple[str, Event]] = field(default_factory=list)
+    lost_after: int = 0
+
+    async def publish(
+        self,
+        topic: Topic,
+        key: Key,
+        value: Event | None,
+        *,
+        rev: int,
+        occurred_at: datetime,
+        traceparent: str | None = None,
+    ) -> None:
+        record = cloudevents.write(
+            topic, key, value, rev=rev, source="/maillage/test", occurred_at=occurred_at, traceparent=traceparent
+        )
+        headers = [(name, text.encode()) for name, text in record.headers.items()]
+        envelope = cloudevents.read(topic, record.key, record.body, headers)
+        assert envelope.value is not None
+        self.events.append((envelope.event_id, envelope.value))
+        if self.lost_after:
+            self.lost_after -= 1
+            raise BrokerUnavailableError("the broker's answer was lost")
+
+    def distinct(self) -> list[Event]:
+        """Each event once, whatever the number of copies."""
+        return list(dict(self.events).values())
+
+    def of(self, kind: type[Event]) -> list[Any]:
+        return [event for event in self.distinct() if isinstance(event, kind)]
+
+
+class World:
+    """The notifier's surroundings, which outlive its process."""
+
+    def __init__(self, url: str, mail: MailServer, hook: HookReceiver) -> None:
+        self.now = NOW
+        self.mail = mail
+        self.hook = hook
+        self.log = RecordingLog()
+        self._runtime_store = Store(url=url, database=f"notifier-{uuid4().hex}")
+        self.database: Database = self._runtime_store.database
+        self.settings = NotifierSettings(
+            secret=SIGNING, public_url=BASE, smtp=mail.address, mail_from=SENDER, allow_private_webhooks=True
+        )  # type: ignore[arg-type]  # pydantic reads text into what the fields are
+
+    async def start(self, dying_at: Callable[[str], bool] = lambda _: False) -> "Process":
+        """A new process: nothing but the database is left of the one before."""
+        store = NotifierStore(self.database)
+        await store.ensure_indexes()
+        store.ambassadors = _Dying(store.ambassadors, dying_at)  # type: ignore[assignment]
+        store.suggestions = _Dying(store.suggestions, dying_at)  # type: ignore[assignment]
+        store.deliveries = _Dying(store.deliveries, dying_at)  # type: ignore[assignment]
+        return Process(self, store)
+
+    async def words(self) -> str:
+        """Everything that the database holds, as text."""
+        names = await self.database.list_collection_names()
+        rows = [repr(row) for name in names async for row in self.database[name].find()]
+        return "\n".join(rows)
+
+    async def rows(self, **query: object) -> list[dict[str, Any]]:
+        return [row async for row in self.database["notifications"].find(query).sort("_id")]
+
+    async def close(self) -> None:
+        await self.database.client.drop_database(self.database.name)
+        self._runtime_store.close()
+
+
+class Process:
+    """One run of the notifier. Its loops run only inside `run`."""
+
+    def __init__(self, world: World, store: NotifierStore) -> None:
+        self.world = world
+        self.store = store
+        self.app = FastAPI()
+        self.works: dict[str, Periodic] = {}
+        self.parts: Parts = compose(
+            world.settings, store, app=self.app, publisher=world.log, clock=lambda: world.now, every=self._every
+        )
+        self.parts.delivering._chance = random.Random(1)
+
+    def _every(self, seconds: float, name: str, work: Callable[[], Awaitable[None]]) -> Periodic:
+        self.works[name] = Periodic(name, work, seconds=seconds)
+        return self.works[name]
+
+    async def take(self, *events: Event | Envelope) -> None:
+        """Have one batch handled."""
+        await self.parts.handlers.take([wrap(event) for event in events])
+
+    async def run(self, until: Callable[[], Awaitable[bool]] | None = None, within: float = 8.0) -> None:
+        """Deliver and announce until nothing is due any more, or `until` is so."""
+        tasks = [asyncio.create_task(self.works[name].run()) for name in ("deliver", "announce")]
+        try:
+            await eventually(until or self._quiet, within)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _quiet(self) -> bool:
+        due = {"state": "waiting", "due": {"$lte": self.world.now}}
+        leased = {"lease": {"$ne": None}}
+        rows = self.world.database["notifications"]
+        return (
+            not self.parts.delivering._in_hand
+            and await rows.count_documents({"$or": [due, leased]}) == 0
+            and await self.store.count_unannounced() == 0
+        )
+
+    def browser(self, **headers: str) -> httpx.AsyncClient:
+        """A client of the pages."""
+        transport = httpx.ASGITransport(app=self.app)
+        return httpx.AsyncClient(transport=transport, base_url=BASE, headers=headers)
+
+    async def see(self, path: str) -> httpx.Response:
+        async with self.browser() as client:
+            return await client.get(path)
+
+
+def inbox(ambassador: str = "souss/amina") -> str:
+    """The address of an inbox."""
+    return inbox_url(BASE, SIGNING, AmbassadorKey.decode(ambassador.encode()))
+
+
+def wrap(event: Event | Envelope) -> Envelope:
+    if isinstance(event, Envelope):
+        return event
+    return Envelope(key=event.key, value=event, rev=event.rev, event_id=f"{event.key}/{event.rev}", occurred_at=NOW)
+
+
+def erased(key: Key, rev: int | None) -> Envelope:
+    """A record without a body."""
+    return Envelope(key=key, value=None, rev=rev, event_id=f"{key}/{rev}", occurred_at=NOW)
+
+
+def hidden_field(page: str) -> str:
+    found = re.search(r'name="form" value="([^"]+)"', page)
+    assert found, "the page has no form"
+    return found[1]
+
+
+async def eventually(so: Callable[[], Awaitable[bool]], within: float = 8.0) -> None:
+    deadline = monotonic() + within
+    while not await so():
+        assert monotonic() < deadline, "not so in time"
+        await asyncio.sleep(0.01)
+
+
+def counted(ids: list[str]) -> Counter[str]:
+    return Counter(ids)
+
+
+class _Dying:
+    """A real collection, in a process that may end before or after any call of it."""
+
+    def __init__(self, real: object, dying_at: Callable[[str], bool]) -> None:
+        self._real = real
+        self._dying_at = dying_at
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._real, name)
+        if not asyncio.iscoroutinefunction(found):
+            return found
+
+        async def call(*args: object, **kwargs: object) -> object:
+            if self._dying_at(f"before {name}"):
+                raise CrashError
+            result = await found(*args, **kwargs)
+            if self._dying_at(f"after {name}"):
+                raise CrashError
+            return result
+
+        return call
+
+
+async def crashing(work: Awaitable[None]) -> None:
+    """Await work in a process that may end in it."""
+    with suppress(CrashError):
+        await work
+
+
+LEASE = timedelta(seconds=91)
