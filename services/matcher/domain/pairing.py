@@ -12,8 +12,9 @@ from services.matcher.index import Explanation, Match, OfferIndex, Request
 LEAST_SHARED: Final = 2
 """Informative terms that two sides must share to be told of each other: one alone is too often a homonym."""
 
-FEW_MEMBERS: Final = 4
-"""Up to so many changed members it is cheaper to score each against a request than to rank all members for it."""
+FEW_MEMBERS: Final = 8
+"""Up to so many changed members it is cheaper to look for the requests they may answer than to rank all members for
+every open request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +113,12 @@ class Pairing:
 
     def found_by(self, members: set[str], admits: Admits) -> list[Pair]:
         """Return the pairs in which one of `members` is now among the best for an open request."""
+        few = len(members) <= FEW_MEMBERS
         pairs: list[Pair] = []
-        for key in sorted(self._concerned(members)):
+        for key in sorted(self._sharing_terms(members) if few else self.asks):
             ask = self.asks[key]
-            able = [member for member in members if admits(ask, member)]
-            if len(able) <= FEW_MEMBERS and not any(self._reaches(self.score(ask, member)) for member in able):
-                continue
-            pairs += [pair for pair in self.best(ask, admits) if pair.member in members]
+            if not few or any(admits(ask, member) and self._reaches(self.score(ask, member)) for member in members):
+                pairs += [pair for pair in self.best(ask, admits) if pair.member in members]
         return pairs
 
     def score(self, ask: Ask, member: str) -> Match | None:
@@ -136,7 +136,7 @@ class Pairing:
     def _reaches(self, match: Match | None) -> bool:
         return match is not None and match.score > 0 and match.score >= self.bar.score
 
-    def _concerned(self, members: set[str]) -> set[str]:
+    def _sharing_terms(self, members: set[str]) -> set[str]:
         """Return the open requests that share enough terms with what `members` bring for a pairing to be told."""
         terms: set[str] = set()
         for member in members:
