@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from time import monotonic
+from uuid import uuid4
 
 from schemas.cloudevents import Envelope
 from services.matcher import metrics
@@ -24,6 +25,10 @@ class Matcher:
 
     The order within a round makes a crash harmless: states of members and needs first, then suggestions, then (by the
     caller) the place in the log. What was stored without its suggestions is read again and paired again.
+
+    Two processes may overlap while one takes over from another. Each looks, after it has stored what arrived and before
+    it pairs, whether the other has claimed the view meanwhile; if so it claims it back and reads it anew. Of two
+    arrivals in two processes at least one side is then paired with the other in sight.
     """
 
     def __init__(self, *, store: MatcherStore, clock: Clock, bar: Bar, on_told: Callable[[], None]) -> None:
@@ -33,6 +38,7 @@ class Matcher:
         self._on_told = on_told
         self._log = logs.get()
         self._writing = asyncio.Lock()
+        self._process = uuid4().hex
         self._restored = False
         self._directory = Directory()
         self._pairing = Pairing(index=OfferIndex(Analyser()), bar=bar)
@@ -41,21 +47,9 @@ class Matcher:
         """Rebuild the view from the store; once, however often the start is tried."""
         if self._restored:
             return
-        began = monotonic()
         await self._store.prepare()
-        self._directory, self._pairing = Directory(), Pairing(index=OfferIndex(Analyser()), bar=self._bar)
-        await self._store.restore(self._directory)
-        await asyncio.to_thread(self._rebuild, self._clock())
+        await self._read_anew()
         self._restored = True
-        self._measure()
-        self._log.info(
-            "restored",
-            members=len(self._directory.members),
-            needs=len(self._directory.needs),
-            offers=len(self._pairing),
-            requests=len(self._pairing.asks),
-            seconds=round(monotonic() - began, 2),
-        )
 
     async def take(self, batch: Sequence[Envelope]) -> None:
         """Return once all that follows from a batch is stored.
@@ -64,15 +58,19 @@ class Matcher:
             StoreError: it is not; the same batch may be given again.
         """
         async with self._writing:
+            await self._see_other_writers()
             touched = take_in(batch, self._directory)
             await self._store.settle(suggestions=touched.settled, in_touch=touched.in_touch)
             await self._store.keep(self._directory, members=touched.members, needs=touched.needs)
+            await self._see_other_writers()
             await self._settle(touched)
 
     async def expire(self) -> None:
         """Close the needs whose deadline has passed. Raises as `take` does."""
         async with self._writing:
-            await self._settle(Touched())
+            if self._directory.due(self._clock()):
+                await self._see_other_writers()
+                await self._settle(Touched())
 
     async def _settle(self, touched: Touched) -> None:
         now = self._clock()
@@ -101,6 +99,26 @@ class Matcher:
             for name, count in outcome.items():
                 metrics.SUGGESTIONS.labels(name).inc(count)
             self._log.info("told", **outcome)
+
+    async def _see_other_writers(self) -> None:
+        if not await self._store.is_last_writer(self._process):
+            await self._read_anew()
+
+    async def _read_anew(self) -> None:
+        began = monotonic()
+        await self._store.claim(self._process)  # first: whoever stores after this reads anew too
+        self._directory, self._pairing = Directory(), Pairing(index=OfferIndex(Analyser()), bar=self._bar)
+        await self._store.restore(self._directory)
+        await asyncio.to_thread(self._rebuild, self._clock())
+        self._measure()
+        self._log.info(
+            "restored",
+            members=len(self._directory.members),
+            needs=len(self._directory.needs),
+            offers=len(self._pairing),
+            requests=len(self._pairing.asks),
+            seconds=round(monotonic() - began, 2),
+        )
 
     def _rebuild(self, now: datetime) -> None:
         for member in self._directory.members:

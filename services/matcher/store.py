@@ -1,7 +1,8 @@
 """The matcher's own view of the log, and the suggestions it made of it; each suggestion is its own outbox entry.
 
 Collections: `members` and `needs` (the latest state by key, or of an erased one its last `rev`), `suggestions`, `pairs`
-(what feedback settled). A write never replaces a newer state; writing the same again changes nothing.
+(what feedback settled), `writers` (which process wrote last). A write never replaces a newer state; writing the same
+again changes nothing.
 """
 
 from collections.abc import Iterable, Sequence
@@ -33,6 +34,7 @@ class MatcherStore:
         self._needs = database["needs"]
         self._suggestions = database["suggestions"]
         self._pairs = database["pairs"]
+        self._writers = database["writers"]
 
     async def prepare(self) -> None:
         """Create the indexes that are missing."""
@@ -40,6 +42,15 @@ class MatcherStore:
             await self._suggestions.create_index(field)
         for field in ("cities", "across", "unpublished"):
             await self._suggestions.create_index(field, sparse=True)
+
+    async def is_last_writer(self, process: str) -> bool:
+        """Whether no other process has claimed the view since this one did."""
+        last = await self._writers.find_one({"_id": "last"})
+        return last is not None and last["process"] == process
+
+    async def claim(self, process: str) -> None:
+        """Tell every other process that its memory may be out of date."""
+        await self._writers.replace_one({"_id": "last"}, {"process": process}, upsert=True)
 
     async def restore(self, directory: Directory) -> None:
         """Bring a new directory to what is stored."""

@@ -1,7 +1,7 @@
 """A matcher on a real database, one process object after another, and a log that is written by hand."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -29,6 +29,7 @@ class System:
     def __init__(self, *, url: str, log: RecordingLog) -> None:
         self.now = datetime(2026, 3, 2, 8, tzinfo=UTC)
         self.log = log
+        self._url = url
         self._store = Store(url=url, database=f"matcher-{uuid4().hex}")
         self.database: Database = self._store.database
 
@@ -58,6 +59,18 @@ class System:
         rows = [repr(row) for name in names async for row in self.database[name].find()]
         return "\n".join(rows).casefold()
 
+    def beside(self) -> "System":
+        """Return another process on the same database and log."""
+        other = System(url=self._url, log=self.log)
+        other.leave()
+        other._store = Store(url=self._url, database=self.database.name)
+        other.database = other._store.database
+        return other
+
+    def leave(self) -> None:
+        """Let go of the database, and leave it as it is."""
+        self._store.close()
+
     async def close(self) -> None:
         """Drop the database."""
         await self.database.client.drop_database(self.database.name)
@@ -70,14 +83,18 @@ class _Dying(MatcherStore):
     def __init__(self, database: Database, dying_at: Callable[[str], bool]) -> None:
         super().__init__(database)
         self._dying_at = dying_at
+        self.between: dict[str, Callable[[], Awaitable[None]]] = {}
+        """What others do, once, when this process comes to a step."""
 
     def __getattribute__(self, name: str) -> object:
         found = super().__getattribute__(name)
-        if name.startswith("_") or not asyncio.iscoroutinefunction(found):
+        if name.startswith("_") or name == "between" or not asyncio.iscoroutinefunction(found):
             return found
         dying_at = self._dying_at
 
         async def call(*args: object, **kwargs: object) -> object:
+            if (others := self.between.pop(f"before {name}", None)) is not None:
+                await others()
             if dying_at(f"before {name}"):
                 raise Crash
             result = await found(*args, **kwargs)

@@ -1,7 +1,6 @@
 """Wherever the process dies, nothing is lost and nothing is told twice."""
 
 import random
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
@@ -172,8 +171,8 @@ async def test_the_view_after_a_restart_is_that_of_before(system: System) -> Non
     await system.start()
     await system.give(*STORY[2])
     await system.relay.publish_due()
-    assert _numbers(await system.words_left()) == _numbers(before)
+    assert _rows(await system.words_left()) == _rows(before)
 
 
-def _numbers(dump: str) -> list[str]:
-    return sorted(re.sub(r"'_id': objectid\(.*?\)", "", line) for line in dump.splitlines())
+def _rows(dump: str) -> list[str]:
+    return sorted(line for line in dump.splitlines() if "'process'" not in line)
