@@ -6,13 +6,16 @@ from datetime import datetime
 from typing import Final
 
 from pymongo.errors import DuplicateKeyError
+from pymongo.write_concern import WriteConcern
 
 from services.ingest.problems import Problem
-from services.ingest.store import REPEATABLE
 from services.runtime.store import Database
 
 KEPT_SECONDS: Final = 24 * 3600
 """How long a key is remembered: longer than any client goes on trying."""
+
+# An answer needs no journal of its own: the state is confirmed right after it, and the journal keeps their order.
+_WITH_WHAT_FOLLOWS: Final = WriteConcern(w=1, j=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ class Claims:
 
     def __init__(self, database: Database) -> None:
         self._claims = database["claims"]
-        self._quick = self._claims.with_options(write_concern=REPEATABLE)
+        self._quick = self._claims.with_options(write_concern=_WITH_WHAT_FOLLOWS)
 
     async def prepare(self) -> None:
         """Create what expiry needs; may be repeated."""

@@ -8,10 +8,8 @@ never on the log: {_id: key, rev: 0, pending}
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
-from typing import Final
 
 from pymongo.errors import DuplicateKeyError
-from pymongo.write_concern import WriteConcern
 
 from schemas.base import Key
 from schemas.members import MemberKey
@@ -19,18 +17,12 @@ from schemas.needs import NeedKey
 from services.ingest.entities import KINDS, MEMBER, NEED, NOTHING, Kind, Pending, Standing, State, Stored
 from services.runtime.store import Collection, Database, Document
 
-# A step that is repeated from what is durable already may be lost in a crash: it need not wait for the disk.
-REPEATABLE: Final = WriteConcern(w=1, j=False)
-
 
 class EntityStore:
     """The states of members, needs and ambassadors."""
 
     def __init__(self, database: Database) -> None:
         self._entities: dict[Kind, Collection] = {kind: database[kind.name] for kind in KINDS}
-        self._quick = {
-            kind: entities.with_options(write_concern=REPEATABLE) for kind, entities in self._entities.items()
-        }
 
     async def prepare(self) -> None:
         """Create what queries need; may be repeated."""
@@ -73,7 +65,7 @@ class EntityStore:
 
     async def confirm(self, kind: Kind, key: Key, rev: int) -> bool:
         """Make the pending state `rev` the current one; False when it is pending no more."""
-        done = await self._quick[kind].update_one(
+        done = await self._entities[kind].update_one(
             {"_id": str(key), "pending.state.rev": rev},
             [{"$replaceWith": {"$mergeObjects": [{"_id": "$_id"}, "$pending.state"]}}],
         )

@@ -1,0 +1,185 @@
+"""Files through the API: every good row is published, every bad one told, whatever the form of the file."""
+
+import csv
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+
+from services.console.importing import FileKind, FileRefusedError, ImportReport, ImportStoppedError, import_file
+from tests.component.ingest.conftest import Cluster
+from tests.component.ingest.log import newest, revs
+
+MEMBERS = {
+    "member_id": ("cite", "lab"),
+    "name": ("Cité de l'innovation", "Laboratoire des matériaux"),
+    "kind": ("innovation_city", "laboratory"),
+    "city": ("cite", "cite"),
+    "languages": ("fr", "fr; ar"),
+    "activities": ("", "nace-2.1:72.10 Recherche"),
+    "asset.1.title": ("", 'Four à "1700 °C"'),
+    "asset.1.kind": ("", "equipment"),
+    "asset.1.trl": ("", "9"),
+    "asset.2.title": ("", "Céramiques"),
+    "visibility.reach": ("", "all"),
+}
+
+
+async def load(cluster: Cluster, path: Path, **options: object) -> ImportReport:
+    return await import_file(path, api=cluster.api, cluster=cluster.name, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+async def test_a_table_is_published_however_it_was_saved(
+    cluster: Cluster, tmp_path: Path, encoding: str, separator: str
+) -> None:
+    path = tmp_path / "members.csv"
+    with path.open("w", encoding=encoding, newline="") as file:
+        csv.writer(file, delimiter=separator).writerows([MEMBERS, *zip(*MEMBERS.values(), strict=True)])
+    report = await load(cluster, path)
+    assert (report.accepted, report.rejections) == (2, [])
+    lab = (await cluster.api.get(cluster.path("members", "lab"))).json()
+    assert (lab["name"], lab["city"], lab["languages"]) == ("Laboratoire des matériaux", "cite", ["fr", "ar"])
+    assert lab["activities"] == [{"scheme": "nace-2.1", "code": "72.10", "label": "Recherche"}]
+    assert [(a["asset_id"], a["title"], a["kind"], a["trl"]) for a in lab["assets"]] == [
+        ("1", 'Four à "1700 °C"', "equipment", 9),
+        ("2", "Céramiques", "competence", None),
+    ]
+    assert lab["visibility"]["reach"] == "all"
+
+
+async def test_bad_rows_are_told_and_their_neighbours_published(cluster: Cluster, tmp_path: Path) -> None:
+    path = tmp_path / "members.csv"
+    path.write_text(
+        "member_id,name,kind,country\n"
+        "a,A,company,MA\n"
+        "b,B,club,XX\n"
+        "c,,company,MA\n"
+        "\n"
+        'd,"D\nof two lines",company,QQ\n'
+        "é,E,company,MA\n"
+        ",F,company,MA\n"
+        "g,G,company,MA,more\n"
+        "h,H,company,FR\n"
+    )
+    seen: list[tuple[int, int]] = []
+    report = await load(cluster, path, on_progress=lambda now, _: seen.append((now.accepted, now.rejected)))
+    assert (report.accepted, report.rejected) == (2, 6)
+    told = sorted((rejection.line, rejection.field, rejection.value) for rejection in report.rejections)
+    assert told == [
+        (3, "kind", "club"),
+        (4, "name", ""),
+        (6, "country", "QQ"),
+        (8, "member_id", "é"),
+        (9, "member_id", ""),
+        (10, "", "more"),
+    ]
+    assert all(rejection.remedy for rejection in report.rejections)
+    assert seen[-1] == (2, 6)
+    assert set(newest(await cluster.told())) == {f"{cluster.name}/a", f"{cluster.name}/h"}
+
+
+async def test_lines_of_json_may_hold_every_kind(cluster: Cluster, tmp_path: Path) -> None:
+    path = tmp_path / "all.jsonl"
+    rows = [
+        {"ambassador_id": "salma", "name": "Salma", "role": "desk"},
+        {"member_id": "m", "name": "M", "kind": "company", "assets": [{"asset_id": "x", "title": "X"}]},
+    ]
+    bad = ["{", "[1]", '{"name": "?"}', '{"need_id": "n", "member_id": 7}']
+    path.write_text("\n".join([*map(json.dumps, rows), *bad]))
+    report = await load(cluster, path, alerts=False)
+    assert (report.accepted, report.rejected) == (2, 4)
+    assert sorted({rejection.line for rejection in report.rejections}) == [3, 4, 5, 6]
+    alerts = [getattr(event.value, "alerts", None) for event in await cluster.told()]
+    assert sorted(map(str, alerts)) == ["False", "None"]
+
+
+async def test_a_need_without_an_id_is_the_same_need_in_every_run(cluster: Cluster, tmp_path: Path) -> None:
+    await cluster.member("m")
+    path = tmp_path / "needs.csv"
+    path.write_text("member_id,title,deadline\nm,Un four,2031-01-31T08:00:00Z\nm,Un autre four,\n")
+    for _ in range(2):
+        report = await load(cluster, path)
+        assert (report.accepted, report.rejections) == (2, [])
+    assert len([key for key in newest(await cluster.told()) if not key.endswith("/m")]) == 2
+
+
+async def test_rows_of_one_entity_keep_their_order(cluster: Cluster, tmp_path: Path) -> None:
+    path = tmp_path / "members.csv"
+    lines = [f"m{n % 5},Name {n},company" for n in range(100)]
+    path.write_text("\n".join(["member_id,name,kind", *lines]))
+    assert (await load(cluster, path)).accepted == 100
+    for n in range(5):
+        shown = await cluster.api.get(cluster.path("members", f"m{n}"))
+        assert shown.json()["name"] == f"Name {95 + n}"
+    assert revs(await cluster.told(), "m0") == list(range(1, 21))
+
+
+async def test_answers_that_say_try_again_are_tried_again_as_one_request(cluster: Cluster, tmp_path: Path) -> None:
+    refusals: list[httpx.Response | httpx.ConnectError] = [
+        httpx.Response(503, headers={"Retry-After": "0"}),
+        httpx.Response(429),
+        httpx.ConnectError("away"),
+    ]
+    keys: list[str] = []
+
+    class Flaky(httpx.ASGITransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            keys.append(request.headers["idempotency-key"])
+            answer = await super().handle_async_request(request)
+            if not refusals:
+                return answer
+            await answer.aread()
+            refusal = refusals.pop()
+            if isinstance(refusal, httpx.ConnectError):
+                raise refusal
+            return refusal
+
+    await cluster.member("m")
+    path = tmp_path / "needs.csv"
+    path.write_text("member_id,title\nm,Un four\n")
+    async with httpx.AsyncClient(
+        transport=Flaky(app=cluster.frame.app), base_url="http://ingest", headers=cluster.api.headers
+    ) as api:
+        report = await import_file(path, api=api, cluster=cluster.name)
+    assert (report.accepted, len(keys), len(set(keys))) == (1, 4, 1)
+    assert len(newest(await cluster.told())) == 2, "the member and one need"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "is empty"),
+        ("\n\n", "is empty"),
+        (",,\n", "No column member_id"),
+        ("name,kind\nA,company\n", "No column member_id, need_id or ambassador_id"),
+        ("member_id,name,kind,siret\na,A,company,1\n", "Column 'siret' is unknown. Known are member_id, name, kind,"),
+        ("member_id,name,name\n", "Column 'name' is there twice"),
+        ("member_id,name,asset.1.colour\n", "Column 'asset.1.colour' is unknown"),
+    ],
+)
+async def test_a_file_that_is_none_is_refused_whole(
+    cluster: Cluster, tmp_path: Path, content: str, message: str
+) -> None:
+    path = tmp_path / "file.csv"
+    path.write_text(content)
+    with pytest.raises(FileRefusedError, match=message):
+        await load(cluster, path)
+    assert await cluster.told() == []
+
+
+async def test_a_wrong_key_stops_the_import_at_once(cluster: Cluster, tmp_path: Path) -> None:
+    path = tmp_path / "members.csv"
+    path.write_text("member_id,name,kind\n" + "".join(f"m{n},M,company\n" for n in range(1_000)))
+    cluster.api.headers["Authorization"] = "Bearer wrong"
+    with pytest.raises(ImportStoppedError, match="The key is not valid"):
+        await load(cluster, path)
+
+
+async def test_the_kind_can_be_said(cluster: Cluster, tmp_path: Path) -> None:
+    path = tmp_path / "members.csv"
+    path.write_text("name,kind\nA,company\n")
+    report = await load(cluster, path, kind=FileKind.MEMBERS)
+    assert [(rejection.line, rejection.field) for rejection in report.rejections] == [(2, "member_id")]
