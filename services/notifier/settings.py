@@ -1,11 +1,20 @@
 """What the notifier needs to know, from the environment."""
 
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AnyHttpUrl, Field, SecretStr, StringConstraints, model_validator
+from pydantic import AfterValidator, AnyHttpUrl, Field, SecretStr, StringConstraints, model_validator
 
 from schemas.ambassadors import EmailAddress
 from services.runtime.settings import RuntimeSettings
+
+
+def _known(timezone: str) -> str:
+    try:
+        ZoneInfo(timezone)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ValueError("expected a time zone, as Africa/Casablanca") from None
+    return timezone
 
 
 class NotifierSettings(RuntimeSettings):
@@ -30,7 +39,9 @@ class NotifierSettings(RuntimeSettings):
     allow_private_webhooks: Annotated[
         bool, Field(description="Send webhooks to addresses of private networks, and without TLS there")
     ] = False
-    timezone: Annotated[str, Field(description="Time zone of the dates that ambassadors read")] = "Africa/Casablanca"
+    timezone: Annotated[
+        str, AfterValidator(_known), Field(description="Time zone of the dates that ambassadors read")
+    ] = "Africa/Casablanca"
 
     @model_validator(mode="after")
     def _login_is_protected(self) -> "NotifierSettings":
