@@ -1,0 +1,106 @@
+"""The examples of `docs/ingest.md` work as they stand there, in their order, against a service of their own process."""
+
+import asyncio
+import os
+import re
+import shutil
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from services.console.embedded.process import LOOPBACK, ChildProcess, free_port
+from tests.component.ingest.conftest import OPERATOR_KEY, bearer
+
+PAGE = (Path(__file__).parents[3] / "docs" / "ingest.md").read_text(encoding="utf-8")
+
+pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="no curl")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+
+
+@pytest.fixture
+async def url(mongo_url: str, memory_kafka: str, tmp_path: Path) -> AsyncIterator[str]:
+    """Address of ingest in a process of its own."""
+    port = free_port()
+    env = {
+        "MAILLAGE_MONGO": mongo_url,
+        "MAILLAGE_KAFKA": memory_kafka,
+        "MAILLAGE_DATABASE": f"ingest-{uuid4().hex}",
+        "MAILLAGE_PORT": str(port),
+        "MAILLAGE_OPERATOR_KEY": OPERATOR_KEY,
+    }
+    service = ChildProcess(
+        "ingest",
+        [sys.executable, "-m", "services.ingest"],
+        log=tmp_path / "log",
+        env=env,
+        ready=lambda line: line if '"started"' in line else None,
+    )
+    await service.start()
+    yield f"http://{LOOPBACK}:{port}"
+    await service.stop()
+
+
+async def shell(script: str, url: str, key: str, folder: Path) -> tuple[int, str]:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    process = await asyncio.create_subprocess_exec(
+        *("sh", "-c", script),
+        cwd=folder,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={"PATH": path, "MAILLAGE_URL": url, "MAILLAGE_KEY": key, "MAILLAGE_OPERATOR_KEY": OPERATOR_KEY},
+    )
+    output, _ = await process.communicate()
+    return process.returncode or 0, output.decode()
+
+
+async def test_the_page_works_from_top_to_bottom(url: str, tmp_path: Path) -> None:
+    _, profile, need, endings, _, operator = blocks("sh")
+    issued = (await shell(operator, url, "", tmp_path))[1]
+    key = re.findall(r'"key": "(mk_[^"]+)"', issued)[0]
+    assert '{"id": "salma", "rev": 1}' in issued
+    assert '{"id": "argania-tech", "rev": 1}' in (await shell(profile, url, key, tmp_path))[1]
+    assert '{"id": "tourteau", "rev": 1}' in (await shell(need, url, key, tmp_path))[1]
+    ended = (await shell(endings, url, key, tmp_path))[1]
+    assert '{"id": "tourteau", "rev": 2}' in ended
+    assert '{"id": "tourteau", "rev": 3}' in ended
+
+
+async def test_the_sample_files_are_imported_whole_by_the_command(url: str, tmp_path: Path) -> None:
+    files = {"members.csv": blocks("csv")[0], "needs.csv": blocks("csv")[1], "all.jsonl": blocks("jsonl")[0]}
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+        status, said = await shell(f"maillage import {name} --cluster souss", url, OPERATOR_KEY, tmp_path)
+        rows = content.count("\n") - name.endswith(".csv")
+        assert (status, f"{rows} rows accepted, 0 rejected" in said) == (0, True), said
+        assert not (tmp_path / f"{name}.rejected.csv").exists()
+    async with httpx.AsyncClient(base_url=url, headers=bearer(OPERATOR_KEY)) as api:
+        lab = (await api.get("/v1/clusters/souss/members/atlas-lab")).json()
+    titles = [asset["title"] for asset in lab["assets"]]
+    assert titles == ["Chromatographie des saponines", "Extraction par solvants verts"]
+
+
+async def test_the_command_lists_what_it_could_not_import(url: str, tmp_path: Path) -> None:
+    (tmp_path / "members.csv").write_text("member_id,name,kind\na,A,company\nb,B,club\n")
+    command = "maillage import members.csv --cluster souss --no-alerts"
+    status, said = await shell(command, url, OPERATOR_KEY, tmp_path)
+    assert status == 1
+    assert "1 rows accepted, 1 rejected" in said
+    assert "members.csv.rejected.csv" in said
+    rejected = (tmp_path / "members.csv.rejected.csv").read_text(encoding="utf-8-sig").splitlines()
+    assert rejected[0] == "line,field,value,remedy"
+    assert rejected[1].startswith("3,kind,club,")
+    assert len(rejected) == 2
+
+    status, said = await shell(command, url, "wrong", tmp_path)
+    assert (status, "The key is not valid" in said) == (1, True)
+    (tmp_path / "members.csv").write_text("member_id,nmae\n")
+    status, said = await shell(command, url, OPERATOR_KEY, tmp_path)
+    assert (status, "Column 'nmae' is unknown" in said) == (1, True)
+    assert not (tmp_path / "members.csv.rejected.csv").exists()
