@@ -38,8 +38,8 @@ BATCH_RECORDS = 200
 # FastStream waits this long for records and then sleeps as long again: twice this is the worst extra latency.
 BATCH_WAIT_MS = 10
 
-# How long a broker may hold a fetch that finds nothing. A broker that answers a connection's requests one after the other
-# (the one in memory does) makes commits and questions about the log wait for as long.
+# How long a broker may hold a fetch that finds nothing. One that answers a connection in turn
+# (the one in memory does) lets commits and questions about the log wait for as long.
 FETCH_WAIT_MS = 100
 
 # Full jitter: replicas that lost the same database must not come back to it all at once.
