@@ -4,6 +4,7 @@ import ast
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,14 +12,14 @@ ROOT = Path(__file__).parents[2]
 LONGEST_HANDLER = 6
 
 
-def handlers() -> Iterator[pytest.param]:
+def handlers() -> Iterator[Any]:
     for path in sorted(ROOT.glob("services/*/handlers.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.AsyncFunctionDef):
                 yield pytest.param(node, id=f"{path.parent.name}.{node.name}")
 
 
-@pytest.mark.parametrize("handler", handlers())
+@pytest.mark.parametrize("handler", list(handlers()))
 def test_a_handler_maps_calls_and_returns(handler: ast.AsyncFunctionDef) -> None:
     body = handler.body[1:] if ast.get_docstring(handler) else handler.body
     lines = body[-1].end_lineno - body[0].lineno + 1
