@@ -196,3 +196,28 @@ async def test_one_callers_idempotency_key_is_not_anothers(cluster: Cluster) -> 
     ]
     assert [answer.status_code for answer in answers] == [202, 202], [answer.text for answer in answers]
     assert answers[0].json()["id"] != answers[1].json()["id"]
+
+
+async def test_erasure_leaves_no_word_in_any_collection(cluster: Cluster) -> None:
+    async def words_left() -> list[str]:
+        database = cluster.frame.store.database
+        names = await database.list_collection_names()
+        rows = [repr(row) for name in names async for row in database[name].find()]
+        return [row for row in rows if "zitoun" in row]
+
+    secret = {"summary": "zitoun", "locality": "zitoun", "assets": [{"asset_id": "a", "title": "zitoun"}]}
+    assert (
+        await cluster.put("members", "m", {"name": "zitoun", "kind": "company", **secret}, Idempotency_Key=cluster.name)
+    ).status_code == 202
+    await cluster.member("m", summary="zitoun again")
+    need = {"member_id": "m", "title": "zitoun", "text": "zitoun"}
+    for n in range(3):
+        headers = {"Idempotency-Key": f"{cluster.name}-{n}"}
+        assert (await cluster.api.post(cluster.path("needs"), json=need, headers=headers)).status_code == 202
+    email = {"name": "zitoun", "role": "desk", "email": "zitoun@example.org"}
+    assert (await cluster.put("ambassadors", "a", email)).status_code == 202
+    assert len(await words_left()) == 5
+    for path in (cluster.path("members", "m"), cluster.path("ambassadors", "a")):
+        assert (await cluster.api.delete(path)).status_code == 202
+    assert await words_left() == []
+    assert [event.value for event in newest(await cluster.told()).values()] == [None] * 5
