@@ -1,6 +1,6 @@
 """A suggestion from the first telling to its end: its states, and which state follows from what is known now."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
@@ -23,10 +23,13 @@ from services.matcher.domain.eligibility import suggestion_id
 from services.matcher.domain.evidence import Source, evidence
 from services.matcher.domain.pairing import Pair, Pairing
 from services.matcher.domain.requests import Ask, Document
-from services.matcher.index import ANALYSER_VERSION, ENGINE_VERSION
+from services.matcher.index import ANALYSER_VERSION, ENGINE_VERSION, Match, Vote
 
 DOCUMENTS_TOLD: Final = 5
 """Documents of the answering side in a suggestion: more are not read, and an event has a largest size."""
+
+LEAST_PART_SHOWN: Final = 0.1
+"""Part of the squared score, the sum of the squared cosines, from which a document beside the best is worth reading."""
 
 ENGINE: Final = f"{ENGINE_VERSION}+analyser-{ANALYSER_VERSION}"
 
@@ -117,6 +120,7 @@ class Scribe:
             )
             for vote in pair.match.documents
         }
+        shown = _worth_showing(pair.match)
         causes = (ask.key.removeprefix("need:"), pair.member, ask.owner)
         rev = 1 if before is None else before.rev + 1
         told_id = UUID(suggestion_id(ask.lineage, pair.member))
@@ -137,11 +141,11 @@ class Scribe:
                         language=documents[vote.document_id].language,
                         cosine=vote.cosine,
                     )
-                    for vote in pair.match.documents[:DOCUMENTS_TOLD]
+                    for vote in shown
                 ),
             ),
             score=pair.match.score,
-            evidence=evidence(explanation, Source(ask.request_id, ask.title, ask.text), sources, quoted=DOCUMENTS_TOLD),
+            evidence=evidence(explanation, Source(ask.request_id, ask.title, ask.text), sources, quoted=len(shown)),
             engine=ENGINE,
             corpus_size=len(self.pairing),
         )
@@ -186,6 +190,12 @@ class Scribe:
             city=city,
             city_name="" if seat is None else seat.event.name,
         )
+
+
+def _worth_showing(match: Match) -> Sequence[Vote]:
+    """Return the documents that make the pairing: the best, and others that bring a fair part of the score."""
+    best, *others = match.documents[:DOCUMENTS_TOLD]
+    return [best, *(vote for vote in others if vote.cosine**2 >= LEAST_PART_SHOWN * match.score**2)]
 
 
 def materially_changed(told: Told, pair: Pair, documents: Mapping[str, Document], since: Callable[[str], int]) -> bool:
