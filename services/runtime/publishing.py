@@ -86,6 +86,9 @@ class KafkaPublisher:
 
     async def _send(self, topic: str, key: bytes, body: bytes | None, headers: dict[str, str]) -> None:
         # `no_confirm` hands over the future: giving up on the wait must not cancel what the producer still holds.
-        sent = await self._broker.publish(body, topic, key=key, headers=headers, no_confirm=True)
+        # Correlated by its own id: a made-up one would cost a system call, and make a repetition look different.
+        sent = await self._broker.publish(
+            body, topic, key=key, headers=headers, correlation_id=headers.get("ce_id"), no_confirm=True
+        )
         if sent is not None:
             await asyncio.shield(cast("asyncio.Future[object]", sent))
