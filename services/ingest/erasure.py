@@ -20,11 +20,13 @@ class Erasure:
         self._entities = entities
         self._keyring = keyring
 
-    async def begin(self, member: Key) -> Sequence[Key]:
-        """Revoke the keys of a member; return its needs, which must be erased before it."""
-        whom = MemberKey.decode(member.encode())
-        await self._keyring.revoke_all(whom)
-        return await self._entities.needs_of(whom)
+    async def needs_of(self, member: Key) -> Sequence[Key]:
+        """Return the needs of a member, which must be erased before it."""
+        return await self._entities.needs_of(MemberKey.decode(member.encode()))
+
+    async def finish(self, member: Key) -> None:
+        """Revoke the keys of a member: last, so that whoever was told to ask again still can."""
+        await self._keyring.revoke_all(MemberKey.decode(member.encode()))
 
     async def took_owner(self, need: Key, value: Value) -> bool:
         """Whether the owner of a need is erased, or about to be."""

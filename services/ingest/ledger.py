@@ -187,6 +187,8 @@ class Ledger:
         except PermanentError:  # a profile may be small enough as it was sent and too large as an event
             await self._entities.abandon(kind, key, state.rev)
             raise problems.too_large(MAX_EVENT_BYTES) from None
+        if kind is MEMBER and state.value is None:
+            await self._erasure.finish(key)
         await self._answer(pending.claim, state.rev)
         if not await self._entities.confirm(kind, key, state.rev):
             await self._say_again((kind, key), unless=state.rev)
@@ -208,7 +210,7 @@ class Ledger:
         async def erase(need: Key) -> None:
             await self.write(NEED, need, lambda _: None)
 
-        await _side_by_side(await self._erasure.begin(member), erase)
+        await _side_by_side(await self._erasure.needs_of(member), erase)
 
     async def _answer(self, claim: str | None, rev: int) -> None:
         if claim is not None:

@@ -116,6 +116,20 @@ async def test_an_erasure_that_was_stored_is_carried_to_its_end(world: World, st
     }
 
 
+async def test_whoever_is_told_to_ask_again_for_an_erasure_still_has_a_key(world: World) -> None:
+    replica = await world.replica()
+    await replica.member("m")
+    await replica.keyring.issue(member_key("m"), now=world.now)
+    replica.wire.unreachable = True
+    with pytest.raises(BrokerUnavailableError):
+        await replica.erase("m")
+    assert await world.database["keys"].count_documents({}) == 1
+    replica.wire.unreachable = False
+    await replica.ledger.relay()
+    assert await replica.erase("m") == 2
+    assert await world.database["keys"].count_documents({}) == 0
+
+
 @pytest.mark.parametrize("reaches", [True, False], ids=["only the answer is lost", "nothing comes through"])
 async def test_without_confirmation_nothing_shows_until_the_relay_is_heard(world: World, reaches: bool) -> None:
     replica = await world.replica()
