@@ -101,6 +101,9 @@ async def measure(browser: Browser, page: Page) -> dict[str, Any]:
     found: dict[str, Any] = await twin.evaluate(
         """() => ({
             overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+            cut: [...document.querySelectorAll('main *')]
+                .filter(e => { const r = e.getBoundingClientRect(); return r.right > innerWidth + 1 || r.left < -1; })
+                .map(e => e.outerHTML.slice(0, 80)),
             dir: document.documentElement.dir, lang: document.documentElement.lang,
             small: [...document.querySelectorAll('button, .button, summary, .choice, nav a, .back')]
                 .filter(e => e.getClientRects().length && e.getBoundingClientRect().height < 43.5)
@@ -135,6 +138,7 @@ async def test_pages_fit_and_read(browser: Browser, site: Site, shots: Path | No
             await page.goto(site.url(inbox() + path))
             layout = await measure(browser, page)
             assert layout["overflow"] <= 0, name
+            assert layout["cut"] == [], name
             assert (layout["lang"], layout["dir"]) == (language, "rtl" if language == "ar" else "ltr")
             assert layout["small"] == [], name
             assert (layout["h1"], layout["scripts"], layout["inline"]) == (1, 0, 0)

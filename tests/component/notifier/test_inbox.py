@@ -82,6 +82,13 @@ async def test_two_who_take_at_once_do_not_both_have_it(process: Process) -> Non
     assert len(await feedback(process)) == 1
 
 
+async def test_two_acts_at_once_both_count(process: Process) -> None:
+    await asyncio.gather(act(process, DISMISS), act(process, DISMISS, ambassador="souss/badr"))
+    given = await feedback(process)
+    assert {(one.rev, one.act) for one in given} == {(1, Act.NOT_RELEVANT), (2, Act.NOT_RELEVANT)}
+    assert {one.ambassador_id for one in given} == {"amina", "badr"}
+
+
 async def test_acts_on_one_suggestion_are_counted(process: Process) -> None:
     await act(process, TAKE)
     await act(process, DISMISS)
