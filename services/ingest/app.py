@@ -8,6 +8,7 @@ from services.ingest.erasure import Erasure
 from services.ingest.handlers import routes
 from services.ingest.keys import Keyring, OperatorKey
 from services.ingest.ledger import Ledger
+from services.ingest.openapi import describe_bodies
 from services.ingest.refusals import render_problems
 from services.ingest.service import IngestService
 from services.ingest.settings import IngestSettings
@@ -35,6 +36,7 @@ def build(settings: IngestSettings) -> Microservice:
     edge = Edge(keyring=keyring, started=lambda: frame.started)
     frame.app.include_router(routes(service=service, edge=edge))
     render_problems(frame.app)
+    describe_bodies(frame.app)
     frame.on_start(entities.prepare, claims.prepare, keyring.prepare)
     frame.waits("states", entities.count_pending)
     frame.on_new_log(ledger.republish)

@@ -8,6 +8,7 @@ from schemas.members import MemberKey, MemberProfile, MemberRef
 from schemas.needs import NeedKey
 from services.ingest.edge import Edge, accepted, created_once, parse, shown
 from services.ingest.entities import NeedBody, NeedPosted
+from services.ingest.openapi import takes
 from services.ingest.service import IngestService
 
 
@@ -24,7 +25,7 @@ def routes(*, service: IngestService, edge: Edge) -> APIRouter:
 def _members(router: APIRouter, service: IngestService, edge: Edge) -> None:
     path = "/clusters/{cluster}/members/{member_id}"
 
-    @router.put(path, status_code=202, tags=["members"])
+    @router.put(path, status_code=202, tags=["members"], openapi_extra=takes(MemberProfile))
     async def put_member(cluster: Slug, member_id: Slug, request: Request) -> Response:
         """Publish a member's profile, whole."""
         call = await edge.open(request)
@@ -49,14 +50,14 @@ def _members(router: APIRouter, service: IngestService, edge: Edge) -> None:
 def _needs(router: APIRouter, service: IngestService, edge: Edge) -> None:
     path = "/clusters/{cluster}/needs/{need_id}"
 
-    @router.post("/clusters/{cluster}/needs", status_code=202, tags=["needs"])
+    @router.post("/clusters/{cluster}/needs", status_code=202, tags=["needs"], openapi_extra=takes(NeedPosted))
     async def post_need(cluster: Slug, request: Request) -> Response:
         """Publish a new need."""
         call = await edge.open(request)
         posted = parse(NeedPosted, call.body)
         return accepted(*await service.post_need(call.caller, cluster, posted, call.asked))
 
-    @router.put(path, status_code=202, tags=["needs"])
+    @router.put(path, status_code=202, tags=["needs"], openapi_extra=takes(NeedBody))
     async def put_need(cluster: Slug, need_id: Slug, request: Request) -> Response:
         """Publish a need, whole."""
         call = await edge.open(request)
@@ -87,7 +88,7 @@ def _needs(router: APIRouter, service: IngestService, edge: Edge) -> None:
 def _ambassadors(router: APIRouter, service: IngestService, edge: Edge) -> None:
     path = "/clusters/{cluster}/ambassadors/{ambassador_id}"
 
-    @router.put(path, status_code=202, tags=["ambassadors"])
+    @router.put(path, status_code=202, tags=["ambassadors"], openapi_extra=takes(AmbassadorProfile))
     async def put_ambassador(cluster: Slug, ambassador_id: Slug, request: Request) -> Response:
         """Publish who relays, and how to reach them. Operator only."""
         call = await edge.open(request)
@@ -111,7 +112,7 @@ def _ambassadors(router: APIRouter, service: IngestService, edge: Edge) -> None:
 
 
 def _keys(router: APIRouter, service: IngestService, edge: Edge) -> None:
-    @router.post("/keys", status_code=201, tags=["keys"])
+    @router.post("/keys", status_code=201, tags=["keys"], openapi_extra=takes(MemberRef))
     async def issue_key(request: Request) -> Response:
         """Issue a key to a member; it is told once. Operator only."""
         call = await edge.open(request)

@@ -138,6 +138,7 @@ class Consumption:
             # are about to belong to a neighbour.
             if self._between_assignments or self._stopping:
                 return
+            await self._notice_loss(records)
             with metrics.HANDLING.labels(self.group).time():
                 if not await self._settle_batch(records):
                     return
@@ -149,6 +150,30 @@ class Consumption:
             for record in records:
                 self.settled[TopicPartition(record.topic, record.partition)] = record.offset + 1
             self.last_progress = monotonic()
+
+    async def _notice_loss(self, records: Sequence[RawRecord]) -> None:
+        """Say so when the broker dropped records before we read them: it keeps only so much, or for so long.
+
+        A gap alone is no loss, compaction makes them; a gap in front of which the log begins is.
+        """
+        if self.consumer is None:
+            return
+        first: dict[TopicPartition, int] = {}
+        for record in records:
+            first.setdefault(TopicPartition(record.topic, record.partition), record.offset)
+        try:
+            for partition, offset in first.items():
+                expected = self.settled.get(partition)
+                if expected is None:
+                    expected = await self.consumer.committed(partition)
+                if expected is None or offset <= expected:
+                    continue
+                begins = (await self.consumer.beginning_offsets([partition]))[partition]
+                if begins > expected:
+                    metrics.LOST.labels(partition.topic).inc(begins - expected)
+                    self._log.error("records_lost", topic=partition.topic, count=begins - expected)
+        except KafkaError as error:
+            self._log.warning("loss_unknown", error=type(error).__name__)
 
     async def _settle_batch(self, records: Sequence[RawRecord]) -> bool:
         """Settle every record; False when the batch was let go of before that."""

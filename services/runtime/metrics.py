@@ -4,6 +4,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 RECORDS = Counter("maillage_records_total", "Records settled, by topic and outcome", ["topic", "outcome"])
 RETRIES = Counter("maillage_retries_total", "Batches tried again after a transient failure", ["group"])
+LOST = Counter("maillage_lost_total", "Records that the broker dropped before they were read", ["topic"])
 HANDLING = Histogram(
     "maillage_batch_seconds",
     "Time from taking a batch to committing it, seconds",

@@ -14,6 +14,7 @@ from schemas import cloudevents
 from schemas.cloudevents import Envelope
 from schemas.members import MemberKey, MemberKind, MemberPublished
 from schemas.topics import Topic
+from services.runtime import metrics
 from services.runtime.broker import open_broker
 from services.runtime.clock import utc_now
 from services.runtime.consumption import Consumption
@@ -132,6 +133,9 @@ POISON = {
     "erasure of nobody": (b"bad", None, {}, "record key"),
 }
 
+# What compression makes small on its way, and base64 would make larger than the dead-letter topic takes.
+VAST = 4_000_000
+
 
 async def test_bad_records_are_set_aside_whole_and_their_neighbours_flow_on(
     log: Log, producer: AIOKafkaProducer
@@ -161,6 +165,73 @@ async def test_bad_records_are_set_aside_whole_and_their_neighbours_flow_on(
         assert (about["dead_letter_partition"], about["dead_letter_offset"]) == ("0", str(offset))
         assert about["dead_letter_service"] == "test"
         assert about["dead_letter_first_seen"]
+
+
+@pytest.mark.parametrize(
+    ("key", "body", "headers"),
+    [
+        (b"k" * VAST, b"{}", []),
+        (b"souss/bad", b"{}", [("x-note", b"\xff" * VAST)]),
+        (b"souss/bad", b"x" * VAST, [("x-note", b"n" * VAST)]),
+    ],
+    ids=["key", "header not UTF-8", "body and header"],
+)
+async def test_a_bad_record_however_large_does_not_hold_its_neighbours(
+    log: Log, key: bytes, body: bytes, headers: list[tuple[str, bytes]]
+) -> None:
+    handled: list[str] = []
+
+    async def handle(events: Sequence[Envelope]) -> None:
+        handled.extend(str(event.key) for event in events)
+
+    packing = AIOKafkaProducer(bootstrap_servers=log.bootstrap, max_request_size=20_000_000, compression_type="gzip")
+    await packing.start()
+    await packing.send_and_wait(log.topic.name, body, key=key, headers=headers, partition=0)
+    await send(packing, log, member("last"), partition=0)
+    await packing.stop()
+    async with consuming(log, handle):
+        await until(lambda: handled == ["souss/last"])
+        (letter,) = await dead_letters(log, 1)
+    about = dict(letter.headers)
+    assert about["dead_letter_offset"] == b"0"
+    assert b"dead_letter_cut" in {name.encode() for name in about}
+
+
+async def test_the_first_batch_counts_as_waiting_while_it_is_in_hand(log: Log, producer: AIOKafkaProducer) -> None:
+    taken, go_on = asyncio.Event(), asyncio.Event()
+
+    async def handle(_: Sequence[Envelope]) -> None:
+        taken.set()
+        await go_on.wait()
+
+    await send(producer, log, member("m1"))
+    async with consuming(log, handle) as consumption:
+        watchdog = Watchdog(consumption=consumption, stuck_after_seconds=60)
+        await asyncio.wait_for(taken.wait(), SECONDS)
+        await watchdog.check()
+        waiting = watchdog.lag
+        go_on.set()
+        await until(lambda: not consumption.busy)
+        await watchdog.check()
+
+    assert (waiting, watchdog.lag) == (1, 0)
+
+
+async def test_a_consumer_that_is_given_no_partition_is_noticed(log: Log) -> None:
+    async def handle(_: Sequence[Envelope]) -> None: ...
+
+    async with consuming(log, handle) as consumption:
+        watchdog = Watchdog(consumption=consumption, stuck_after_seconds=0.2)
+        await until(lambda: watchdog.assigned)
+        consumption.consumer.unsubscribe()  # as after a rebalance that never ends
+        consumption.consumer.subscribe([log.topic.name])
+        async with asyncio.timeout(SECONDS):
+            while not watchdog.stuck:
+                await watchdog.check()
+                await asyncio.sleep(0.05)
+                if watchdog.assigned:
+                    consumption.consumer.unsubscribe()
+        assert watchdog.reachable
 
 
 async def test_what_cannot_be_handled_is_set_aside_alone(log: Log, producer: AIOKafkaProducer) -> None:
@@ -315,3 +386,29 @@ async def test_consumption_that_died_silently_is_noticed(log: Log, producer: AIO
 
     assert handled == ["souss/m1"]
     assert watchdog.lag == 1
+
+
+async def test_what_the_broker_dropped_unread_is_not_passed_over_in_silence(memory_kafka: str) -> None:
+    """The broker in memory keeps 5 MB of a partition."""
+    topic = Topic(f"full-{uuid.uuid4().hex}.v1", "", MemberKey, (MemberPublished,), compacted=True)
+    log = Log(memory_kafka, topic)
+    producer = AIOKafkaProducer(bootstrap_servers=memory_kafka)
+    await producer.start()
+    handled: list[str] = []
+
+    async def handle(events: Sequence[Envelope]) -> None:
+        handled.extend(str(event.key) for event in events)
+
+    await send(producer, log, member("read"), partition=0)
+    async with consuming(log, handle):
+        await until(lambda: len(handled) == 1)
+    long = member("long").model_copy(update={"summary": "x" * 19_000})
+    for _ in range(400):
+        await send(producer, log, long, partition=0)
+    before = metrics.LOST.labels(topic.name)._value.get()
+    async with consuming(log, handle):
+        await until(lambda: metrics.LOST.labels(topic.name)._value.get() > before)
+    await producer.stop()
+
+    assert before == 0
+    assert 0 < metrics.LOST.labels(topic.name)._value.get() < 400
