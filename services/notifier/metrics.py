@@ -9,5 +9,5 @@ TOLD_AFTER = Histogram(
     ["channel"],
     buckets=(0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800, 3600, 6 * 3600, 24 * 3600, 4 * 24 * 3600),
 )
-WAITING = Gauge("maillage_deliveries_waiting", "Deliveries that are due now or later", ["channel"])
-UNROUTED = Gauge("maillage_suggestions_unrouted", "Open suggestions that nobody is told of: no ambassador, no desk")
+WAITING = Gauge("maillage_notifier_waiting", "Deliveries that are due now or later", ["channel"])
+UNROUTED = Gauge("maillage_notifier_unrouted", "Open suggestions that nobody is told of: no ambassador, no desk")

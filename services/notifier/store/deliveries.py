@@ -66,7 +66,9 @@ class Deliveries:
     async def ensure_indexes(self) -> None:
         """Create what queries need."""
         await self._rows.create_index(
-            [("channel", ASCENDING), ("due", ASCENDING)], partialFilterExpression={"state": State.WAITING.value}
+            # With the ambassador, so that rows of those who are busy are passed over without being fetched.
+            [("channel", ASCENDING), ("due", ASCENDING), ("ambassador", ASCENDING)],
+            partialFilterExpression={"state": State.WAITING.value},
         )
         await self._rows.create_index("suggestion_id")
         await self._rows.create_index("ambassador")

@@ -36,8 +36,8 @@ class MailServer:
     async def stop(self) -> None:
         self._server.close()
 
-    @property
     def ids(self) -> list[str]:
+        """The Message-IDs taken so far. No property: aiosmtpd reads every attribute for each connection."""
         return [str(mail["Message-ID"]) for _, mail in self.mails]
 
     async def handle_RCPT(  # noqa: N802 - its name

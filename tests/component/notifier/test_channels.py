@@ -62,7 +62,7 @@ def receiver(request: pytest.FixtureRequest, mail: MailServer, hook: HookReceive
     def mail_answers(status: int) -> None:
         mail.answer_recipient = lambda address: f"{status} {status // 100}.1.1 <{address}> Amina Tazi unknown"
 
-    return Receiver(email(mail.address), hook.url, lambda: mail.ids, mail_answers)
+    return Receiver(email(mail.address), hook.url, mail.ids, mail_answers)
 
 
 def email(address: str) -> EmailChannel:
