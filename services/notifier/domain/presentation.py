@@ -183,8 +183,19 @@ def _excerpt(passage: Passage, document: OfferDocument | None, *, titled: bool) 
     return Excerpt(
         title=document.title if document and titled else None,
         language=document.language if document else None,
-        segments=segments(passage.text, passage.marks),
+        segments=_cut_out(passage, document.text if document else ""),
     )
+
+
+def _cut_out(passage: Passage, text: str) -> tuple[Segment, ...]:
+    """The passage, with an ellipsis where it begins or ends in the middle of `text`."""
+    runs = segments(passage.text, passage.marks)
+    place = text.find(passage.text)
+    if place < 0:  # of a title
+        return runs
+    before = (Segment("… ", marked=False),) if text[:place].strip() else ()
+    after = (Segment(" …", marked=False),) if text[place + len(passage.text) :].strip() else ()
+    return (*before, *runs, *after)
 
 
 def _beginning(document: OfferDocument) -> Excerpt:

@@ -109,6 +109,15 @@ def test_passages_are_shown_marked_and_the_whole_text_only_where_it_says_more() 
     assert [run.text for run in whole.segments if run.marked] == ["capteurs"]
 
 
+@pytest.mark.parametrize(("start", "end", "begins"), [(0, 40, "Nous"), (20, 90, "… ")])
+def test_a_passage_cut_out_of_a_text_says_so(start: int, end: int, begins: str) -> None:
+    cut = EVIDENCE.model_copy(update={"request_passages": (passage("soil", NEED[start:end].strip()),)})
+    text = "".join(run.text for run in card(made(evidence=cut), now=NOW).request.excerpts[0].segments)
+    assert text.startswith(begins)
+    assert "…" in text[-2:]
+    assert "…" not in "".join(run.text for run in card(made(), now=NOW).request.excerpts[0].segments)
+
+
 def test_without_passages_the_text_begins() -> None:
     shown = card(made(evidence=Evidence(terms=EVIDENCE.terms)), now=NOW)
     assert shown.offer.excerpts[0].segments == (Segment(ANSWER, marked=False),)
