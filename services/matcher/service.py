@@ -49,7 +49,6 @@ class Matcher:
             return
         await self._store.prepare()
         await self._read_anew()
-        self._restored = True
 
     async def take(self, batch: Sequence[Envelope]) -> None:
         """Return once all that follows from a batch is stored.
@@ -101,15 +100,17 @@ class Matcher:
             self._log.info("told", **outcome)
 
     async def _see_other_writers(self) -> None:
-        if not await self._store.is_last_writer(self._process):
+        if not self._restored or not await self._store.is_last_writer(self._process):
             await self._read_anew()
 
     async def _read_anew(self) -> None:
         began = monotonic()
+        self._restored = False  # the claim stands even if the reading fails: what was half read must be read again
         await self._store.claim(self._process)  # first: whoever stores after this reads anew too
         self._directory, self._pairing = Directory(), Pairing(index=OfferIndex(Analyser()), bar=self._bar)
         await self._store.restore(self._directory)
         await asyncio.to_thread(self._rebuild, self._clock())
+        self._restored = True
         self._measure()
         self._log.info(
             "restored",

@@ -41,3 +41,20 @@ async def test_what_is_stored_while_the_other_works_is_seen_by_one_of_them(syste
     await system.give(soil_lab())
     assert SUGGESTION in {made.suggestion_id for made in system.log.made()}
     assert not system.store.between
+
+
+async def test_a_store_that_goes_away_while_it_is_read_anew_makes_nobody_forgotten(
+    system: System, successor: System
+) -> None:
+    await system.give(*others(), grower(), irrigation(), soil_lab())
+    await successor.give(soil_lab(member_id="labo-sol-2"))
+    system.log.take()
+
+    async def go_away() -> None:
+        raise ConnectionError
+
+    system.store.between["before restore"] = go_away
+    with pytest.raises(ConnectionError):
+        await system.give(soil_lab(rev=2))
+    await system.give(soil_lab(rev=2))
+    assert [envelope.value for envelope in system.log.take()] == []
