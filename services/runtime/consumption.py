@@ -139,6 +139,8 @@ class Consumption:
             if self._between_assignments or self._stopping:
                 return
             await self._notice_loss(records)
+            for record in records:
+                self.settled.setdefault(TopicPartition(record.topic, record.partition), record.offset)
             with metrics.HANDLING.labels(self.group).time():
                 if not await self._settle_batch(records):
                     return

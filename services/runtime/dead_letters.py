@@ -16,13 +16,19 @@ MAX_DEAD_LETTER_BYTES: Final = 4 * MAX_EVENT_BYTES
 
 _REASON_CHARACTERS = 1_000
 
+# Compression lets a record of any size through a broker's limit, and one that no dead-letter topic took would hold its
+# partition for ever. The longest key that can be read has a fifth of this; headers fit beside the longest body.
+_KEY_BYTES = 1_000
+_HEADER_BYTES = 100_000
+
 
 class DeadLetters:
     """Puts records onto `<topic>.dlq`.
 
     The body is the raw bytes. Headers of the record keep their names; one that is not UTF-8 is kept in base64 under
     `dead_letter_header_base64_<name>`. The key is `topic/partition/offset`, so a second copy, left by a crash between
-    this and the commit, is recognised as one.
+    this and the commit, is recognised as one. A key or headers longer than any that can be read are cut, and
+    `dead_letter_cut` says which.
     """
 
     def __init__(self, *, publisher: KafkaPublisher, service: str) -> None:
@@ -50,8 +56,14 @@ class DeadLetters:
             "dead_letter_offset": str(record.offset),
             "dead_letter_first_seen": first_seen.isoformat(),
         }
+        headers, cut = _readable(record.headers), list[str]()
+        kept = _fitting(headers, _HEADER_BYTES)
         if record.key is not None:
-            about["dead_letter_key_base64"] = base64.b64encode(record.key).decode()
+            about["dead_letter_key_base64"] = base64.b64encode(record.key[:_KEY_BYTES]).decode()
+            cut += ["key"] if len(record.key) > _KEY_BYTES else []
+        cut += ["headers"] if len(kept) < len(headers) else []
+        if cut:
+            about["dead_letter_cut"] = " and ".join(cut)
         if body is None:
             about["dead_letter_body"] = "absent"
         elif len(body) > MAX_DEAD_LETTER_BYTES:
@@ -61,7 +73,7 @@ class DeadLetters:
             f"{record.topic}.dlq",
             f"{record.topic}/{record.partition}/{record.offset}".encode(),
             body,
-            _readable(record.headers) | about,
+            kept | about,
         )
 
 
@@ -74,4 +86,15 @@ def _readable(headers: "Iterable[tuple[str, bytes | None]]") -> dict[str, str]:
             kept[name] = value.decode()
         except UnicodeDecodeError:
             kept[f"dead_letter_header_base64_{name}"] = base64.b64encode(value).decode()
+    return kept
+
+
+def _fitting(headers: dict[str, str], room: int) -> dict[str, str]:
+    """Return the headers that fit into so many bytes."""
+    kept: dict[str, str] = {}
+    for name, value in headers.items():
+        size = len(name.encode()) + len(value.encode())
+        if size <= room:
+            kept[name] = value
+            room -= size
     return kept

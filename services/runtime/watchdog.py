@@ -61,7 +61,7 @@ class Watchdog:
         partitions = list(consumer.assignment())
         if not partitions:
             # An unassigned consumer still has to prove that the broker is there.
-            await consumer.partitions_for_topic(next(iter(consumer.subscription())))
+            await consumer.topics()
             return 0
         ends = await consumer.end_offsets(partitions)
         total = 0
