@@ -185,6 +185,10 @@ class _Sender:
     async def _answer(self, request: dict[str, Any]) -> httpx.Response:
         try:
             answer = await self._api.request(**request)
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL):
+            raise ImportStoppedError(
+                f"{self._api.base_url} is no address. Give one as in http://127.0.0.1:8400."
+            ) from None
         except httpx.TransportError as error:
             raise _AwayError(f"{self._api.base_url} does not answer ({type(error).__name__})") from None
         if answer.status_code in _TRY_AGAIN:

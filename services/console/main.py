@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from aiokafka.errors import KafkaError
 from rich.console import Console
 
 from services.console.embedded.process import PartError
@@ -84,7 +85,11 @@ def topics(
     ] = None,
 ) -> None:
     """Create the topics that are missing. May be run again at any time."""
-    created = asyncio.run(create_topics(kafka, partitions=partitions, replication=replication))
+    try:
+        created = asyncio.run(create_topics(kafka, partitions=partitions, replication=replication))
+    except KafkaError as error:
+        say.print(f"broker {kafka}: {error}", style="red", markup=False)
+        raise typer.Exit(1) from None
     say.print(f"Created {', '.join(created)}." if created else "All topics were there.")
 
 
@@ -138,7 +143,7 @@ def _run(job: Coroutine[None, None, None]) -> None:
     try:
         asyncio.run(job)
     except PartError as error:
-        say.print(f"[red]{error}[/red]")
+        say.print(str(error), style="red", markup=False)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None

@@ -4,6 +4,7 @@ The services run exactly as deployed; only their addresses come from here.
 """
 
 import asyncio
+import os
 import secrets
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -12,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import httpx
+from aiokafka.errors import KafkaError
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from services.console.embedded.mongod import Mongod
@@ -83,7 +85,10 @@ async def running(
     async with Supervisor(tell, backoff=backoff) as supervisor:
         kafka = wanted.kafka or await supervisor.start(_broker(wanted.data), restart=False)
         if wanted.kafka:
-            await create_topics(kafka, partitions=PARTITIONS)
+            try:
+                await create_topics(kafka, partitions=PARTITIONS)
+            except KafkaError as error:
+                raise PartError(f"broker {kafka}: {error}") from None
         mongo = wanted.mongo or f"mongodb://{await supervisor.start(Mongod(wanted.data / 'mongo'))}"
         maildir = wanted.data / "mail"
         smtp_port = free_port()
@@ -148,6 +153,9 @@ def _service(name: str, port: int, wanted: Wanted, system: System) -> ChildProce
         "SMTP": system.smtp,
         "MAIL_FROM": "maillage@example.org",
         "ALLOW_PRIVATE_WEBHOOKS": "true",
+        # The ready line is read from the log, so it must be there in this form, whatever else is asked for.
+        "LOG_FORMAT": "json",
+        "LOG_LEVEL": "debug" if os.environ.get(f"{PREFIX}LOG_LEVEL") == "debug" else "info",
     }
     env = {PREFIX + key: value for key, value in settings.items()} | dict(wanted.extra or {})
     return _module(name, wanted.data, _started, [f"services.{name}"], env)

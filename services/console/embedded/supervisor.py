@@ -148,7 +148,7 @@ class Supervisor:
                 try:
                     address = await part.start()
                 except PartError as error:
-                    why = str(error)
+                    why = f"could not start again: {error}"
                 else:
                     break
             self._tell(PartRestarted(part=part.name, address=address))

@@ -183,3 +183,11 @@ async def test_the_kind_can_be_said(cluster: Cluster, tmp_path: Path) -> None:
     path.write_text("name,kind\nA,company\n")
     report = await load(cluster, path, kind=FileKind.MEMBERS)
     assert [(rejection.line, rejection.field) for rejection in report.rejections] == [(2, "member_id")]
+
+
+async def test_an_address_that_is_none_is_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "members.csv"
+    path.write_text("member_id,name,kind\na,A,company\n")
+    async with httpx.AsyncClient(base_url="127.0.0.1:8400") as api:
+        with pytest.raises(ImportStoppedError, match="is no address"):
+            await import_file(path, api=api, cluster="souss")
