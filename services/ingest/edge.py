@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 from fastapi import Request, Response
 from pydantic import BaseModel, ValidationError
 
+from schemas.base import MAX_COUNT
 from schemas.topics import MAX_EVENT_BYTES
 from services.ingest import problems
 from services.ingest.claims import Claim, claim_of
@@ -20,6 +21,7 @@ from services.ingest.problems import FieldError, Problem
 Model = TypeVar("Model", bound=BaseModel)
 
 _ENTITY_TAGS: Final = re.compile(r'\s*(W/)?"([^"]*)"\s*(,|$)')
+_REV_DIGITS: Final = len(str(MAX_COUNT))
 _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _JSON: Final = re.compile(r"application/([\w.+-]+\+)?json\s*(;.*)?", re.IGNORECASE)
@@ -141,7 +143,7 @@ def _revs(header: str) -> frozenset[int]:
         tag = _ENTITY_TAGS.match(header, place)
         if tag is None:
             raise Problem(400, "Malformed If-Match", 'Send the ETag of an answer with its quotes, as in If-Match: "3".')
-        if tag[1] is None and tag[2].isdecimal():
+        if tag[1] is None and tag[2].isdecimal() and len(tag[2]) <= _REV_DIGITS:
             revs.add(int(tag[2]))
         place = tag.end()
     return frozenset(revs)

@@ -130,6 +130,7 @@ async def test_concurrent_writers_without_conditions_each_make_a_rev(cluster: Cl
         ({"If-Match": "*"}, 202),
         ({"If-Match": '"2"'}, 412),
         ({"If-Match": 'W/"1"'}, 412),
+        ({"If-Match": f'"{"1" * 5_000}"'}, 412),
         ({"If-Match": "1"}, 400),
         ({"If-None-Match": "*"}, 412),
         ({"If-None-Match": '"1"'}, 400),
