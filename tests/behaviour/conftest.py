@@ -35,6 +35,7 @@ PUBLIC_URL = "http://maillage.test"
 class Flow:
     """A running system, as its three users meet it."""
 
+    bootstrap: str
     api: httpx.AsyncClient
     pages: httpx.AsyncClient
     maildir: Path
@@ -151,7 +152,7 @@ async def flow(
             stack.push_async_callback(service.stop)
         api = await stack.enter_async_context(_client(services[0], {"Authorization": f"Bearer {OPERATOR_KEY}"}))
         pages = await stack.enter_async_context(_client(services[2], {}))
-        yield Flow(api, pages, maildir, services)
+        yield Flow(bootstrap, api, pages, maildir, services)
 
 
 @pytest.fixture
