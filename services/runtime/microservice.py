@@ -134,7 +134,8 @@ class Microservice:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        with suppress(TimeoutError, KafkaError, OSError):
+        # A consumer that broke down before tells so once more when it is stopped, in a group.
+        with suppress(TimeoutError, KafkaError, OSError, ExceptionGroup):
             await asyncio.wait_for(self.broker.stop(), self.settings.grace_seconds)
         self.store.close()
         self.log.info("stopped")
@@ -169,6 +170,8 @@ class Microservice:
                 problems.append("no partition is assigned")
             if self.consumption.waiting_for is not None:
                 problems.append(f"a batch waits: {self.consumption.waiting_for}")
+        if self.started and not self.publisher.confirmed:
+            problems.append("the broker did not confirm the last event")
         alive = not (self.publisher.broken or (watchdog is not None and watchdog.stuck))
         return Health(alive=alive, problems=problems)
 

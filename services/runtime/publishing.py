@@ -47,6 +47,8 @@ class KafkaPublisher:
         self._source = source
         self.broken = False
         """True once the producer cannot be used any more; the process must be restarted."""
+        self.confirmed = True
+        """Whether the broker confirmed the last event. What it did not confirm is sent again until it does."""
 
     async def publish(
         self,
@@ -78,10 +80,12 @@ class KafkaPublisher:
             self.broken = True  # the producer's numbering is lost for this partition, and for good
             raise BrokerUnavailableError(f"the producer lost its place on {topic}") from None
         except (TimeoutError, KafkaError, IncorrectState, OSError) as error:
+            self.confirmed = False
             metrics.UNCONFIRMED.labels(topic).inc()
             raise BrokerUnavailableError(
                 f"the broker did not confirm an event on {topic} within {CONFIRM_SECONDS:g} s ({type(error).__name__})"
             ) from None
+        self.confirmed = True
         metrics.PUBLISHED.labels(topic).inc()
 
     async def _send(self, topic: str, key: bytes, body: bytes | None, headers: dict[str, str]) -> None:
