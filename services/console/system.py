@@ -174,8 +174,12 @@ def _ports(first: int) -> dict[str, int]:
 def _kept_secret(path: Path, prefix: str) -> str:
     """A secret made at the first start and kept, readable by its owner alone."""
     if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(prefix + secrets.token_urlsafe(32))
+        # Whole or not at all: nothing would replace an empty secret that a crash left.
+        whole = path.with_name(f"{path.name}.new")
+        whole.unlink(missing_ok=True)
+        whole.touch(mode=0o600)
+        whole.write_text(prefix + secrets.token_urlsafe(32))
+        whole.replace(path)
     return path.read_text().strip()
 
 
