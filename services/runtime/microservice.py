@@ -36,6 +36,9 @@ Hook = Callable[[], Awaitable[None]]
 # What a dependency that is not there yet raises at start.
 _AWAY = (TransientError, PyMongoError, KafkaError, OSError, TimeoutError)
 
+# How late another log may be noticed: asking costs a connection.
+_LOG_SECONDS = 30.0
+
 STUCK_STATUS = 70
 """Exit status of a process whose consumption or producer cannot recover by itself (EX_SOFTWARE)."""
 
@@ -69,6 +72,8 @@ class Microservice:
             )
             self._watchdog = Watchdog(consumption=self._consumption, stuck_after_seconds=settings.stuck_after_seconds)
         self.started = False
+        self.log_id = settings.log_id or ""
+        """Which log the service works with; none before the first start."""
         self._hooks: list[Hook] = []
         self._waiting: dict[str, Callable[[], Awaitable[int]]] = {}
         self._republish: Hook | None = None
@@ -116,15 +121,17 @@ class Microservice:
         await self.store.ping()
         for hook in self._hooks:
             await hook()
-        log_id = self.settings.log_id or await brokers.log_id(self.settings.kafka)
+        self.log_id = self.settings.log_id or await brokers.log_id(self.settings.kafka)
         await self.broker.connect()
-        await self._adopt_log(log_id)
+        await self._adopt_log(self.log_id)
         await self.broker.start()
         self._tasks = [asyncio.create_task(periodic.run(), name=periodic.name) for periodic in self._periodic]
         watch = Periodic("watchdog", self._watch, seconds=min(5.0, self.settings.stuck_after_seconds / 4))
         self._tasks.append(asyncio.create_task(watch.run(), name="watchdog"))
+        compare = Periodic("log", self.check_log, seconds=_LOG_SECONDS)
+        self._tasks.append(asyncio.create_task(compare.run(), name="log"))
         self.started = True
-        self.log.info("started", log=log_id)
+        self.log.info("started", log=self.log_id)
 
     async def stop(self) -> None:
         """Stop in order: no new batch, the batch in hand, periodic work, producer, database."""
@@ -139,6 +146,15 @@ class Microservice:
             await asyncio.wait_for(self.broker.stop(), self.settings.grace_seconds)
         self.store.close()
         self.log.info("stopped")
+
+    async def check_log(self) -> None:
+        """End the process when the broker came back with another log: what is owned must be published again at start.
+
+        Raises:
+            KafkaError, OSError: the broker is away.
+        """
+        if self.settings.log_id is None and await brokers.log_id(self.settings.kafka) != self.log_id:
+            self._end("the log is another one")
 
     def waits(self, what: str, count: Callable[[], Awaitable[int]]) -> None:
         """Let `/readyz` tell how much of `what` waits in the store: a system is quiet when all of these are 0."""
