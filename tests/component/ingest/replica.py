@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from schemas import cloudevents
 from schemas.base import Event, Key
 from schemas.cloudevents import Envelope
 from schemas.members import MemberKey, MemberProfile
@@ -23,6 +22,7 @@ from services.ingest.settings import IngestSettings
 from services.ingest.store import EntityStore
 from services.runtime.errors import BrokerUnavailableError
 from services.runtime.store import Database, Store
+from tests.parts.wire import carried
 
 CLUSTER = "souss"
 
@@ -40,10 +40,6 @@ class Log:
 
     envelopes: list[Envelope] = field(default_factory=list)
 
-    def put(self, topic: Topic, record: cloudevents.Record) -> None:
-        headers = [(name, text.encode()) for name, text in record.headers.items()]
-        self.envelopes.append(cloudevents.read(topic, record.key, record.body, headers))
-
 
 class Wire:
     """A replica's way to the log."""
@@ -55,7 +51,7 @@ class Wire:
         """Nothing comes through, and no answer."""
         self.mute = False
         """Everything comes through, and no answer."""
-        self.held: list[tuple[Topic, cloudevents.Record]] | None = None
+        self.held: list[Envelope] | None = None
         """Where the producer keeps what it could not send yet; none: it forgets it."""
         self.sent = 0
 
@@ -69,17 +65,15 @@ class Wire:
         occurred_at: datetime,
         traceparent: str | None = None,
     ) -> None:
-        record = cloudevents.write(
-            topic, key, value, rev=rev, source="/t", occurred_at=occurred_at, traceparent=traceparent
-        )
+        envelope = carried(topic, key, value, rev=rev, occurred_at=occurred_at, traceparent=traceparent)
         _die_if(self.dying("before publish"))
         await asyncio.sleep(0)
         self.sent += 1
         if self.unreachable:
             if self.held is not None:
-                self.held.append((topic, record))
+                self.held.append(envelope)
             raise BrokerUnavailableError("no answer")
-        self._log.put(topic, record)
+        self._log.envelopes.append(envelope)
         _die_if(self.dying("after publish"))
         if self.mute:
             raise BrokerUnavailableError("no answer")
@@ -87,8 +81,7 @@ class Wire:
     def flush(self) -> None:
         """The producer reaches the broker again and sends what it held."""
         held, self.held, self.unreachable = self.held or [], None, False
-        for topic, record in held:
-            self._log.put(topic, record)
+        self._log.envelopes.extend(held)
 
 
 class DyingStore(EntityStore):

@@ -3,12 +3,12 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from schemas import cloudevents
 from schemas.base import Event, Key
 from schemas.cloudevents import Envelope
 from schemas.suggestions import SuggestionLapsed, SuggestionMade
 from schemas.topics import Topic
 from services.runtime.errors import BrokerUnavailableError
+from tests.parts.wire import carried
 
 
 @dataclass
@@ -32,11 +32,7 @@ class RecordingLog:
         if self.lost_before:
             self.lost_before -= 1
             raise BrokerUnavailableError("the broker is away")
-        record = cloudevents.write(
-            topic, key, value, rev=rev, source="/maillage/matcher", occurred_at=occurred_at, traceparent=traceparent
-        )
-        headers = [(name, text.encode()) for name, text in record.headers.items()]
-        self.envelopes.append(cloudevents.read(topic, record.key, record.body, headers))
+        self.envelopes.append(carried(topic, key, value, rev=rev, occurred_at=occurred_at, traceparent=traceparent))
         if self.lost_after:
             self.lost_after -= 1
             raise BrokerUnavailableError("the broker's answer was lost")

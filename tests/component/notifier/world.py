@@ -15,7 +15,6 @@ from uuid import uuid4
 import httpx
 from fastapi import FastAPI
 
-from schemas import cloudevents
 from schemas.ambassadors import AmbassadorKey
 from schemas.base import Event, Key
 from schemas.cloudevents import Envelope
@@ -28,6 +27,7 @@ from services.runtime.errors import BrokerUnavailableError
 from services.runtime.periodic import Periodic
 from services.runtime.store import Database, Store
 from tests.component.notifier.receivers import HookReceiver, MailServer
+from tests.parts.wire import carried
 from tests.unit.notifier.samples import NOW
 
 BASE = "https://maillage.example.org"
@@ -56,11 +56,7 @@ class RecordingLog:
         occurred_at: datetime,
         traceparent: str | None = None,
     ) -> None:
-        record = cloudevents.write(
-            topic, key, value, rev=rev, source="/maillage/test", occurred_at=occurred_at, traceparent=traceparent
-        )
-        headers = [(name, text.encode()) for name, text in record.headers.items()]
-        envelope = cloudevents.read(topic, record.key, record.body, headers)
+        envelope = carried(topic, key, value, rev=rev, occurred_at=occurred_at, traceparent=traceparent)
         assert envelope.value is not None
         self.events.append((envelope.event_id, envelope.value))
         if self.lost_after:
