@@ -48,20 +48,22 @@ class Notifying:
         if not people:
             return
         await self._ambassadors.put(people)
-        waiting = await self._suggestions.waiting_for_somebody({person.cluster for person in people})
-        for chunk in _chunks(waiting, _CHUNK):
-            await self._settle(chunk)
+        await self._settle_waiting({person.cluster for person in people})
 
     async def forget(self, key: AmbassadorKey, rev: int | None) -> None:
         """Erase a person: contact, name, deliveries, acts. What they alone knew of is told to somebody else."""
         if await self._ambassadors.erase(key, rev):
-            await self._forget_everywhere(str(key))
+            await self._forget_everywhere(key)
 
-    async def _forget_everywhere(self, ambassador: str) -> None:
-        orphans = await self._suggestions.forget_ambassador(ambassador)
-        await self._deliveries.forget_ambassador(ambassador)
-        if orphans:
-            await self._settle(orphans)
+    async def _forget_everywhere(self, key: AmbassadorKey) -> None:
+        await self._suggestions.forget_ambassador(str(key))
+        await self._deliveries.forget_ambassador(str(key))
+        # Not only what was just taken from them: a crash may have come between that and its consequences.
+        await self._settle_waiting({key.cluster})
+
+    async def _settle_waiting(self, clusters: Iterable[str]) -> None:
+        for chunk in _chunks(await self._suggestions.waiting_for_somebody(clusters), _CHUNK):
+            await self._settle(chunk)
 
     async def _settle(self, ids: Sequence[UUID]) -> None:
         """Make the consequences of what is stored under `ids`; again for those that change meanwhile."""
@@ -104,7 +106,7 @@ class Notifying:
         known = await self._ambassadors.known(told) if told else {}
         for key in told:
             if str(key) not in known:
-                await self._forget_everywhere(str(key))
+                await self._forget_everywhere(key)
 
 
 def _unrouted(kept: Kept) -> bool:

@@ -126,8 +126,14 @@ class Deliveries:
         return _read(found) if found else None
 
     async def delivered(self, row: Row, *, now: datetime) -> bool:
-        """Note that the receiver's side took it; False when the row was taken from us."""
-        return await self._end(row, {"state": State.DELIVERED.value, "ended_at": now, "unannounced": True})
+        """Note that the receiver's side took it; False when that is known, or the row is gone.
+
+        It is so whoever holds the lease by now. A row that was cancelled while in hand would otherwise be sent again
+        when its suggestion stands again.
+        """
+        change = {"state": State.DELIVERED.value, "ended_at": now, "unannounced": True, "lease": None}
+        result = await self._rows.update_one({"_id": row.notification_id, "ended_at": None}, {"$set": change})
+        return result.matched_count == 1
 
     async def failed(self, row: Row, reason: str, *, now: datetime) -> bool:
         """Note that it will not be tried again; False when the row was taken from us."""
@@ -168,10 +174,6 @@ class Deliveries:
     async def count_unannounced(self) -> int:
         """Return how many ended deliveries are not confirmed to be on the log."""
         return await self._rows.count_documents({"unannounced": True})
-
-    async def count_unfinished(self) -> int:
-        """Return how many deliveries are not ended, or not told to the log."""
-        return await self._rows.count_documents({"$or": [{"state": State.WAITING.value}, {"unannounced": True}]})
 
     async def _end(self, row: Row, change: Document) -> bool:
         result = await self._rows.update_one(

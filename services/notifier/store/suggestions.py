@@ -131,13 +131,15 @@ class Suggestions:
         return await self.load([kept.suggestion_id for kept, _ in decisions])
 
     async def settled(self, kept: Sequence[Kept]) -> list[UUID]:
-        """Note that the consequences of these states are made; return the ids that are in another state by now."""
-        revs = {one.suggestion_id: one.rev for one in kept}
-        await write(
-            self._all, [UpdateOne({"_id": key, "rev": rev}, {"$set": {"pending": False}}) for key, rev in revs.items()]
-        )
-        now = self._all.find({"_id": {"$in": list(revs)}}, {"rev": 1})
-        return [found["_id"] async for found in now if found["rev"] != revs[found["_id"]]]
+        """Note that the consequences of these states are made; return the ids that are in another state by now.
+
+        What was taken from the only one told of it, since it was read, stays pending: somebody else is to be told.
+        """
+        as_read = {one.suggestion_id: (one.rev, one.told) for one in kept}
+        done: Document = {"$set": {"pending": False}}
+        await write(self._all, [UpdateOne(_as_told(one), done) for one in kept])
+        now = self._all.find({"_id": {"$in": list(as_read)}}, {"rev": 1, "told": 1})
+        return [found["_id"] async for found in now if (found["rev"], _read_told(found)) != as_read[found["_id"]]]
 
     async def of_ambassador(self, ambassador: str, view: View, *, skip: int, limit: int) -> list[Kept]:
         """Return one page of a view of an ambassador's inbox, newest first."""
@@ -151,9 +153,7 @@ class Suggestions:
     async def add_act(self, kept: Kept, act: Given) -> bool:
         """Store `act` as the next one; False when another came first."""
         change = _acts_fields((*kept.acts, act), kept.revision) | {"acts_given": act.rev, "unannounced": True}
-        result = await self._all.update_one(
-            {"_id": kept.suggestion_id, "rev": kept.rev, "acts_given": kept.acts_given or None}, {"$set": change}
-        )
+        result = await self._all.update_one(_as_read(kept), {"$set": change})
         return result.matched_count == 1
 
     async def with_unannounced_acts(self, limit: int) -> list[Kept]:
@@ -174,24 +174,26 @@ class Suggestions:
         """Queue every act for publication once more."""
         await self._all.update_many({"acts.0": {"$exists": True}}, {"$set": {"unannounced": True}})
 
-    async def forget_ambassador(self, ambassador: str) -> list[UUID]:
-        """Remove a person from whatever they were told and did; return ids of open ones that nobody knows of now."""
-        orphans: list[UUID] = []
+    async def forget_ambassador(self, ambassador: str) -> None:
+        """Remove a person from whatever they were told and did. Open ones that nobody knows of now wait for somebody.
+
+        Where they led, the next one told does: those who are left must not each believe that another acts.
+        """
         touched = {"$or": [{"told.ambassador": ambassador}, {"acts.ambassador": ambassador}]}
         async for found in self._all.find(touched):
             kept = _read(found)
             acts = [given for given in kept.acts if given.ambassador != ambassador]
             told = [entry for entry in found.get("told") or [] if entry["ambassador"] != ambassador]
+            if told and not any(entry["leads"] for entry in told):
+                told[0] = told[0] | {"leads": True}
             orphan = not told and not kept.acts and kept.lapsed is None
             change = _acts_fields(acts, kept.revision) | {"told": None if orphan else told}
             if orphan:
                 change["pending"] = True
-                orphans.append(kept.suggestion_id)
-            same = {"_id": kept.suggestion_id, "rev": kept.rev, "acts_given": kept.acts_given or None}
-            result = await self._all.update_one(same, {"$set": change})
+            result = await self._all.update_one(_as_read(kept), {"$set": change})
             if result.matched_count == 0:  # changed in between: look at it again
-                return orphans + await self.forget_ambassador(ambassador)
-        return orphans
+                await self.forget_ambassador(ambassador)
+                return
 
     async def count_unrouted(self) -> int:
         """Return how many open suggestions nobody is told of."""
@@ -227,6 +229,18 @@ def _keep(event: SuggestionMade) -> UpdateOne:
     return UpdateOne({"_id": event.suggestion_id, "rev": {"$lt": event.rev}}, [{"$set": fields}], upsert=True)
 
 
+def _as_told(kept: Kept) -> Document:
+    """Ask for a suggestion in the state that was read, told to the same people."""
+    told = None if kept.told is None else [_told_document(one) for one in kept.told]
+    return {"_id": kept.suggestion_id, "rev": kept.rev, "told": told}
+
+
+def _as_read(kept: Kept) -> Document:
+    """Ask for it with the same acts as well: writing them whole must not bring back those of somebody erased since."""
+    acts = [_act_document(given) for given in kept.acts]
+    return _as_told(kept) | {"acts_given": kept.acts_given or None, "acts": acts or {"$in": [None, []]}}
+
+
 def _acts_fields(acts: Sequence[Given], revision: int) -> Document:
     """The acts, with what the views of an inbox ask for: who put the suggestion aside, whether anybody has it."""
     people = sorted({given.ambassador for given in acts})
@@ -254,7 +268,7 @@ def _act_document(given: Given) -> Document:
 
 
 def _read(found: Mapping[str, Any]) -> Kept:
-    body, lapsed, told = found.get("body"), found.get("lapsed"), found.get("told")
+    body, lapsed = found.get("body"), found.get("lapsed")
     return Kept(
         suggestion_id=found["_id"],
         rev=found["rev"],
@@ -262,10 +276,15 @@ def _read(found: Mapping[str, Any]) -> Kept:
         revision=found.get("revision", 0),
         made=SuggestionMade.model_validate_json(body) if body else None,
         lapsed=LapseReason(lapsed) if lapsed else None,
-        told=None if told is None else tuple(Told(t["ambassador"], t["leads"], tuple(t["channels"])) for t in told),
+        told=_read_told(found),
         acts=tuple(_read_act(act) for act in found.get("acts", ())),
         acts_given=found.get("acts_given") or 0,
     )
+
+
+def _read_told(found: Mapping[str, Any]) -> tuple[Told, ...] | None:
+    told = found.get("told")
+    return None if told is None else tuple(Told(t["ambassador"], t["leads"], tuple(t["channels"])) for t in told)
 
 
 def _read_act(found: Mapping[str, Any]) -> Given:

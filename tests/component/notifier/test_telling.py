@@ -1,16 +1,31 @@
 """Who is told what, how often, and what happens when the process ends in between."""
 
+import re
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from schemas.ambassadors import AmbassadorKey
+from schemas.feedback import Act
 from schemas.notifications import Channel, NotificationDelivered, NotificationFailed
 from schemas.suggestions import LapseReason, SuggestionKey
 from services.notifier.domain.schedule import MAX_ATTEMPTS
+from services.notifier.domain.standing import Given
+from services.notifier.store import Kept, Suggestions
 from services.notifier.store.deliveries import notification_id
 from tests.component.notifier.receivers import HookReceiver
-from tests.component.notifier.world import LEASE, CrashError, World, counted, crashing, erased, eventually, inbox
+from tests.component.notifier.world import (
+    LEASE,
+    CrashError,
+    Process,
+    World,
+    counted,
+    crashing,
+    erased,
+    eventually,
+    inbox,
+)
 from tests.unit.notifier.samples import SECRET, changed, lapsed, made, person, sid
 
 AMINA = AmbassadorKey(cluster="souss", ambassador_id="amina")
@@ -348,6 +363,82 @@ async def test_what_an_erased_ambassador_alone_knew_is_told_to_the_desk(world: W
     await process.take(erased(AMINA, 2))
     await process.run()
     assert [recipient for recipient, _ in world.mail.mails] == ["desk@example.org"]
+
+
+async def test_what_an_erased_ambassador_alone_knew_is_told_to_the_desk_after_a_crash_in_between(world: World) -> None:
+    """The crash comes when the suggestion was taken from them, and before anybody else is decided on."""
+    await (await world.start()).take(person(), made())
+    await (await world.start()).take(person("desk", city=None))
+    process = await world.start(dying_at=lambda place: place == "after forget_ambassador")
+    await crashing(process.take(erased(AMINA, 2)))
+    process = await world.start()
+    await process.take(erased(AMINA, 2))
+    await process.run()
+    assert [recipient for recipient, _ in world.mail.mails] == ["desk@example.org"]
+
+
+async def test_what_is_taken_from_its_only_reader_while_being_settled_waits_for_the_next(world: World) -> None:
+    """Two replicas: one is about to note that a suggestion is settled, the other erases whom it was told to."""
+    settling, erasing = await world.start(), await world.start()
+    await settling.take(person())
+    settled = settling.store.suggestions.settled
+
+    async def late_settled(*args: object) -> object:
+        await erasing.take(erased(AMINA, 2))
+        return await settled(*args)  # type: ignore[arg-type]
+
+    settling.store.suggestions.settled = late_settled  # type: ignore[method-assign, assignment]
+    await settling.take(made())
+    process = await world.start()
+    await process.take(person("desk", city=None))
+    await process.run()
+    assert [recipient for recipient, _ in world.mail.mails] == ["desk@example.org"]
+
+
+async def test_somebody_leads_when_whoever_led_is_erased(world: World) -> None:
+    process = await world.start()
+    await process.take(person(), person("badr", language="en"), person("chama", language="en"), made())
+    await process.take(erased(AMINA, 2))
+    assert "You lead." in await page_of(process, "badr")
+    assert re.search(r"Badr Tazi[^.]* leads\.", await page_of(process, "chama"))
+
+
+async def test_an_act_that_was_begun_before_an_erasure_does_not_bring_back_acts(world: World) -> None:
+    process = await world.start()
+    await process.take(person(), person("badr"), made())
+    suggestions = process.store.suggestions
+    first = Given(rev=1, revision=1, ambassador="souss/amina", act=Act.TAKEN, reason=None, at=world.now)
+    assert await suggestions.add_act(await kept(suggestions), first)
+    before = await kept(suggestions)
+    await process.take(erased(AMINA, 2))
+    assert not await suggestions.add_act(before, replace(first, rev=2, ambassador="souss/badr"))
+    assert "amina" not in await world.words()
+    assert await suggestions.add_act(await kept(suggestions), replace(first, rev=2, ambassador="souss/badr"))
+
+
+async def test_what_was_sent_while_it_lapsed_is_not_sent_again_when_it_stands_again(world: World) -> None:
+    process = await world.start()
+    await process.take(person(), made())
+    in_hand = await process.store.deliveries.lease(Channel.EMAIL, busy=(), now=world.now, until=world.now)
+    assert in_hand is not None
+    await process.take(lapsed(rev=2))
+    assert await process.store.deliveries.delivered(in_hand, now=world.now)
+    await process.take(changed(made(), rev=3))
+    await process.run()
+    assert world.mail.mails == []
+    assert Channel.EMAIL in {event.channel for event in world.log.of(NotificationDelivered)}
+
+
+async def page_of(process: Process, ambassador: str) -> str:
+    async with process.browser() as client:
+        page = await client.get(inbox(f"souss/{ambassador}") + f"/s/{sid('soil')}")
+    return re.sub(r"<[^>]+>", "", page.text)
+
+
+async def kept(suggestions: Suggestions) -> Kept:
+    found = await suggestions.get(sid("soil"))
+    assert found is not None
+    return found
 
 
 async def test_somebody_erased_while_being_routed_to_is_forgotten(world: World) -> None:
