@@ -55,11 +55,14 @@ class WebhookChannel:
 
     async def _resolve(self, url: httpx.URL) -> str:
         """Return the address to connect to: looked up once and kept, so that what was checked is what is reached."""
+        # As it is on the wire. `url.host` is spelt out, and spelling that back by another edition of IDNA names
+        # another host: xn--fa-hia.de would become fass.de.
+        host = url.raw_host.decode()
         port = url.port or (443 if url.scheme == "https" else 80)
         try:
             loop = asyncio.get_running_loop()
             async with asyncio.timeout(CONNECT_SECONDS):
-                found = await loop.getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
+                found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, TimeoutError, UnicodeError):
             raise UnreachableError("the webhook's host name is not known") from None
         addresses = [str(entry[4][0]) for entry in found]
@@ -76,9 +79,12 @@ def is_public(address: str) -> bool:
         wrapped = ip.ipv4_mapped or ip.sixtofour or (ip.teredo and ip.teredo[1])
         if wrapped or ip in _NAT64:
             ip = wrapped or ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        elif ip.is_site_local or ip in _IPV4_COMPATIBLE:
+            return False
     return ip.is_global and not ip.is_multicast
 
 
+_IPV4_COMPATIBLE: Final = ipaddress.IPv6Network("::/96")
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 
 
@@ -164,7 +170,7 @@ async def _post(
             url.copy_with(host=address),
             content=body.encode(),
             headers=headers | {"host": url.netloc.decode()},
-            extensions={"sni_hostname": url.host},
+            extensions={"sni_hostname": url.raw_host.decode()},
         )
         # Streamed and closed unread: whatever a receiver sends back, we want its status alone.
         answer = await client.send(request, stream=True)

@@ -1,6 +1,6 @@
 """What a reader is shown of a suggestion: the two sides, the reason, the texts, the facts; in no language yet."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -43,10 +43,9 @@ class Term:
     offer_words: tuple[str, ...]
     percent: int
 
-    @property
-    def words(self) -> str:
-        """Both sides' words; said once where both say the same."""
-        ours, theirs = ", ".join(self.request_words), ", ".join(self.offer_words)
+    def words(self, comma: str) -> str:
+        """Both sides' words, parted by the reader's comma; said once where both say the same."""
+        ours, theirs = comma.join(self.request_words), comma.join(self.offer_words)
         return ours if ours.casefold() == theirs.casefold() else f"{ours} / {theirs}"
 
 
@@ -166,7 +165,8 @@ def _once(words: Sequence[str]) -> tuple[str, ...]:
 def _side(party: Party, documents: Sequence[OfferDocument], passages: Sequence[Passage]) -> Side:
     by_id = {document.document_id: document for document in documents}
     several = len({passage.document_id for passage in passages}) > 1
-    excerpts = tuple(_excerpt(passage, by_id.get(passage.document_id), titled=several) for passage in passages)
+    titles = _titles(passages, by_id) if several else [None] * len(passages)
+    excerpts = tuple(_excerpt(p, by_id.get(p.document_id), title) for p, title in zip(passages, titles, strict=True))
     first = documents[0]
     if not excerpts:
         excerpts = (_beginning(first),)
@@ -179,9 +179,21 @@ def _side(party: Party, documents: Sequence[OfferDocument], passages: Sequence[P
     )
 
 
-def _excerpt(passage: Passage, document: OfferDocument | None, *, titled: bool) -> Excerpt:
+def _titles(passages: Sequence[Passage], documents: Mapping[str, OfferDocument]) -> list[str | None]:
+    """The title over each passage: over the first of its text, unless that is the title itself."""
+    titles: list[str | None] = []
+    said: set[str] = set()
+    for passage in passages:
+        document = documents.get(passage.document_id)
+        new = document is not None and passage.document_id not in said and passage.text != document.title
+        titles.append(document.title if document and new else None)
+        said.add(passage.document_id)
+    return titles
+
+
+def _excerpt(passage: Passage, document: OfferDocument | None, title: str | None) -> Excerpt:
     return Excerpt(
-        title=document.title if document and titled else None,
+        title=title,
         language=document.language if document else None,
         segments=_cut_out(passage, document.text if document else ""),
     )

@@ -56,7 +56,11 @@ class Reader:
 
     def day(self, moment: datetime) -> str:
         """Return day, month and year, where the reader lives."""
-        return str(format_date(moment.astimezone(self._zone), "long", locale=self.locale))
+        try:
+            here = moment.astimezone(self._zone)
+        except OverflowError:  # on the last day of the year 9999, which people write for "no deadline"
+            here = moment
+        return str(format_date(here, "long", locale=self.locale))
 
     def language_name(self, tag: str) -> str:
         """Return the name of a language; the tag itself where the name is not known."""

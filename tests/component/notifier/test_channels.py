@@ -1,5 +1,6 @@
 """One suite for every channel, against a real receiver: delivers once, tells final from passing, names nobody."""
 
+import asyncio
 import json
 import time
 from collections.abc import Callable
@@ -10,13 +11,14 @@ import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from schemas.ids import derived_id
+from schemas.suggestions import Evidence, SharedTerm
 from services.notifier.channels import Channel, Colleague, Message, RefusedError, UnreachableError
 from services.notifier.channels.email import EmailChannel, SmtpServer, message_id
 from services.notifier.channels.webhook import WebhookChannel, is_public
 from services.notifier.pages.letters import Letters
 from services.notifier.pages.reader import Readers
 from tests.component.notifier.receivers import LOOPBACK, HookReceiver, MailServer, parts_of
-from tests.unit.notifier.samples import NOW, SECRET, made, person
+from tests.unit.notifier.samples import EVIDENCE, NOW, SECRET, made, person
 
 LINK = "https://maillage.example.org/inbox/token/s/1"
 NID = derived_id("test-notification")
@@ -137,6 +139,15 @@ async def test_what_a_mail_server_says(mail: MailServer, where: str, answer: str
         await email(mail.address).deliver(message("http://x/"))
 
 
+async def test_words_are_parted_by_the_readers_comma(mail: MailServer) -> None:
+    terms = (SharedTerm(request_words=("زيت", "زيوت"), offer_words=("الزيت",), share=0.3), EVIDENCE.terms[1])
+    told = replace(message("http://x/", language="ar"), suggestion=made(evidence=Evidence(terms=terms)))
+    await email(mail.address).deliver(told)
+    [(_, letter)] = mail.mails
+    for part in parts_of(letter):
+        assert "زيت، زيوت / الزيت" in part
+
+
 async def test_a_letter_is_in_the_readers_language_and_complete(mail: MailServer) -> None:
     for language, why in (("fr", "Pourquoi ce rapprochement"), ("ar", "سبب هذا الاقتراح"), ("en", "Why this pairing")):
         mail.mails.clear()
@@ -253,6 +264,20 @@ async def test_private_networks_are_out_of_reach(hook: HookReceiver, url: str) -
         await WebhookChannel(allow_private=False).deliver(message(url))
 
 
+async def test_a_name_is_looked_up_as_it_is_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spelt out and back by the older IDNA of the standard library, it would be the name of somebody else's host."""
+    asked: list[object] = []
+
+    async def unknown(host: object, *_: object, **__: object) -> None:
+        asked.append(host)
+        raise OSError
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", unknown)
+    with pytest.raises(UnreachableError, match="not known"):
+        await WebhookChannel(allow_private=False).deliver(message("https://xn--fa-hia.example/"))
+    assert asked == ["xn--fa-hia.example"]
+
+
 async def test_nothing_is_sent_in_the_clear(hook: HookReceiver) -> None:
     with pytest.raises(RefusedError, match="https"):
         await WebhookChannel(allow_private=False).deliver(message(hook.url))
@@ -278,6 +303,8 @@ async def test_nothing_is_sent_in_the_clear(hook: HookReceiver) -> None:
         ("::ffff:127.0.0.1", False),
         ("64:ff9b::a00:1", False),
         ("2002:7f00:1::", False),
+        ("::7f00:1", False),
+        ("fec0::1", False),
     ],
 )
 def test_which_addresses_are_public(address: str, public: bool) -> None:

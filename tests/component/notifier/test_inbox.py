@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -145,6 +146,14 @@ async def test_what_lapsed_takes_no_act(process: Process) -> None:
     await process.take(lapsed())
     await act(process, TAKE, form=form)
     assert await feedback(process) == []
+
+
+async def test_a_deadline_at_the_end_of_time_is_shown(process: Process) -> None:
+    """What people write for "no deadline": where it is later than in UTC, it is past the last day that there is."""
+    request = made().request.model_copy(update={"deadline": datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)})
+    await process.take(changed(made(), rev=2, request=request))
+    for page in (inbox(), inbox() + ITEM):
+        assert "31 décembre 9999" in (await process.see(page)).text
 
 
 async def test_an_erased_suggestion_takes_its_acts_along(process: Process) -> None:

@@ -89,7 +89,7 @@ def test_a_card_shows_the_largest_reasons_and_sums_up_the_rest() -> None:
 )
 def test_a_term_in_both_sides_words(ours: tuple[str, ...], theirs: tuple[str, ...], words: str) -> None:
     terms = (SharedTerm(request_words=ours, offer_words=theirs, share=1), EVIDENCE.terms[1])
-    assert card(made(evidence=Evidence(terms=terms)), now=NOW).terms[0].words == words
+    assert card(made(evidence=Evidence(terms=terms)), now=NOW).terms[0].words(", ") == words
 
 
 def test_passages_are_shown_marked_and_the_whole_text_only_where_it_says_more() -> None:
@@ -116,6 +116,21 @@ def test_a_passage_cut_out_of_a_text_says_so(start: int, end: int, begins: str) 
     assert text.startswith(begins)
     assert "…" in text[-2:]
     assert "…" not in "".join(run.text for run in card(made(), now=NOW).request.excerpts[0].segments)
+
+
+def test_a_title_is_said_once_over_the_passages_of_its_text() -> None:
+    suggestion = made()
+    other = suggestion.offer.documents[0].model_copy(update={"document_id": "guide", "title": "Guide"})
+    offer = suggestion.offer.model_copy(update={"documents": (*suggestion.offer.documents, other)})
+    passages = (
+        passage("sensors", offer.documents[0].title),
+        passage("sensors", ANSWER[:40]),
+        passage("guide", ANSWER[:40]),
+        passage("guide", ANSWER[50:80]),
+    )
+    evidence = EVIDENCE.model_copy(update={"offer_passages": passages})
+    excerpts = card(made(offer=offer, evidence=evidence), now=NOW).offer.excerpts
+    assert [excerpt.title for excerpt in excerpts] == [None, None, "Guide", None]
 
 
 def test_without_passages_the_text_begins() -> None:
