@@ -1,7 +1,9 @@
 """E-mail over SMTP: the card in text and HTML, under a Message-ID that every try repeats."""
 
+import asyncio
 import re
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -15,6 +17,9 @@ from services.notifier.channels import Message, RefusedError, UnreachableError
 
 TIMEOUT_SECONDS: Final = 20.0
 """For each step of the conversation. Servers that check for spam answer late, not never."""
+
+GOODBYE_SECONDS: Final = 1.0
+"""A server that took the message and does not answer the goodbye must not use up the time of the try."""
 
 _DISPLAY_NAME: Final = "Maillage"
 _SUBJECT_CHARACTERS: Final = 160
@@ -79,12 +84,23 @@ class EmailChannel:
             timeout=TIMEOUT_SECONDS,
         )
         try:
-            async with client:
+            try:
+                await client.connect()
                 await client.send_message(mail, sender=self._sender, recipients=[recipient])
+            finally:
+                await _leave(client)
         except aiosmtplib.SMTPException as error:
             raise _judged(error) from None
         except (OSError, TimeoutError) as error:
             raise UnreachableError(f"the mail server is away ({type(error).__name__})") from None
+
+
+async def _leave(client: aiosmtplib.SMTP) -> None:
+    """Say goodbye. Whatever comes of it, what was taken before is taken, and must not be sent again."""
+    with suppress(aiosmtplib.SMTPException, OSError, TimeoutError):
+        async with asyncio.timeout(GOODBYE_SECONDS):
+            await client.quit()
+    client.close()
 
 
 def compose(message: Message, letter: Letter, *, sender: str, recipient: str) -> EmailMessage:

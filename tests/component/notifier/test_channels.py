@@ -13,7 +13,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from schemas.ids import derived_id
 from schemas.suggestions import Evidence, SharedTerm
 from services.notifier.channels import Channel, Colleague, Message, RefusedError, UnreachableError
-from services.notifier.channels.email import EmailChannel, SmtpServer, message_id
+from services.notifier.channels.email import TIMEOUT_SECONDS, EmailChannel, SmtpServer, message_id
 from services.notifier.channels.webhook import WebhookChannel, is_public
 from services.notifier.pages.letters import Letters
 from services.notifier.pages.reader import Readers
@@ -137,6 +137,25 @@ async def test_what_a_mail_server_says(mail: MailServer, where: str, answer: str
     setattr(mail, f"answer_{where}", lambda _: answer)
     with pytest.raises(error, match=answer[:9].replace(".", r"\.")):
         await email(mail.address).deliver(message("http://x/"))
+
+
+async def test_what_a_server_took_is_delivered_though_it_never_says_goodbye() -> None:
+    """Waiting for that would use up the time of the try, and the message would be sent again."""
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 here\r\n")
+        in_data = False
+        while line := await reader.readline():
+            if in_data and line != b".\r\n":
+                continue
+            in_data = line.upper() == b"DATA\r\n"
+            if line.upper() != b"QUIT\r\n":
+                writer.write(b"354 go on\r\n" if in_data else b"250 taken\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(converse, "127.0.0.1", 0) as server, asyncio.timeout(TIMEOUT_SECONDS / 2):
+        port = server.sockets[0].getsockname()[1]
+        await email(f"127.0.0.1:{port}").deliver(message("http://x/"))
 
 
 async def test_words_are_parted_by_the_readers_comma(mail: MailServer) -> None:
