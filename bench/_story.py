@@ -114,7 +114,7 @@ async def replay(plan: Plan, say: Console) -> Result:
 async def _started(plan: Plan, say: Console) -> AsyncIterator[tuple[_Run, Supervisor]]:
     cluster = f"replay-{uuid.uuid4().hex[:12]}"
     deaths: list[str] = []
-    extra = dict(plan.settings)
+    extra = {f"{PREFIX}ALLOW_PRIVATE_WEBHOOKS": "true"} | dict(plan.settings)  # the receiver is on this machine
     if plan.suggestions is not None:
         extra[f"{PREFIX}SUGGESTIONS_PER_REQUEST"] = str(plan.suggestions)
     databases = cluster.replace("-", "_")

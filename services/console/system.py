@@ -30,6 +30,9 @@ READY_SECONDS = 60.0
 # Where a person expects the API; the inbox is on the next one.
 DEFAULT_PORT = 8400
 
+OUTWARD = {"HOST", "PUBLIC_URL", "SMTP", "MAIL_FROM", "ALLOW_PRIVATE_WEBHOOKS"}
+"""Settings by which the system meets the world: what the environment says of them is kept."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
@@ -152,11 +155,14 @@ def _service(name: str, port: int, wanted: Wanted, system: System) -> ChildProce
         "PUBLIC_URL": system.inbox,
         "SMTP": system.smtp,
         "MAIL_FROM": "maillage@example.org",
-        "ALLOW_PRIVATE_WEBHOOKS": "true",
+        # A trial's receivers are on this machine; with servers of one's own, nobody may have us call private addresses.
+        "ALLOW_PRIVATE_WEBHOOKS": str(wanted.kafka is None).lower(),
         # The ready line is read from the log, so it must be there in this form, whatever else is asked for.
         "LOG_FORMAT": "json",
         "LOG_LEVEL": "debug" if os.environ.get(f"{PREFIX}LOG_LEVEL") == "debug" else "info",
     }
+    for key in OUTWARD & {name.removeprefix(PREFIX) for name in os.environ}:
+        del settings[key]  # what the operator says wins
     env = {PREFIX + key: value for key, value in settings.items()} | dict(wanted.extra or {})
     return _module(name, wanted.data, _started, [f"services.{name}"], env)
 

@@ -24,7 +24,9 @@ def build(settings: MatcherSettings) -> Microservice:
     )
     relay = Relay(store=store, publisher=frame.publisher)
     publishing = frame.every(_LOOK_SECONDS, "publishing", relay.publish_due)
-    matcher = Matcher(store=store, clock=frame.clock, bar=bar, on_told=publishing.wake)
+    matcher = Matcher(
+        store=store, clock=frame.clock, bar=bar, on_told=publishing.wake, on_progress=frame.consumption.progress
+    )
     frame.on_start(matcher.restore)
     frame.on_new_log(relay.publish_all_again)
     frame.waits("suggestions", store.count_unpublished)

@@ -31,17 +31,26 @@ class Matcher:
     arrivals in two processes at least one side is then paired with the other in sight.
     """
 
-    def __init__(self, *, store: MatcherStore, clock: Clock, bar: Bar, on_told: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        *,
+        store: MatcherStore,
+        clock: Clock,
+        bar: Bar,
+        on_told: Callable[[], None],
+        on_progress: Callable[[], None] = lambda: None,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._bar = bar
         self._on_told = on_told
+        self._on_progress = on_progress
         self._log = logs.get()
         self._writing = asyncio.Lock()
         self._process = uuid4().hex
         self._restored = False
         self._directory = Directory()
-        self._pairing = Pairing(index=OfferIndex(Analyser()), bar=bar)
+        self._pairing = self._no_pairing()
 
     async def restore(self) -> None:
         """Rebuild the view from the store; once, however often the start is tried."""
@@ -107,7 +116,7 @@ class Matcher:
         began = monotonic()
         self._restored = False  # the claim stands even if the reading fails: what was half read must be read again
         await self._store.claim(self._process)  # first: whoever stores after this reads anew too
-        self._directory, self._pairing = Directory(), Pairing(index=OfferIndex(Analyser()), bar=self._bar)
+        self._directory, self._pairing = Directory(), self._no_pairing()
         await self._store.restore(self._directory)
         await asyncio.to_thread(self._rebuild, self._clock())
         self._restored = True
@@ -120,6 +129,9 @@ class Matcher:
             requests=len(self._pairing.asks),
             seconds=round(monotonic() - began, 2),
         )
+
+    def _no_pairing(self) -> Pairing:
+        return Pairing(index=OfferIndex(Analyser()), bar=self._bar, ranked=self._on_progress)
 
     def _rebuild(self, now: datetime) -> None:
         for member in self._directory.members:

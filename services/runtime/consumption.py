@@ -13,7 +13,6 @@ from time import monotonic
 from typing import Any, TypeAlias, assert_never, cast
 
 from aiokafka import ConsumerRebalanceListener, ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.kafka.message import FAKE_CONSUMER, KafkaAckableMessage, KafkaMessage
@@ -25,7 +24,7 @@ from services.runtime import logs, metrics
 from services.runtime.clock import Clock
 from services.runtime.dead_letters import DeadLetters
 from services.runtime.errors import PermanentError, TransientError
-from services.runtime.outcome import DeadLetter, Done, Outcome, Retry, outcome_of
+from services.runtime.outcome import DeadLetter, Done, Outcome, Retry, describe, outcome_of
 
 RawRecord: TypeAlias = "ConsumerRecord[bytes | None, bytes | None]"
 Handler: TypeAlias = Callable[[Sequence[Envelope]], Awaitable[None]]
@@ -117,6 +116,10 @@ class Consumption:
         """The client's consumer, none before start. For the watchdog's questions to the broker."""
         return self._subscriber.consumer
 
+    def progress(self) -> None:
+        """Say from within a long batch that it moves: it is not stuck, and must not be started over."""
+        self.last_progress = monotonic()
+
     def stop(self) -> None:
         """Take no further batch, and let go of one that waits for something that is away."""
         self._stopping = True
@@ -146,9 +149,9 @@ class Consumption:
                     return
                 try:
                     await message.ack()
-                except KafkaError as error:
+                except Exception as error:  # whatever it is: FastStream would swallow it with what is left to do
                     # The next commit covers this one, or the partition is a neighbour's by now: both repeat harmlessly.
-                    self._log.warning("commit_failed", error=type(error).__name__)
+                    self._log.warning("commit_failed", error=describe(error))
             for record in records:
                 self.settled[TopicPartition(record.topic, record.partition)] = record.offset + 1
             self.last_progress = monotonic()
@@ -174,8 +177,8 @@ class Consumption:
                 if begins > expected:
                     metrics.LOST.labels(partition.topic).inc(begins - expected)
                     self._log.error("records_lost", topic=partition.topic, count=begins - expected)
-        except KafkaError as error:
-            self._log.warning("loss_unknown", error=type(error).__name__)
+        except Exception as error:  # a question that found no answer must not keep the batch from being handled
+            self._log.warning("loss_unknown", error=describe(error))
 
     async def _settle_batch(self, records: Sequence[RawRecord]) -> bool:
         """Settle every record; False when the batch was let go of before that."""
@@ -183,8 +186,9 @@ class Consumption:
         for record in records:
             try:
                 envelope = cloudevents.read(self._topics[record.topic], record.key, record.value, record.headers)
-            except cloudevents.MalformedEventError as error:
-                if not await self._set_aside(record, str(error)):
+            except Exception as error:  # a mistake in the reader is as permanent as one in the record
+                known = isinstance(error, cloudevents.MalformedEventError)
+                if not await self._set_aside(record, str(error) if known else f"unreadable: {describe(error)}"):
                     return False
             else:
                 readable.append((record, envelope))

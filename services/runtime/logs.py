@@ -2,9 +2,12 @@
 
 import logging
 import sys
+from time import monotonic
 from typing import cast
 
 import structlog
+
+_SELDOM_SECONDS = 10.0
 
 Logger = structlog.stdlib.BoundLogger
 
@@ -33,7 +36,23 @@ def configure(service: str, *, level: str, style: str) -> None:
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
+    handler.addFilter(_Seldom())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+
+
+class _Seldom(logging.Filter):
+    """Lets a library say the same thing once in a while: clients repeat themselves 40 times a second in an outage."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[tuple[str, int], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        place, now = (record.pathname, record.lineno), monotonic()
+        seldom = now - self._said.get(place, -_SELDOM_SECONDS) >= _SELDOM_SECONDS
+        if seldom:
+            self._said[place] = now
+        return seldom
 
 
 def get(**bound: object) -> Logger:

@@ -31,6 +31,10 @@ from services.runtime.settings import RuntimeSettings
 from services.runtime.store import Store
 from services.runtime.watchdog import Watchdog
 
+# Parts of the grace period; what is left is for the periodic work and the database.
+_HTTP_PART = 0.3
+_BROKER_PART = 0.6
+
 Hook = Callable[[], Awaitable[None]]
 
 # What a dependency that is not there yet raises at start.
@@ -143,7 +147,7 @@ class Microservice:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         # A consumer that broke down before tells so once more when it is stopped, in a group.
         with suppress(TimeoutError, KafkaError, OSError, ExceptionGroup):
-            await asyncio.wait_for(self.broker.stop(), self.settings.grace_seconds)
+            await asyncio.wait_for(self.broker.stop(), self.settings.grace_seconds * _BROKER_PART)
         self.store.close()
         self.log.info("stopped")
 
@@ -183,7 +187,7 @@ class Microservice:
             if not watchdog.reachable:
                 problems.append("the broker does not answer")
             elif not watchdog.assigned:
-                problems.append("no partition is assigned")
+                problems.append("no partition is assigned; `maillage topics` creates topics that are missing")
             if self.consumption.waiting_for is not None:
                 problems.append(f"a batch waits: {self.consumption.waiting_for}")
         if self.started and not self.publisher.confirmed:
@@ -200,7 +204,7 @@ class Microservice:
             port=self.settings.port,
             log_config=None,
             access_log=False,
-            timeout_graceful_shutdown=max(1, int(self.settings.grace_seconds / 2)),
+            timeout_graceful_shutdown=max(1, int(self.settings.grace_seconds * _HTTP_PART)),
         )
         self._server = uvicorn.Server(config)
         self._server.run()

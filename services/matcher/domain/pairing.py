@@ -51,8 +51,10 @@ Admits = Callable[[Ask, str], bool]
 class Pairing:
     """What is offered and asked at the moment, in memory, and the scores between the two. For one thread at a time."""
 
-    def __init__(self, *, index: OfferIndex, bar: Bar) -> None:
+    def __init__(self, *, index: OfferIndex, bar: Bar, ranked: Callable[[], None] = lambda: None) -> None:
+        """`ranked` is called after each ranking: many of them may follow from one batch."""
         self.bar = bar
+        self._ranked = ranked
         self.asks: dict[str, Ask] = {}
         """Requests that are open, by key."""
         self._index = index
@@ -109,6 +111,7 @@ class Pairing:
     def best(self, ask: Ask, admits: Admits) -> list[Pair]:
         """Return the request's best members that may face it and reach the score of the bar."""
         found = self._index.search(self.request(ask), self.bar.ranks(ask), lambda member: admits(ask, member))
+        self._ranked()
         return [Pair(ask, match.member, match) for match in found if self._reaches(match)]
 
     def found_by(self, members: set[str], admits: Admits) -> list[Pair]:

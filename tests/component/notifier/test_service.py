@@ -79,11 +79,13 @@ async def notifications(bootstrap: str, suggestion_id: str) -> list[bytes]:
     """The bodies about one suggestion."""
     consumer = AIOKafkaConsumer(NOTIFICATIONS.name, bootstrap_servers=bootstrap, auto_offset_reset="earliest")
     await consumer.start()
+    bodies: list[bytes] = []
     try:
-        batches = await consumer.getmany(timeout_ms=3_000)
-        return [
-            record.value for batch in batches.values() for record in batch if suggestion_id.encode() in record.value
-        ]
+        ends = await consumer.end_offsets(list(consumer.assignment()))
+        while any([await consumer.position(partition) < end for partition, end in ends.items()]):
+            for batch in (await consumer.getmany(timeout_ms=200)).values():
+                bodies += [record.value for record in batch if suggestion_id.encode() in record.value]
+        return bodies
     finally:
         await consumer.stop()
 
