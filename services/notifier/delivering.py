@@ -21,10 +21,10 @@ from services.runtime.outcome import describe
 AT_ONCE: Final = 16
 """Messages in hand at a time, of each channel: enough to hide receivers' latency, few enough for a small server."""
 
-TRY_SECONDS: Final = 45.0
-"""Longest try. Longer than the channels' own limits, which give better reasons."""
+TRY_SECONDS: Final = 110.0
+"""Longest try. Longer than all steps of a channel may take together: cut off in the last, it would be made twice."""
 
-LEASE: Final = timedelta(seconds=90)
+LEASE: Final = timedelta(seconds=130)
 """How long a row stays with a holder that may be gone: longer than any try, or one message would be sent twice."""
 
 LOOK_SECONDS: Final = 1.0

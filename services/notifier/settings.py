@@ -49,6 +49,14 @@ class NotifierSettings(RuntimeSettings):
             raise ValueError("smtp_user needs smtp_security starttls or tls: a password must not travel in the clear")
         return self
 
+    @model_validator(mode="after")
+    def _address_is_a_root(self) -> "NotifierSettings":
+        if self.public_url.path not in (None, "", "/"):
+            raise ValueError(
+                "public_url has a path; the pages need an address of their own, as https://inbox.example.org"
+            )
+        return self
+
     @property
     def base(self) -> str:
         """`public_url` without a slash at its end."""

@@ -15,8 +15,11 @@ import aiosmtplib
 
 from services.notifier.channels import Message, RefusedError, UnreachableError
 
-TIMEOUT_SECONDS: Final = 20.0
-"""For each step of the conversation. Servers that check for spam answer late, not never."""
+TIMEOUT_SECONDS: Final = 6.0
+"""For each step until the server knows who we are. Nothing has been sent yet: it may be tried again without harm."""
+
+MESSAGE_STEP_SECONDS: Final = 20.0
+"""For each step with the message. Servers that check for spam answer late; giving up then sends it twice."""
 
 GOODBYE_SECONDS: Final = 1.0
 """A server that took the message and does not answer the goodbye must not use up the time of the try."""
@@ -86,7 +89,9 @@ class EmailChannel:
         try:
             try:
                 await client.connect()
-                await client.send_message(mail, sender=self._sender, recipients=[recipient])
+                await client.send_message(
+                    mail, sender=self._sender, recipients=[recipient], timeout=MESSAGE_STEP_SECONDS
+                )
             finally:
                 await _leave(client)
         except aiosmtplib.SMTPException as error:

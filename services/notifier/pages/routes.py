@@ -1,6 +1,7 @@
 """The inbox over HTTP: a private address for each ambassador, pages that only read, two forms that act."""
 
 import hashlib
+import re
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -35,6 +36,7 @@ PRIVATE: Final = {
     "x-robots-tag": "noindex, nofollow",
     "cross-origin-opener-policy": "same-origin",
 }
+_PAGE: Final = re.compile(r"[1-9][0-9]{0,3}")
 _FOR_EVER: Final = {"cache-control": "public, max-age=31536000, immutable", "x-content-type-options": "nosniff"}
 
 
@@ -53,9 +55,10 @@ def inbox_routes(app: FastAPI, *, inbox: Inbox, tokens: Tokens, readers: Readers
         return Response(ICON, media_type="image/svg+xml", headers=_FOR_EVER)
 
     @app.get("/inbox/{token}", include_in_schema=False)
-    async def index(request: Request, token: str, view: View = View.TO_DO, page: int = 1) -> Response:
-        """One part of an inbox, newest first."""
-        return await pages.index(request, token, view, max(1, min(page, 10_000)))
+    async def index(request: Request, token: str, view: str = "", page: str = "") -> Response:
+        """One part of an inbox, newest first; what is no part and no page is the first of them."""
+        part = View(view) if view in list(View) else View.TO_DO
+        return await pages.index(request, token, part, int(page) if _PAGE.fullmatch(page) else 1)
 
     @app.get("/inbox/{token}/s/{suggestion_id}", include_in_schema=False)
     async def suggestion(request: Request, token: str, suggestion_id: str) -> Response:

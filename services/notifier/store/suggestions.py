@@ -186,7 +186,9 @@ class Suggestions:
             told = [entry for entry in found.get("told") or [] if entry["ambassador"] != ambassador]
             if told and not any(entry["leads"] for entry in told):
                 told[0] = told[0] | {"leads": True}
-            orphan = not told and not kept.acts and kept.lapsed is None
+            # Put aside, it was answered; taken in hand, it was not, and the two sides still have not met.
+            answered = bool(kept.acts) and kept.acts[-1].act is Act.NOT_RELEVANT
+            orphan = not told and not answered and kept.lapsed is None
             change = _acts_fields(acts, kept.revision) | {"told": None if orphan else told}
             if orphan:
                 change["pending"] = True

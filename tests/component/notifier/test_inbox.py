@@ -296,3 +296,21 @@ async def test_an_unreachable_database_is_told_in_words(world: World, process: P
     assert answer.status_code == 503
     assert "Cela n’a pas marché" in answer.text
     assert "secret" not in answer.text
+
+
+@pytest.mark.parametrize("query", ["?page=abc", "?page=-1", "?page=99999999999", "?view=nowhere", "?page=&view="])
+async def test_an_address_mangled_on_its_way_still_opens_the_inbox(process: Process, query: str) -> None:
+    answer = await process.see(inbox() + query)
+    assert answer.status_code == 200
+    assert answer.headers["content-security-policy"]
+
+
+async def test_what_somebody_had_in_hand_when_they_were_erased_is_told_to_the_desk(world: World) -> None:
+    process = await world.start()
+    desk = person("desk", city=None)
+    await process.take(person(), desk, made())
+    await process.run()
+    assert (await act(process, TAKE)).status_code == 303
+    await process.take(erased(person().key, 9))
+    await process.run()
+    assert str(sid("soil")) in (await process.see(inbox("souss/desk"))).text

@@ -19,6 +19,7 @@ from schemas.ambassadors import AmbassadorKey
 from schemas.base import Event, Key
 from schemas.cloudevents import Envelope
 from schemas.topics import Topic
+from services.notifier import delivering
 from services.notifier.address import inbox_url
 from services.notifier.app import Parts, compose
 from services.notifier.settings import NotifierSettings
@@ -221,4 +222,4 @@ async def crashing(work: Awaitable[None]) -> None:
         await work
 
 
-LEASE = timedelta(seconds=91)
+LEASE = delivering.LEASE + timedelta(seconds=1)
