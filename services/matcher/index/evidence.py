@@ -7,8 +7,8 @@ import math
 LEAST_INFORMATION = 1 / 3
 """Part of the information of a term found in one offer only that a term must still carry to tell offers apart.
 
-On public sets in three languages most pairs judged relevant share two such terms and hardly any random pair does; asking
-for a half instead would silence many of the relevant.
+On public sets in three languages most pairs judged relevant share two such terms and hardly any random pair does;
+asking for a half instead would silence many of the relevant.
 """
 
 ALWAYS_FEW = 5
