@@ -156,8 +156,14 @@ async def test_a_census_alerts_nobody_and_a_later_need_does(cluster: Cluster) ->
 
 async def test_silence_where_the_evidence_is_thin(cluster: Cluster) -> None:
     await people(cluster)
-    await cluster.need("n1", "company", "Lancement d’un nanosatellite", "Une fusée pour un satellite de 3 kg, au sol.")
+    # One shared word, and a weighty one: the score passes the bar, one term alone is no evidence.
+    await cluster.need("n1", "company", "Passerelle", "Une passerelle.")
     await cluster.told(0)
+    assert "Passerelle" not in await cluster.inbox("amb-rabat")
+
+    await cluster.need("n2", "company", "Passerelle LoRa", "Une passerelle en LoRa.")
+    mails = await cluster.told(2)
+    assert all("Passerelle LoRa" in mail.text for mail in mails)
 
 
 async def test_a_convention_opens_a_cluster_and_without_one_it_stays_closed(cluster: Cluster) -> None:

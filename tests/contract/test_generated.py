@@ -201,4 +201,5 @@ class TestAsyncApi:
         for reference in references(self.document):
             target = self.document
             for step in reference.removeprefix("#/").split("/"):
+                assert step in target, reference
                 target = target[step]

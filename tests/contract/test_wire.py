@@ -358,7 +358,9 @@ def test_any_record_is_read_or_refused(key: bytes | None, body: bytes | None, he
     for topic in TOPICS:
         for complete in (headers, HEADERS | headers):
             with suppress(MalformedEventError):
-                read(topic, key, body, raw(complete))
+                envelope = read(topic, key, body, raw(complete))
+                assert isinstance(envelope.key, topic.key)
+                assert (envelope.value is None) == (body is None)
 
 
 class TestWriting:
