@@ -1,0 +1,121 @@
+"""What is measured at one number of offers: changes, the reverse match, searches under load, a cold start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from bench._corpus import documents, requests
+from bench._engine_cold import STARTS, Start, start
+from bench._engine_ours import Ours
+from bench._engine_production import Production, production
+from bench._engine_timing import Contender, Latency, interleaved, latency
+from bench._engine_updates import Load, ours_visible, tantivy_visible_both, under_load
+
+K = 10
+FRESH_SEED = 777
+INSERTS = 1_000
+COMMITS = 120
+"""Inserts that tantivy commits one by one: each takes milliseconds."""
+
+INSERTS_PER_SECOND = 1_000.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """What was measured at one number of offers, or of open requests.
+
+    Attributes:
+        visible: ours, of an insert until the next search finds it.
+        commit, commit_disk: tantivy's, in memory and on disk: add, commit and reload.
+        reverse: of one member against as many open requests.
+        load: inserts and requests together.
+        cold: new processes that find everything compiled; `fresh`: one that finds nothing compiled.
+        production: from text to pairings.
+        raw: seconds behind the summaries.
+    """
+
+    offers: int
+    visible: Latency
+    commit: Latency
+    commit_disk: Latency
+    reverse: Latency
+    load: Load
+    cold: Sequence[Start]
+    fresh: Start
+    production: Production
+    raw: Mapping[str, Sequence[float]]
+
+    @property
+    def visible_ratio(self) -> float:
+        """Return how many times as long a tantivy commit in memory takes as an insert of ours, by their means."""
+        return self.commit.mean / self.visible.mean
+
+    @property
+    def cold_seconds(self) -> float:
+        """Return the median start."""
+        return float(np.median([each.total for each in self.cold]))
+
+
+def scale(offers: int, asked: int, rounds: int, load_seconds: float, tell: Callable[[str], None]) -> Scale:
+    """Measure everything that has one number of offers."""
+    rows = documents(offers)
+    queries, _ = requests(rows, asked)
+    raw: dict[str, Sequence[float]] = {}
+
+    tell("inserts of ours")
+    ours = Ours.build(rows)
+    fresh = documents(INSERTS, seed=FRESH_SEED)
+    visible = ours_visible(ours, fresh, offers)
+    tell("commits of tantivy")
+    commit, commit_disk = tantivy_visible_both(rows, fresh.head(COMMITS), offers)
+    raw |= {"visible": visible.tolist(), "commit": commit.tolist(), "commit_disk": commit_disk.tolist()}
+
+    tell(f"{INSERTS_PER_SECOND:,.0f} inserts a second for {load_seconds:.0f} s")
+    ours = Ours.build(rows)
+    coming = documents(int(load_seconds * INSERTS_PER_SECOND) or 1, seed=FRESH_SEED)
+    load, during = under_load(
+        ours, queries, coming, offers, inserts_per_second=INSERTS_PER_SECOND, seconds=load_seconds
+    )
+    raw |= {f"load_{name}": seconds.tolist() for name, seconds in during.items()}
+
+    tell("cold starts")
+    with TemporaryDirectory(prefix="maillage-snapshot-") as folder:
+        snapshot, request = Path(folder) / "snapshot", Path(folder) / "request.npy"
+        Ours.build(rows).save(snapshot)
+        np.save(request, np.stack(queries.row(0)))
+        cold = [start(snapshot, request) for _ in range(STARTS)]
+        nothing_compiled = start(snapshot, request, compiled=False)
+
+    tell("reverse match")
+    needs, _ = requests(rows, offers, seed=FRESH_SEED)
+    stored = Ours.build(needs)
+    members = [fresh.row(number) for number in range(min(asked, len(fresh)))]
+    matching = Contender(
+        name="reverse",
+        ask=lambda number: stored.search(*members[number], K),
+        answer=lambda number: stored.search(*members[number], K)[0],
+        build_seconds=stored.build_seconds,
+        size_bytes=stored.size_bytes,
+    )
+    reverse = interleaved([matching], len(members), rounds)["reverse"]
+    raw["reverse"] = reverse.tolist()
+
+    from_text, seconds = production(offers, asked, rounds, tell)
+    raw |= {f"production_{name}": values for name, values in seconds.items()}
+    return Scale(
+        offers=offers,
+        visible=latency(visible),
+        commit=latency(commit),
+        commit_disk=latency(commit_disk),
+        reverse=latency(reverse),
+        load=load,
+        cold=cold,
+        fresh=nothing_compiled,
+        production=from_text,
+        raw=raw,
+    )
