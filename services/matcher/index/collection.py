@@ -1,0 +1,226 @@
+"""Documents of numbered terms that can be searched the moment they are put, and never stop for housekeeping."""
+
+from __future__ import annotations
+
+from threading import Thread
+
+import numpy as np
+import numpy.typing as npt
+
+from services.matcher.index.arena import NOBODY, POSTINGS_PER_DOCUMENT, Arena, has_room, insert, new_arena
+from services.matcher.index.arrays import Ints32, UInts8, UInts32, compiled, with_room
+from services.matcher.index.base import Base, Documents, empty_base, live_documents, settle
+from services.matcher.index.exact import row_of
+from services.matcher.index.held import Held, hold
+from services.matcher.index.scoring import Segments, new_workspace
+from services.matcher.index.weighting import LEVELS, Statistics, Weighting
+
+YOUNG = 4096
+"""Least room for young documents: enough that merging costs a service that takes a thousand a second little, and so few
+that a search passes over them in microseconds."""
+
+YOUNG_SHARE = 16
+"""Part of the settled documents that may be young: a merge costs as much as the whole is large, so it must be rarer."""
+
+MOST_YOUNG = 1 << 16
+
+_NOWHERE, _BASE, _SETTLING, _YOUNG = -1, 0, 1, 2
+
+
+class Collection:
+    """Documents of members, each a list of terms with a code, in three segments.
+
+    A document is put into the young arena. When that is full it becomes the settling one, and a thread makes a new base
+    of it and the old base, while searches go on over all three. Removing flags a document. So every change is visible
+    to the next search, and the longest stop is the exchange of the base.
+
+    Terms, documents, members and groups are numbers from 0, given by the caller and best dense. Changes and searches
+    must come from one thread at a time. All documents of a member have one group at any time: to change the group of a
+    member, put its documents again.
+    """
+
+    def __init__(self, weighting: Weighting = Weighting(), *, young: int = YOUNG) -> None:
+        """`young` is the least room for young documents; smaller for tests of merging."""
+        self.weighting = weighting
+        self._least_young = young
+        self._members = 16
+        self._base = empty_base()
+        self._young = self._new_arena(0)
+        self._settling = new_arena(1, 1, 1)
+        self._merge: _Merge | None = None
+        self._frequencies = np.zeros(1024, np.int32)
+        self._lengths = np.zeros(LEVELS, np.int64)
+        self._segment = np.full(1024, _NOWHERE, np.int8)
+        self._slot = np.zeros(1024, np.int32)
+        self._level = np.zeros(1024, np.uint8)
+        self._held: Held | None = None
+
+    def __len__(self) -> int:
+        """Return the number of living documents."""
+        return int(self._lengths.sum())
+
+    @property
+    def statistics(self) -> Statistics:
+        """What is known of the living documents."""
+        return Statistics(self._frequencies, self._lengths)
+
+    @property
+    def held(self) -> Held:
+        """What compiled code searches; to be asked for again after each change."""
+        if self._held is None:
+            segments = Segments(self._base, self._settling, self._young)
+            self._held = hold(segments, new_workspace(segments, self._members), self.statistics, self.weighting)
+        return self._held
+
+    def put(self, document: int, member: int, group: int, terms: Ints32, codes: UInts8, level: int) -> None:
+        """Insert a document, or replace the one of this number.
+
+        Args:
+            terms: distinct, in ascending order.
+            codes: of each term: `level << 3 | frequency level`.
+            level: length level of the document.
+        """
+        self.remove(document)
+        self._make_room(document, member, terms)
+        entries = terms.astype(np.uint32) << np.uint32(8) | codes
+        self._slot[document] = insert(self._young, document, member, group, entries)
+        self._segment[document] = _YOUNG
+        self._level[document] = level
+        self._lengths[level] += 1
+        self._frequencies[terms] += 1
+        self._note(document)
+
+    def remove(self, document: int) -> None:
+        """Remove a document; an unknown number changes nothing."""
+        if document >= self._segment.size or self._segment[document] == _NOWHERE:
+            return
+        segment, slot = int(self._segment[document]), int(self._slot[document])
+        self._frequencies[(self.row(document) >> np.uint32(8)).astype(np.int64)] -= 1
+        self._lengths[self._level[document]] -= 1
+        if segment == _BASE:
+            _bury(self._base, slot)
+        else:
+            (self._young if segment == _YOUNG else self._settling).owners[slot] = NOBODY
+        self._segment[document] = _NOWHERE
+        self._note(document)
+
+    def row(self, document: int) -> UInts32:
+        """Return `term << 8 | code` for each term of a living document."""
+        segments = Segments(self._base, self._settling, self._young)
+        return row_of(segments, int(self._segment[document]), int(self._slot[document]))
+
+    def build(self, documents: Documents, levels: UInts8) -> None:
+        """Take many documents at once, sorted by group, then member, into an empty collection; `levels` of each."""
+        most = int(documents.documents.max(initial=0)) + 1
+        terms = int((documents.rows >> np.uint32(8)).max(initial=0)) + 1
+        self._members = max(self._members, int(documents.owners.max(initial=0)) + 1)
+        self._segment, self._slot, self._level = (with_room(a, most, f) for a, f in ((self._segment, _NOWHERE), (self._slot, 0), (self._level, 0)))
+        self._segment[documents.documents] = _BASE
+        self._slot[documents.documents] = np.arange(documents.documents.size, dtype=np.int32)
+        self._level[documents.documents] = levels
+        self._lengths += np.bincount(levels, minlength=LEVELS)
+        self._frequencies = np.bincount(documents.rows >> np.uint32(8), minlength=terms).astype(np.int32)
+        self._base = settle(documents, terms, self._members)
+        self._young = self._new_arena(0)
+        self._held = None
+
+    def merge(self) -> None:
+        """Settle all young documents now."""
+        self._finish_merge(wait=True)
+        self._start_merge()
+        self._finish_merge(wait=True)
+
+    def _new_arena(self, postings: int) -> Arena:
+        documents = int(np.clip(self._base.documents.size // YOUNG_SHARE, self._least_young, max(self._least_young, MOST_YOUNG)))
+        return new_arena(documents, max(documents * POSTINGS_PER_DOCUMENT, postings), self._members)
+
+    def _make_room(self, document: int, member: int, terms: Ints32) -> None:
+        self._finish_merge(wait=False)
+        if member >= self._members:
+            self._members = max(member + 1, 2 * self._members)
+            self._held = None
+        if self._young.last.size < self._members:
+            self._young = self._young._replace(last=with_room(self._young.last, self._members, NOBODY))
+            self._held = None
+        if document >= self._segment.size:
+            size = max(document + 1, 2 * self._segment.size)
+            self._segment = with_room(self._segment, size, _NOWHERE)
+            self._slot, self._level = with_room(self._slot, size, 0), with_room(self._level, size, 0)
+        if terms.size and terms[-1] >= self._frequencies.size:
+            self._frequencies = with_room(self._frequencies, max(int(terms[-1]) + 1, 2 * self._frequencies.size), 0)
+            self._held = None
+        if not has_room(self._young, terms.size):
+            self._finish_merge(wait=True)
+            self._start_merge(2 * terms.size)
+
+    def _note(self, document: int) -> None:
+        if self._merge is not None:
+            self._merge.changed.append(document)
+
+    def _start_merge(self, postings: int = 0) -> None:
+        self._settling, self._young = self._young, self._new_arena(postings)
+        self._segment[self._segment == _YOUNG] = _SETTLING
+        self._held = None
+        self._merge = _Merge(self._base, self._settling, self._frequencies.size, self._members, self._slot.size)
+
+    def _finish_merge(self, *, wait: bool) -> None:
+        if self._merge is None or not (wait or self._merge.done):
+            return
+        merge, self._merge = self._merge, None
+        base, segment, slot = merge.result()
+        size = self._segment.size
+        segment, slot = with_room(segment, size, _NOWHERE), with_room(slot, size, 0)
+        for document in set(merge.changed):
+            if segment[document] == _BASE:
+                _bury(base, int(slot[document]))
+            segment[document] = self._segment[document] if self._segment[document] == _YOUNG else _NOWHERE
+            slot[document] = self._slot[document]
+        self._base, self._segment, self._slot = base, segment, slot
+        self._settling = new_arena(1, 1, 1)
+        self._held = None
+
+
+class _Merge:
+    """A new base in the making, and the documents that were changed meanwhile."""
+
+    def __init__(self, base: Base, settling: Arena, terms: int, members: int, documents: int) -> None:
+        self.changed: list[int] = []
+        # What is removed from now on is told by `changed`; the thread must not see it halfway.
+        base = base._replace(dead=base.dead.copy())
+        settling = settling._replace(owners=settling.owners.copy())
+        self._parts = (base, settling, terms, members, documents)
+        self._result: tuple[Base, npt.NDArray[np.int8], Ints32] | None = None
+        self._thread = Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    @property
+    def done(self) -> bool:
+        return self._result is not None
+
+    def result(self) -> tuple[Base, npt.NDArray[np.int8], Ints32]:
+        """Wait for the new base; with it, the segment and slot of each document, were it not for the changed."""
+        self._thread.join()
+        if self._result is None:
+            raise RuntimeError("the index could not be merged")
+        return self._result
+
+    def _run(self) -> None:
+        base, settling, terms, members, documents = self._parts
+        alive = live_documents(base, settling)
+        segment, slot = np.full(documents, _NOWHERE, np.int8), np.zeros(documents, np.int32)
+        _place(alive.documents, segment, slot)
+        self._result = settle(alive, terms, members), segment, slot
+
+
+@compiled
+def _place(documents: Ints32, segment: npt.NDArray[np.int8], slot: Ints32) -> None:
+    for place in range(documents.size):
+        segment[documents[place]] = _BASE
+        slot[documents[place]] = place
+
+
+@compiled
+def _bury(base: Base, slot: int) -> None:
+    base.dead[slot] = 1
+    base.graves[base.buried[0]] = slot
+    base.buried[0] += 1

@@ -1,0 +1,202 @@
+"""How much each word, document and name counts: the formulas of the score and all their constants."""
+
+from __future__ import annotations
+
+import math
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from services.matcher.index.arrays import Floats32, Ints32, Ints64, compiled
+from services.matcher.index.scoring import FREQUENCIES, Plan
+
+LEVELS: Final = 32
+"""Lengths that documents are told apart by: five bits of a posting."""
+
+LONGEST: Final = 6000
+"""Words of the last level; a longer document counts as one of it. The levels lie 32 % apart."""
+
+
+class Weighting(NamedTuple):
+    """The constants of the score. Chosen on public partner-search and question sets: see docs/matching.md.
+
+    Attributes:
+        k1: how slowly a word's weight saturates as it is repeated (BM25).
+        b: how much a document's length counts there, 0 to 1 (BM25).
+        c: distinct words from which on a request is compared more like a document than like a query.
+        bigram: weight of two words that follow one another, beside that of each.
+        variant: weight of a word that resembles the request's, beside the word itself.
+        text: weight of the text's part of the score.
+        name: weight of the name's part.
+    """
+
+    k1: float = 0.9
+    b: float = 0.75
+    c: float = 15.0
+    bigram: float = 0.3
+    variant: float = 0.25
+    text: float = 0.45
+    name: float = 0.8
+
+
+class Query(NamedTuple):
+    """A request as numbers; it holds no statistics, so it stays right whatever comes and goes.
+
+    Attributes:
+        terms: all terms, group after group: a word, then its variants; after the words the bigrams, a group each.
+        closeness: of each term to the first of its group: 1 for that one.
+        pointers: where each group begins, and the number of terms.
+        emphasis: of each group, 1 + ln(times that the request says it); for a bigram times its weight.
+        words: the number of groups that are words.
+    """
+
+    terms: Ints32
+    closeness: Floats32
+    pointers: Ints32
+    emphasis: Floats32
+    words: int
+
+
+class Statistics(NamedTuple):
+    """What is known of the living documents.
+
+    Attributes:
+        frequencies: number of documents that hold each term.
+        lengths: number of documents of each length level, shape (32,).
+    """
+
+    frequencies: Ints32
+    lengths: Ints64
+
+
+LENGTHS: Final = LONGEST ** (np.arange(LEVELS) / (LEVELS - 1))
+"""Number of words that each length level stands for, shape (32,)."""
+
+
+def length_level(words: int) -> int:
+    """Return the level that stands for documents of about so many words."""
+    return min(LEVELS - 1, round(math.log(max(1, words)) / math.log(LONGEST) * (LEVELS - 1)))
+
+
+@compiled
+def frequency_level(times: int) -> int:
+    """Return the level, 0 to 7, of a number of times: 1, 2, 3, 4, 5, 6-7, 8-11, 12 and more."""
+    return times - 1 if times <= 5 else 5 if times <= 7 else 6 if times <= 11 else 7
+
+
+@compiled
+def idf(documents: float, frequency: float) -> float:
+    """Return the weight of a term that `frequency` of so many documents hold (BM25's, never below 0)."""
+    return np.log(1 + max(0.0, documents - frequency + 0.5) / (frequency + 0.5))
+
+
+@compiled
+def group_idf(statistics: Statistics, query: Query, group: int, documents: float) -> float:
+    """Return the idf of a group: 0 if no document holds any of its terms.
+
+    A word with variants counts as one that the geometric mean of its own documents and all of the group's hold.
+    """
+    first, last = query.pointers[group], query.pointers[group + 1]
+    own, every = 0.0, 0.0
+    for place in range(first, last):
+        term = query.terms[place]
+        held = np.float64(statistics.frequencies[term]) if term < statistics.frequencies.size else 0.0
+        every += held
+        own = held if place == first else own
+    if every == 0:
+        return 0.0
+    if last - first == 1:
+        return idf(documents, own)
+    return idf(documents, np.sqrt(own * min(every, documents)))
+
+
+@compiled
+def saturation_half(weighting: Weighting, length: float, mean_length: float) -> float:
+    """Return the frequency at which a word has half of its greatest weight in a document of this length."""
+    return weighting.k1 * (1 - weighting.b + weighting.b * length / mean_length)
+
+
+@compiled
+def size_of(weighting: Weighting, length: float, mean_length: float) -> float:
+    """Return about how large the vector of a document of this length is: root of its words, each once, saturated."""
+    return np.sqrt(length) / (1 + saturation_half(weighting, length, mean_length))
+
+
+@compiled
+def plan(statistics: Statistics, query: Query, weighting: Weighting) -> Plan:
+    """Return what offers are scored by for a request.
+
+    The weight of a group is `emphasis * idf`, divided by the l2 norm of the words' weights and times `text`. A document
+    of length level l is divided by 1 - r + r * size(l) / mean size, r = u / (u + c) for u words that are known: a short
+    request is compared like a query, a long one like a document.
+    """
+    documents, mean_length = _documents_and_mean(statistics)
+    groups = query.pointers.size - 1
+    weights = np.zeros(groups, np.float32)
+    squares, known = 0.0, 0
+    for group in range(groups):
+        weight = query.emphasis[group] * group_idf(statistics, query, group, documents)
+        weights[group] = weight
+        if group < query.words and weight > 0:
+            known += 1
+            squares += weight * weight
+    scale = weighting.text / np.sqrt(squares) if squares > 0 else 0.0
+    for group in range(groups):
+        weights[group] *= np.float32(scale)
+    sizes = np.empty(LEVELS)
+    mean_size = 0.0
+    for level in range(LEVELS):
+        sizes[level] = size_of(weighting, LENGTHS[level], mean_length)
+        mean_size += sizes[level] * statistics.lengths[level] / max(1.0, documents)
+    r = known / (known + weighting.c)
+    factors, halves = np.empty(LEVELS, np.float32), np.empty(LEVELS, np.float32)
+    for level in range(LEVELS):
+        factors[level] = (weighting.k1 + 1) / (1 - r + r * sizes[level] / mean_size) if mean_size > 0 else 0.0
+        halves[level] = saturation_half(weighting, LENGTHS[level], mean_length)
+    table = np.empty(256, np.float32)
+    for code in range(256):
+        frequency, level = FREQUENCIES[code & 7], code >> 3
+        table[code] = frequency * factors[level] / (frequency + halves[level])
+    return Plan(query.terms, query.closeness, query.pointers, weights, factors, halves, table)
+
+
+@compiled
+def _documents_and_mean(statistics: Statistics) -> tuple[float, float]:
+    documents, words = 0.0, 0.0
+    for level in range(LEVELS):
+        documents += statistics.lengths[level]
+        words += statistics.lengths[level] * LENGTHS[level]
+    return documents, words / documents if documents > 0 else 1.0
+
+
+@compiled
+def name_plan(statistics: Statistics, names: Ints64, query: Query, weighting: Weighting) -> Plan:
+    """Return what names are scored by for a request; `names` is how many names there are of each length level.
+
+    The weight of a word is `emphasis * idf²`, with the idf among the offers, in units of the greatest idf²; a name of n
+    words is divided by the root of n times the mean n.
+    """
+    documents, _ = _documents_and_mean(statistics)
+    most = idf(documents, 0.0)
+    weights = np.zeros(query.pointers.size - 1, np.float32)
+    for group in range(query.words):
+        term = query.terms[query.pointers[group]]
+        held = np.float64(statistics.frequencies[term]) if term < statistics.frequencies.size else 0.0
+        weights[group] = weighting.name * query.emphasis[group] * (idf(documents, held) / most) ** 2 if most > 0 else 0
+    count, words = 0.0, 0.0
+    for level in range(LEVELS):
+        count += names[level]
+        words += names[level] * LENGTHS[level]
+    mean = words / count if count > 0 else 1.0
+    table = np.empty(256, np.float32)
+    factors, halves = np.empty(LEVELS, np.float32), np.zeros(LEVELS, np.float32)
+    for level in range(LEVELS):
+        factors[level] = 1 / np.sqrt(LENGTHS[level] * mean)
+    for code in range(256):
+        table[code] = factors[code >> 3]
+    pointers = query.pointers
+    terms = np.empty(query.pointers.size - 1, np.int32)
+    for group in range(terms.size):
+        terms[group] = query.terms[pointers[group]]
+    alone = np.arange(terms.size + 1).astype(np.int32)
+    return Plan(terms, np.ones(terms.size, np.float32), alone, weights, factors, halves, table)
