@@ -25,13 +25,17 @@ STEPS: Final = 20
 HIGHEST: Final = 0.95
 """Part of the requests whose best score the thresholds cover: beyond, nearly all is silence."""
 
+LEAST_ANSWERED: Final = 10
+"""Requests with an answer that a share of right ones is told of: of fewer it is chance."""
+
 LOWER_BOUND: Final = (
     "Precision is a lower bound: judgements are incomplete, only historical partners count as right. Where one doc "
     "answers a request, at most one of those told can be right."
 )
 
 MEAN_OF_ANY: Final = (
-    "What is right is the mean over the sets in which anybody is told: with high bars those are fewer, and other ones."
+    f"What is right is the mean over the sets with at least {LEAST_ANSWERED} answered requests, as long as those are "
+    "more than half of the sets: with high bars they are fewer, and the mean is of other sets."
 )
 
 
@@ -57,7 +61,7 @@ class Outcome:
     Attributes:
         answered: share of the requests that get at least one member.
         told: members told per request, silent ones included.
-        precision: share of the told members that are judged relevant; none if nobody is told.
+        precision: share of the told members that are judged relevant; none with fewer than LEAST_ANSWERED answered.
         first: share of the answered requests whose best told member is judged relevant; none likewise.
         ndcg: nDCG@10 of what is told, a silent request counting zero.
     """
@@ -87,24 +91,26 @@ def outcome(requests: Sequence[Asked], bar: float) -> Outcome:
     passing = [(one, [told.doc for told in one.told if told.score >= bar]) for one in requests]
     right = [[doc in one.grades for doc in docs] for one, docs in passing if docs]
     told = sum(map(len, right))
+    enough = len(right) >= LEAST_ANSWERED
     return Outcome(
         answered=len(right) / len(requests) if requests else 0.0,
         told=told / len(requests) if requests else 0.0,
-        precision=sum(map(sum, right)) / told if told else None,
-        first=mean([float(docs[0]) for docs in right]) if right else None,
+        precision=sum(map(sum, right)) / told if enough else None,
+        first=mean([float(docs[0]) for docs in right]) if enough else None,
         ndcg=mean([ndcg(docs, one.grades) for one, docs in passing]),
     )
 
 
 def macro_outcome(outcomes: Sequence[Outcome]) -> Outcome:
-    """Return the mean over sets; precision over those where anybody is told."""
+    """Return the mean over sets; precision over those where it is known, if they are more than half."""
     precisions = [one.precision for one in outcomes if one.precision is not None]
     firsts = [one.first for one in outcomes if one.first is not None]
+    enough = 2 * len(precisions) > len(outcomes)
     return Outcome(
         answered=mean([one.answered for one in outcomes]),
         told=mean([one.told for one in outcomes]),
-        precision=mean(precisions) if precisions else None,
-        first=mean(firsts) if firsts else None,
+        precision=mean(precisions) if enough else None,
+        first=mean(firsts) if enough else None,
         ndcg=mean([one.ndcg for one in outcomes]),
     )
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from bench._bar import Asked, Outcome, macro_outcome, outcome, thresholds
 
-SIZE_INCHES: Final = (10.0, 4.5)
+SIZE_INCHES: Final = (10.0, 5.0)
 
 FINENESS: Final = 5
 """Points of the curve for each threshold of the table."""
@@ -24,9 +24,6 @@ def draw(sets: Mapping[str, Sequence[Asked]], production: float, file: Path) -> 
     bars = [
         start + (end - start) * part / FINENESS for start, end in pairwise(rough) for part in range(FINENESS)
     ] or rough
-    # The same picture for the same figures: no date, and ids that do not change.
-    mpl.rcParams["svg.hashsalt"] = "bar"
-    mpl.rcParams["svg.fonttype"] = "none"
     figure = Figure(figsize=SIZE_INCHES, layout="constrained")
     curve, course = figure.subplots(1, 2)
     outcomes = {name: [outcome(requests, bar) for bar in bars] for name, requests in sets.items()}
@@ -40,18 +37,20 @@ def draw(sets: Mapping[str, Sequence[Asked]], production: float, file: Path) -> 
         curve.plot([here.answered], [here.precision], "o", color="black", markersize=8, label=label)
     curve.set(xlabel="share of requests that get somebody", ylabel="share of the told judged right (lower bound)")
     curve.set(xlim=(0, 1), ylim=(0, 1))
-    curve.legend(fontsize=7, loc="upper right")
+    figure.legend(*curve.get_legend_handles_labels(), fontsize=8, loc="outside lower center", ncols=5)
     course.plot(bars, [one.answered for one in means], label="requests that get somebody")
     known = [(bar, one) for bar, one in zip(bars, means, strict=True) if one.precision is not None]
     course.plot([bar for bar, _ in known], [one.precision for _, one in known], label="told and right (lower bound)")
     course.plot([bar for bar, _ in known], [one.first for _, one in known], label="best told is right (lower bound)")
     course.axvline(production, color="black", linestyle=":", label=f"bar of production, {production:g}")
     course.set(xlabel="bar", ylabel="mean of the sets", ylim=(0, 1))
-    course.legend(fontsize=7, loc="upper right")
+    course.legend(fontsize=8)
     for axes in (curve, course):
         axes.grid(alpha=0.3)
     file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None)
+    # The same picture for the same figures: no date, and ids that do not change.
+    with mpl.rc_context({"svg.hashsalt": "bar", "svg.fonttype": "none"}):
+        figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None)
 
 
 def _points(outcomes: Sequence[Outcome]) -> tuple[list[float], list[float]]:

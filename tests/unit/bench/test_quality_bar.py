@@ -22,7 +22,7 @@ REQUESTS = [
     Asked(words=5, grades={"c": 1.0}, told=[Told("d", 0.4), Told("c", 0.3)]),
     Asked(words=50, grades={"e": 1.0}, told=[]),
     Asked(words=60, grades={"f": 1.0}, told=[Told("g", 0.2)]),
-]
+] * 10
 
 
 def test_without_a_bar_all_with_evidence_are_told() -> None:
@@ -43,19 +43,27 @@ def test_where_nobody_is_told_nothing_is_right_or_wrong() -> None:
     assert outcome(REQUESTS, 2.0) == Outcome(answered=0.0, told=0.0, precision=None, first=None, ndcg=0.0)
 
 
+def test_of_a_few_answers_no_share_is_told() -> None:
+    found = outcome(REQUESTS[:4], 0.0)
+    assert (found.answered, found.precision, found.first) == (0.75, None, None)
+
+
 def test_sets_in_which_nobody_is_told_do_not_count_in_the_mean_precision() -> None:
     silent = outcome(REQUESTS, 2.0)
     speaking = outcome(REQUESTS, 0.0)
-    found = macro_outcome([silent, speaking])
+    found = macro_outcome([silent, speaking, speaking])
     assert found.precision == speaking.precision
-    assert found.answered == speaking.answered / 2
-    assert macro_outcome([silent]).precision is None
+    assert found.answered == pytest.approx(speaking.answered * 2 / 3)
+
+
+def test_where_half_of_the_sets_are_silent_there_is_no_mean_precision() -> None:
+    assert macro_outcome([outcome(REQUESTS, 2.0), outcome(REQUESTS, 0.0)]).precision is None
 
 
 def test_requests_are_split_at_the_median_length() -> None:
     short, long = halves_by_length(REQUESTS)
-    assert [one.words for one in short] == [3, 5]
-    assert [one.words for one in long] == [50, 60]
+    assert {one.words for one in short} == {3, 5}
+    assert {one.words for one in long} == {50, 60}
 
 
 @pytest.mark.parametrize(
