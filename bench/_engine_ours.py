@@ -60,7 +60,6 @@ class Ours:
     def __init__(self, collection: Any, build_seconds: float = 0.0) -> None:
         self._collection = collection
         self._search = _layer.searching.search
-        self._plain = _layer.plain
         self._query = _layer.weighting.Query
         self.build_seconds = build_seconds
 
@@ -74,7 +73,7 @@ class Ours:
         codes = np.repeat(levels << 3, np.diff(rows.pointers)) | codes_of[rows.counts]
         numbers = np.arange(len(rows), dtype=np.int32)
         entries = rows.terms.astype(np.uint32) << np.uint32(8) | codes
-        collection = layer.collection.Collection()
+        collection = layer.collection.Collection(layer.plain)
         documents = layer.base.Documents(numbers, np.zeros_like(numbers), numbers, rows.pointers, entries)
         collection.build(documents, levels)
         return cls(collection, time.perf_counter() - start)
@@ -100,15 +99,19 @@ class Ours:
         """Return the best members, best first, and their scores."""
         size = len(terms)
         query = self._query(terms, _ONES[:size], _PLACES[: size + 1], _EMPHASIS[counts], size)
-        members, scores, _ = self._search(
-            self._collection.held, query, self._plain, k, _EVERY_GROUP, _NO_MEMBERS, _NO_BONUSES
-        )
+        members, scores = self._search(self._collection.held, query, k, _EVERY_GROUP, _NO_MEMBERS, _NO_BONUSES)
         best = (-scores).argsort()[:k]
         return members[best], scores[best]
 
-    def search_many(self, requests: Sequence[tuple[Ints, Ints]], k: int) -> Sequence[Sequence[int]]:
-        """Return the best members of each request."""
-        return [self.search(*request, k)[0] for request in requests]
+    def search_many(self, requests: Rows, k: int) -> Sequence[Sequence[int]]:
+        """Return the best members of each request, found in one call."""
+        size = len(requests.terms)
+        ones, places = np.ones(size, np.float32), np.arange(size + 1, dtype=np.int32)
+        queries = self._query(requests.terms, ones, places, _EMPHASIS[requests.counts], size)
+        members = np.empty((len(requests), k), np.int32)
+        scores = np.empty((len(requests), k))
+        _layer.searching.search_many(self._collection.held, queries, requests.pointers, members, scores)
+        return members  # type: ignore[return-value]
 
     def put(self, document: int, terms: Ints, counts: Ints) -> None:
         """Insert a document, or replace the one of this number."""
@@ -117,15 +120,18 @@ class Ours:
 
 
 def warm_up(rows: Rows) -> None:
-    """Run everything that compiles, a merge included, on an index that is thrown away.
+    """Run everything that compiles, merges and replacements included, on an index that is thrown away.
 
     What compiling costs is the business of the cold start, not of the insert that happens to be the first.
     """
-    ours = Ours.build(rows.head(min(len(rows), MERGED_AFTER)))
+    settled = rows.head(min(len(rows), MERGED_AFTER))
+    ours = Ours.build(settled)
     for number in range(MERGED_AFTER):
-        ours.put(len(rows) + number, *rows.row(number % len(rows)))
+        new = number % 2 == 0
+        document = len(settled) + number if new else number % len(settled)
+        ours.put(document, *settled.row(number % len(settled)))
         if number % 100 == 0:
-            ours.search(*rows.row(0), 10)
+            ours.search(*settled.row(0), 10)
 
 
 def exact_scores(rows: Rows, terms: Ints, counts: Ints) -> Floats:
@@ -161,8 +167,8 @@ def contenders(ours: Ours, rows: Rows, asked: Rows, k: int) -> list[Contender]:
         ),
         Contender(
             name=OURS_BATCH,
-            ask_all=lambda count: ours.search_many(requests[:count], k),
-            answer=lambda number: ours.search_many(requests[: number + 1], k)[number],
+            ask_all=lambda count: ours.search_many(asked.head(count), k),
+            answer=lambda number: ours.search_many(asked.head(number + 1), k)[number],
             exact=exact,
             build_seconds=ours.build_seconds,
             size_bytes=ours.size_bytes,
