@@ -108,6 +108,11 @@ class Engine:
         self.build_seconds = time.perf_counter() - start
         self.query_seconds = 0.0
 
+    @property
+    def documents(self) -> int:
+        """Return the number of documents that the members bring."""
+        return len(self._index)
+
     def rank(self, need: Need, k: int = DEPTH) -> dict[str, float]:
         """Return the scores of the `k` best members, best first, leaving out who shares nothing with the need."""
         ask = _ask(need)
