@@ -81,14 +81,12 @@ class Engine:
         self,
         folder: Folder,
         *,
-        analyser: Analyser | None = None,
         variant: Variant = PRODUCTION,
         tick: Callable[[], None] = lambda: None,
     ) -> None:
         """Feed the engine.
 
         Args:
-            analyser: one that has seen some of the words already is faster.
             variant: the engine, if it is not to be as in production.
             tick: called after each member.
 
@@ -96,7 +94,7 @@ class Engine:
             DataError: the weighting has no such field.
         """
         start = time.perf_counter()
-        self._index = _index(analyser or Analyser(), variant.weighting)
+        self._index = _index(Analyser(), variant.weighting)
         self._one_document = variant.one_document
         self._docs: dict[str, str] = {}
         for member in folder.members:

@@ -144,7 +144,7 @@ def _table(sets: Sequence[JudgedSet], say: Console) -> list[Sheet]:
                     others[letter][judged.name] = values_of(ranked, judged)
             tick()
     compared = [Ranker(label=NAMES[letter], values=values) for letter, values in others.items() if values]
-    production = _ranker(sets, analyser, say)
+    production = _ranker(sets, say)
     rankers = [production, best_baseline(compared, [judged.name for judged in sets]), *compared]
     time = (
         f"Production takes {production.milliseconds:.2f} ms a query on one thread, analysis included, mean of the sets."
@@ -156,19 +156,17 @@ def _table(sets: Sequence[JudgedSet], say: Console) -> list[Sheet]:
 
 
 def _ablation(sets: Sequence[JudgedSet], say: Console) -> Sheet:
-    analyser = Analyser()
-    rankers = [_ranker(sets, analyser, say)]
-    rankers += [_ranker(sets, analyser, say, variant) for variant in VARIANTS]
+    rankers = [_ranker(sets, say)]
+    rankers += [_ranker(sets, say, variant) for variant in VARIANTS]
     return ablation_sheet(rankers, sets, title="Each ingredient left out: nDCG@10", notes=[NOTE])
 
 
 def _bar(sets: Sequence[JudgedSet], say: Console, picture: Path | None) -> list[Sheet]:
-    analyser = Analyser()
     requests: dict[str, list[Asked]] = {}
     for judged in sets:
         folder = judged.folder
         with _progress(say, judged.name, len(folder.members) + len(folder.needs)) as tick:
-            requests[judged.name] = asked(folder, Engine(folder, analyser=analyser, tick=tick), tick)
+            requests[judged.name] = asked(folder, Engine(folder, tick=tick), tick)
     if picture is not None:
         # Here, because the picture's library takes a second to load and is not needed otherwise.
         from bench._bar_picture import draw
@@ -178,13 +176,13 @@ def _bar(sets: Sequence[JudgedSet], say: Console, picture: Path | None) -> list[
     return bar_sheets(requests, production_bar(), production_places())
 
 
-def _ranker(sets: Sequence[JudgedSet], analyser: Analyser, say: Console, variant: Variant = PRODUCTION) -> Ranker:
+def _ranker(sets: Sequence[JudgedSet], say: Console, variant: Variant = PRODUCTION) -> Ranker:
     values: dict[str, dict[str, float]] = {}
     milliseconds = []
     for judged in sets:
         folder = judged.folder
         with _progress(say, f"{judged.name}, {variant.label}", len(folder.members) + len(folder.needs)) as tick:
-            engine = Engine(folder, analyser=analyser, variant=variant, tick=tick)
+            engine = Engine(folder, variant=variant, tick=tick)
             values[judged.name] = values_of(ranking(engine, folder.needs, tick), judged)
         milliseconds.append(1000 * engine.query_seconds / len(folder.needs))
     return Ranker(label=variant.label, values=values, milliseconds=sum(milliseconds) / len(milliseconds))
