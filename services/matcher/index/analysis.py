@@ -92,8 +92,9 @@ class _Word(NamedTuple):
     `lead` is its French function words less its English ones.
     """
 
-    french: tuple[Token, ...]
-    english: tuple[Token, ...]
+    # Plain tuples: Python takes them apart faster than named ones.
+    french: tuple[tuple[str, int, int], ...]
+    english: tuple[tuple[str, int, int], ...]
     lead: int
     arabic: bool
 
@@ -116,7 +117,7 @@ class _Memory(dict[str, _Word]):
 
 
 def _spellings(words: frozenset[str]) -> frozenset[str]:
-    """Return `words` in the three usual cases; é and è before a consonant with and without their accent."""
+    """Return the folded `words` as they are written: in three cases, with and without their accents, in both forms."""
     accented = {word.replace("electro", "électro").replace("aero", "aéro") for word in words}
     composed = {spelling for word in words | accented for spelling in (word, word.capitalize(), word.upper())}
     return frozenset(composed | {unicodedata.normalize("NFD", spelling) for spelling in composed})
@@ -164,6 +165,7 @@ class Analyser:
             [
                 _token(Token, (term, start + left, start + right))
                 for of_word, start in zip(read, starts, strict=True)
+                if of_word
                 for term, left, right in of_word
             ]
         )
@@ -183,38 +185,30 @@ class Analyser:
                 continue
             following = written[number + 1] if number + 1 < len(written) else ""
             if word in ACRONYMS and not (_is_capital(following) or (number and _is_capital(written[number - 1]))):
-                token = (Token(word.lower(), 0, len(word)),)
+                token = ((word.lower(), 0, len(word)),)
                 known = _Word(token, token, 0, False)
-            elif pieces[2 * number + 2] in _SPACES and self._belongs(word, following):
+            elif pieces[2 * number + 2] in _SPACES and _belongs(word, following):
                 known = self._memory[f"{word}-{following}"]  # of the same length as with its space
                 joined = True
             again.append(known)
             places.append(starts[number])
         return again, places
 
-    def _belongs(self, word: str, following: str) -> bool:
-        if word in _BEFORE_A_NUMBER:
-            return _NUMBER.match(following) is not None
-        if word not in _BEFORE_A_WORD:
-            return False
-        first = _PART.match(following)
-        return first is not None and _can_be_bound(fold(first.group()))
-
     def _read(self, written: str) -> _Word:
         folded = fold(_INVISIBLE.sub("", written))
         if is_arabic(folded):
             term = "" if folded in ARABIC or len(folded) == 1 else self._arabic.stemWord(light_arabic(folded))
-            tokens = (Token(term, 0, len(written)),) if term else ()
+            tokens = ((term, 0, len(written)),) if term else ()
             return _Word(tokens, tokens, 0, True)
         name = _name(_INVISIBLE.sub("", unicodedata.normalize("NFC", written)))
         if name:
             french, english, _ = self._terms(name)  # C.N.R.S. is CNRS; U.S. is no pronoun
-            both = (Token(french or name, 0, len(written)),), (Token(english or name, 0, len(written)),)
+            both = ((french or name, 0, len(written)),), ((english or name, 0, len(written)),)
             return _Word(*both, 0, False)
         parts = list(self._parts(written))
         return _Word(
-            tuple(Token(french, start, end) for french, _, _, start, end in parts if french),
-            tuple(Token(english, start, end) for _, english, _, start, end in parts if english),
+            tuple((french, start, end) for french, _, _, start, end in parts if french),
+            tuple((english, start, end) for _, english, _, start, end in parts if english),
             sum(lead for _, _, lead, _, _ in parts),
             False,
         )
@@ -259,6 +253,15 @@ class Analyser:
             "" if word in ENGLISH or word in FRENCH_IN_ENGLISH else self._english.stemWord(word),
             lead,
         )
+
+
+def _belongs(word: str, following: str) -> bool:
+    if word in _BEFORE_A_NUMBER:
+        return _NUMBER.match(following) is not None
+    if word not in _BEFORE_A_WORD:
+        return False
+    first = _PART.match(following)
+    return first is not None and _can_be_bound(fold(first.group()))
 
 
 def _is_capital(written: str) -> bool:
