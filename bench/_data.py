@@ -2,7 +2,7 @@
 
 docs.jsonl           {id, text, lang, kind, extra}: organisations; `extra` may hold name or title, category, city, ...
 queries.jsonl        {id, text, lang}: needs
-qrels.tsv            query, doc, grade, with a header line: who answers what
+qrels.tsv            query, doc, grade, with a header line: who answers what; a replay needs it
 past_projects.jsonl  {id, text, docs}: what organisations have done, one asset each; may be absent
 
 Each file may be gzipped, with `.gz` after its name.
@@ -12,6 +12,7 @@ import gzip
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,18 +81,20 @@ class Folder:
     relevant: Mapping[str, Mapping[str, float]]
 
 
-def load(folder: Path, *, limit: int | None = None, cities: Sequence[str] = ()) -> Folder:
+def load(
+    folder: Path, *, limit: int | None = None, cities: Sequence[str] = (), judgements_needed: bool = True
+) -> Folder:
     """Read a folder.
 
     Args:
         limit: take so many queries, the first ones.
         cities: ids of the innovation cities where its organisations sit, in turns.
+        judgements_needed: whether a folder without qrels is an error; otherwise nothing is known to be relevant.
 
     Raises:
         DataError: a file is missing or not in the expected form.
     """
-    docs = list(_rows(folder, "docs"))
-    projects = list(_rows(folder, "past_projects")) if _find(folder, "past_projects.jsonl") else []
+    docs, projects = read_rows(folder, "docs"), read_rows(folder, "past_projects", needed=False)
     try:
         done = _projects_by_doc(projects)
         members = [
@@ -99,12 +102,29 @@ def load(folder: Path, *, limit: int | None = None, cities: Sequence[str] = ()) 
             for number, row in enumerate(docs)
         ]
         kinds = tuple(sorted({member.profile.kind for member in members}))
-        needs = [need_of(row, kinds) for row in list(_rows(folder, "queries"))[:limit]]
+        needs = [need_of(row, kinds) for row in read_rows(folder, "queries")[:limit]]
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{folder}: not in the expected form ({type(error).__name__}: {error})") from None
     taken = {need.query for need in needs}
-    relevant = {query: docs for query, docs in read_qrels(folder).items() if query in taken}
+    judged = read_qrels(folder) if judgements_needed or _find(folder, "qrels.tsv") else {}
+    relevant = {query: docs for query, docs in judged.items() if query in taken}
     return Folder(name=folder.name, members=members, needs=needs, relevant=relevant)
+
+
+def read_rows(folder: Path, name: str, *, needed: bool = True) -> list[Row]:
+    """Return the rows of `name`.jsonl as they are written; none if the file is not there and not needed.
+
+    Raises:
+        DataError: the file is missing, holds what is not a JSON object, or one id twice.
+    """
+    if not needed and _find(folder, f"{name}.jsonl") is None:
+        return []
+    rows = list(_rows(folder, name))
+    ids = Counter(str(row.get("id")) for row in rows)
+    repeated = next((one for one, count in ids.items() if count > 1), None)
+    if repeated is not None:
+        raise DataError(f"{folder}/{name}.jsonl: the id {repeated} is there more than once")
+    return rows
 
 
 def member_of(row: Row, projects: Sequence[Row], *, city: str | None = None) -> Member:

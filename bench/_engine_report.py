@@ -166,15 +166,13 @@ def _scale_table(scale: Scale) -> Table:
             name, number(each.mean), number(each.p50), number(each.p99), number(each.longest), f"{each.count:,}"
         )
     table.add_section()
-    seconds = [each.total for each in scale.cold]
-    table.add_row(
-        "cold start, seconds",
-        *(f"{value:.2f}" for value in (_mean(seconds), scale.cold_seconds)),
-        "",
-        f"{max(seconds):.2f}",
-        str(len(seconds)),
-    )
-    table.add_row("cold start with nothing compiled, seconds", f"{scale.fresh.total:.2f}", "", "", "", "1")
+    if scale.cold_seconds is not None:
+        seconds = [each.total for each in scale.cold]
+        mean = sum(seconds) / len(seconds)
+        cells = [f"{value:.2f}" for value in (mean, scale.cold_seconds)]
+        table.add_row("cold start, seconds", *cells, "", f"{max(seconds):.2f}", str(len(seconds)))
+    if scale.fresh is not None:
+        table.add_row("cold start with nothing compiled, seconds", f"{scale.fresh.total:.2f}", "", "", "", "1")
     table.add_row("production: putting all offers, seconds", f"{production.build_seconds:.2f}", "", "", "", "1")
     return table
 
@@ -203,7 +201,3 @@ def number(value: float) -> str:
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)

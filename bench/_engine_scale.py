@@ -9,9 +9,9 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from bench._corpus import documents, requests
+from bench._corpus import Rows, documents, requests
 from bench._engine_cold import STARTS, Start, start
-from bench._engine_ours import Ours
+from bench._engine_ours import Ours, warm_up
 from bench._engine_production import Production, production
 from bench._engine_timing import Contender, Latency, interleaved, latency
 from bench._engine_updates import Load, ours_visible, tantivy_visible_both, under_load
@@ -34,7 +34,8 @@ class Scale:
         commit, commit_disk: tantivy's, in memory and on disk: add, commit and reload.
         reverse: of one member against as many open requests.
         load: inserts and requests together.
-        cold: new processes that find everything compiled; `fresh`: one that finds nothing compiled.
+        cold: new processes that find everything compiled; `fresh`: one that finds nothing compiled. Empty and none if
+            the engine writes no snapshots.
         production: from text to pairings.
         raw: seconds behind the summaries.
     """
@@ -46,7 +47,7 @@ class Scale:
     reverse: Latency
     load: Load
     cold: Sequence[Start]
-    fresh: Start
+    fresh: Start | None
     production: Production
     raw: Mapping[str, Sequence[float]]
 
@@ -56,9 +57,9 @@ class Scale:
         return self.commit.mean / self.visible.mean
 
     @property
-    def cold_seconds(self) -> float:
-        """Return the median start."""
-        return float(np.median([each.total for each in self.cold]))
+    def cold_seconds(self) -> float | None:
+        """Return the median start, none if there was none."""
+        return float(np.median([each.total for each in self.cold])) if self.cold else None
 
 
 def scale(offers: int, asked: int, rounds: int, load_seconds: float, tell: Callable[[str], None]) -> Scale:
@@ -68,6 +69,7 @@ def scale(offers: int, asked: int, rounds: int, load_seconds: float, tell: Calla
     raw: dict[str, Sequence[float]] = {}
 
     tell("inserts of ours")
+    warm_up(rows)
     ours = Ours.build(rows)
     fresh = documents(INSERTS, seed=FRESH_SEED)
     visible = ours_visible(ours, fresh, offers)
@@ -84,12 +86,7 @@ def scale(offers: int, asked: int, rounds: int, load_seconds: float, tell: Calla
     raw |= {f"load_{name}": seconds.tolist() for name, seconds in during.items()}
 
     tell("cold starts")
-    with TemporaryDirectory(prefix="maillage-snapshot-") as folder:
-        snapshot, request = Path(folder) / "snapshot", Path(folder) / "request.npy"
-        Ours.build(rows).save(snapshot)
-        np.save(request, np.stack(queries.row(0)))
-        cold = [start(snapshot, request) for _ in range(STARTS)]
-        nothing_compiled = start(snapshot, request, compiled=False)
+    cold, nothing_compiled = _cold_starts(rows, queries)
 
     tell("reverse match")
     needs, _ = requests(rows, offers, seed=FRESH_SEED)
@@ -119,3 +116,15 @@ def scale(offers: int, asked: int, rounds: int, load_seconds: float, tell: Calla
         production=from_text,
         raw=raw,
     )
+
+
+def _cold_starts(rows: Rows, queries: Rows) -> tuple[list[Start], Start | None]:
+    """Return starts that find everything compiled, and one that finds nothing compiled."""
+    with TemporaryDirectory(prefix="maillage-snapshot-") as folder:
+        snapshot, request = Path(folder) / "snapshot", Path(folder) / "request.npy"
+        if not Ours.build(rows).save(snapshot):
+            return [], None
+        np.save(request, np.stack(queries.row(0)))
+        # The first finds compiled whatever a process before it has compiled, perhaps for other arguments.
+        start(snapshot, request)
+        return [start(snapshot, request) for _ in range(STARTS)], start(snapshot, request, compiled=False)

@@ -25,7 +25,7 @@ from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.metrics.pairwise import linear_kernel
 
 from bench._corpus import TERMS, Rows
-from bench._engine_exact import lucene, scores
+from bench._engine_exact import lucene_scores
 from bench._engine_timing import Contender, Floats
 
 TANTIVY = "tantivy"
@@ -148,7 +148,7 @@ def bm25s_contenders(rows: Rows, asked: Rows, k: int) -> list[Contender]:
         return index.retrieve(some, k=k, show_progress=False, n_threads=0).documents
 
     def exact(number: int) -> Floats:
-        return scores(lucene(index.k1, index.b), rows, *asked.row(number))
+        return lucene_scores(rows, *asked.row(number), index.k1, index.b)
 
     return [
         Contender(

@@ -52,14 +52,22 @@ def quality(suggested: Mapping[str, Mapping[str, float]], relevant: Mapping[str,
         suggested: request → document → score.
         relevant: request → document → grade above 0.
     """
-    values = {request: ndcg(ranked(suggested.get(request, {})), grades) for request, grades in relevant.items()}
+    values = ndcgs(suggested, relevant)
     answered = [values[request] for request in relevant if suggested.get(request)]
     return Quality(
-        judged=len(values), answered=len(answered), ndcg=_mean(list(values.values())), ndcg_answered=_mean(answered)
+        judged=len(values), answered=len(answered), ndcg=mean(list(values.values())), ndcg_answered=mean(answered)
     )
 
 
-def _mean(values: Sequence[float]) -> float:
+def ndcgs(
+    suggested: Mapping[str, Mapping[str, float]], relevant: Mapping[str, Mapping[str, float]]
+) -> dict[str, float]:
+    """Return nDCG@10 of each request in `relevant`; arguments as for `quality`."""
+    return {request: ndcg(ranked(suggested.get(request, {})), grades) for request, grades in relevant.items()}
+
+
+def mean(values: Sequence[float]) -> float:
+    """Return the mean; 0 of none."""
     return sum(values) / len(values) if values else 0.0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 LATIN_LIGATURES = str.maketrans({"œ": "oe", "æ": "ae"})
@@ -26,11 +27,22 @@ ARABIC_FORMS = str.maketrans(
     }
 )
 
-ARABIC_ARTICLES = ("ال", "بال", "كال", "فال", "لل")
-"""The article, alone or fused with the proclitic before it: with, like, so, to."""
+ARABIC_ARTICLES = ("وال", "بال", "كال", "فال", "لل", "ال")
+"""The article, alone or fused with the proclitic before it: and, with, like, so, to."""
+
+ARABIC_ENDINGS = ("ها", "ان", "ات", "ون", "ين", "يه", "ه", "ي")
+"""Endings in the order in which they are looked for, each taken off once: her, dual, plurals, feminine, my."""
 
 SHORTEST_ARABIC_STEM = 2
-"""Letters that must remain when a proclitic is taken off: with fewer, unrelated words would fall together."""
+"""Letters that must remain when something is taken off: with fewer, unrelated words would fall together."""
+
+FRENCH_ENDINGS = (
+    (re.compile(r"(?<=\w{4})ite(s?)$"), r"ité\1"),  # sécurité; but not site, suite
+    (re.compile(r"ee(s?)$"), r"ée\1"),
+    (re.compile(r"iere(s?)$"), r"ière\1"),
+    (re.compile(r"erent$"), "èrent"),
+)
+"""The endings that Snowball's French knows by their accent only, for words whose accents were folded away."""
 
 
 def fold(word: str) -> str:
@@ -46,19 +58,29 @@ def is_arabic(word: str) -> bool:
     return any("\u0620" <= letter <= "\u06ff" for letter in word)
 
 
-def without_proclitics(word: str) -> str:
-    """Take the conjunction and the article off a folded Arabic word.
+def light_arabic(word: str) -> str:
+    """Take the conjunction, the article and the endings off a folded Arabic word.
 
-    Snowball leaves a conjunction before the article (والصناعة, "and the industry"), so that the word would not meet the
-    plain one (صناعة), and keeps an ending when it has taken a fused article off. The list is that of light10 (Larkey,
-    Ballesteros and Connell, "Light stemming for Arabic information retrieval", 2007) without its endings: Snowball
-    knows them better.
+    This is light10 (Larkey, Ballesteros and Connell, "Light stemming for Arabic information retrieval", 2007). Snowball
+    alone leaves a conjunction before the article (والصناعة, "and the industry"), so that the word would not meet the
+    plain one (صناعة); after light10 it still unites what light10 leaves apart.
     """
     if word.startswith("و") and len(word) > SHORTEST_ARABIC_STEM + 1:
         word = word[1:]
     for article in ARABIC_ARTICLES:
         if word.startswith(article) and len(word) - len(article) >= SHORTEST_ARABIC_STEM:
-            return word[len(article) :]
+            word = word[len(article) :]
+            break
+    for ending in ARABIC_ENDINGS:
+        if word.endswith(ending) and len(word) - len(ending) >= SHORTEST_ARABIC_STEM:
+            word = word[: -len(ending)]
+    return word
+
+
+def with_french_endings(word: str) -> str:
+    """Give a folded French word the accent of its ending again: electricite → electricité, whoever wrote it how."""
+    for ending, accented in FRENCH_ENDINGS:
+        word = ending.sub(accented, word)
     return word
 
 

@@ -49,3 +49,17 @@ ARABIC = _words("""
 
 FRENCH_IN_ENGLISH = _words("au aux d de des du en et l la le les sur")
 """French words that stand in names quoted by English texts (Université de la Manche)."""
+
+ACRONYMS = frozenset({"AI", "AM", "AS", "CE", "EST", "IS", "IT", "MES", "OR", "SA", "SI", "UN", "US"})
+"""Function words that, alone in capitals, are a subject or a body: IT departments, the CE mark, an MES, the UN."""
+
+CODE_NAMES = _words("astm cei covid iatf iec ieee iso mrl rfc trl")
+"""What a number after a space belongs to: ISO 13485 and TRL 6 are one name each, "capteurs 6" is not."""
+
+BOUND_PREFIXES = _words("""
+    aero agro cyber electro immuno micro multi nano neuro opto photo radio thermo ultra
+""")
+"""First halves that writers join to their word, hyphenate or set apart, as they like: micro-capteurs, microcapteurs."""
+
+SPACED_PREFIXES = BOUND_PREFIXES - {"photo", "radio"}
+"""Those that are no words of their own, so that a space after them joins too."""

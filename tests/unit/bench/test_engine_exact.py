@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bench._corpus import Rows, documents, requests
-from bench._engine_exact import lucene, scores, worst_error
+from bench._engine_exact import lucene_scores, worst_error
 from bench._engine_speed import TOLERANCE
 from bench._peers import Tantivy, peers
 
@@ -20,10 +20,10 @@ def test_bm25_of_a_corpus_that_can_be_counted_by_hand() -> None:
         np.array([0, 2, 3], np.int64),
         np.zeros(2, np.int32),
     )
-    found = scores(lucene(1.5, 0.75), rows, np.array([0], np.int32), np.array([1], np.int32))
+    found = lucene_scores(rows, np.array([0], np.int32), np.array([1], np.int32), 1.5, 0.75)
     idf = math.log(1 + (2 - 1 + 0.5) / (1 + 0.5))
     assert found == pytest.approx([idf * 2 / (2 + 1.5 * (0.25 + 0.75 * 3 / 2)), 0])
-    twice = scores(lucene(1.5, 0.75), rows, np.array([0], np.int32), np.array([2], np.int32))
+    twice = lucene_scores(rows, np.array([0], np.int32), np.array([2], np.int32), 1.5, 0.75)
     assert twice == pytest.approx(2 * found)
 
 
