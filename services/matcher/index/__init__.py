@@ -4,7 +4,8 @@ from services.matcher.index.analysis import ANALYSER_VERSION, AnalysedText, Anal
 from services.matcher.index.evidence import informative
 from services.matcher.index.fields import Field, Span
 from services.matcher.index.results import Explanation, Match, Request, SharedTerm, Vote
-from services.matcher.index.tfidf import ENGINE_VERSION, OfferIndex
+from services.matcher.index.offers import ENGINE_VERSION, OfferIndex
+from services.matcher.index.weighting import Weighting
 
 __all__ = [
     "ANALYSER_VERSION",
@@ -20,5 +21,6 @@ __all__ = [
     "Span",
     "Token",
     "Vote",
+    "Weighting",
     "informative",
 ]

@@ -14,6 +14,7 @@ from numba.extending import intrinsic
 
 Floats32 = npt.NDArray[np.float32]
 Floats64 = npt.NDArray[np.float64]
+Ints8 = npt.NDArray[np.int8]
 Ints32 = npt.NDArray[np.int32]
 Ints64 = npt.NDArray[np.int64]
 UInts8 = npt.NDArray[np.uint8]

@@ -5,10 +5,9 @@ from __future__ import annotations
 from threading import Thread
 
 import numpy as np
-import numpy.typing as npt
 
 from services.matcher.index.arena import NOBODY, POSTINGS_PER_DOCUMENT, Arena, has_room, insert, new_arena
-from services.matcher.index.arrays import Ints32, UInts8, UInts32, compiled, with_room
+from services.matcher.index.arrays import Ints8, Ints32, UInts8, UInts32, compiled, with_room
 from services.matcher.index.base import Base, Documents, empty_base, live_documents, settle
 from services.matcher.index.exact import row_of
 from services.matcher.index.held import Held, hold
@@ -109,6 +108,10 @@ class Collection:
         segments = Segments(self._base, self._settling, self._young)
         return row_of(segments, int(self._segment[document]), int(self._slot[document]))
 
+    def places(self, documents: Ints32) -> tuple[Ints8, Ints32]:
+        """Return segment and slot of living documents."""
+        return self._segment[documents], self._slot[documents]
+
     def build(self, documents: Documents, levels: UInts8) -> None:
         """Take many documents at once, sorted by group, then member, into an empty collection; `levels` of each."""
         most = int(documents.documents.max(initial=0)) + 1
@@ -189,7 +192,7 @@ class _Merge:
         base = base._replace(dead=base.dead.copy())
         settling = settling._replace(owners=settling.owners.copy())
         self._parts = (base, settling, terms, members, documents)
-        self._result: tuple[Base, npt.NDArray[np.int8], Ints32] | None = None
+        self._result: tuple[Base, Ints8, Ints32] | None = None
         self._thread = Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -197,7 +200,7 @@ class _Merge:
     def done(self) -> bool:
         return self._result is not None
 
-    def result(self) -> tuple[Base, npt.NDArray[np.int8], Ints32]:
+    def result(self) -> tuple[Base, Ints8, Ints32]:
         """Wait for the new base; with it, the segment and slot of each document, were it not for the changed."""
         self._thread.join()
         if self._result is None:
@@ -213,7 +216,7 @@ class _Merge:
 
 
 @compiled
-def _place(documents: Ints32, segment: npt.NDArray[np.int8], slot: Ints32) -> None:
+def _place(documents: Ints32, segment: Ints8, slot: Ints32) -> None:
     for place in range(documents.size):
         segment[documents[place]] = _BASE
         slot[documents[place]] = place

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from services.matcher.index.arena import NOBODY, Arena
-from services.matcher.index.arrays import Floats32, Floats64, Ints32, UInts32, compiled
+from services.matcher.index.arrays import Floats32, Floats64, Ints8, Ints32, UInts32, compiled
 from services.matcher.index.base import VOTE_POWER, Base
 from services.matcher.index.scoring import FREQUENCIES, Plan, Segments
 
@@ -69,11 +69,16 @@ def exact_scores(segments: Segments, plan: Plan, members: Ints32) -> Floats64:
 
 
 @compiled
-def parts(plan: Plan, row: UInts32) -> Floats64:
-    """Return what each group of a plan brings to the score of a document, given as its row; shape (groups,)."""
+def parts(segments: Segments, plan: Plan, segment_of: Ints8, slots: Ints32) -> Floats64:
+    """Return what each group of a plan brings to the score of some documents, shape (documents, groups).
+
+    The documents are given by segment and slot, see `row_of`; the sum over the groups is the document's score.
+    """
     lookup = look_up(plan)
-    result = np.zeros(plan.weights.size, np.float64)
-    _score(row, 0, row.size, lookup, result)
+    result = np.zeros((slots.size, plan.weights.size), np.float64)
+    for number in range(slots.size):
+        row = row_of(segments, segment_of[number], slots[number])
+        _score(row, 0, row.size, lookup, result[number])
     return result
 
 

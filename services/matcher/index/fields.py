@@ -1,33 +1,49 @@
-"""The two fields of a document or request, read as one bag of terms."""
+"""The fields of a document or request as one sequence of words, each with its place."""
 
 from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from services.matcher.index.analysis import Analyser
+import numpy as np
 
-Field = Literal["title", "text"]
+from services.matcher.index.analysis import Analyser, Token
+from services.matcher.index.arrays import Ints32
+
+Field = Literal["title", "text", "name"]
 
 
 class Span(NamedTuple):
-    """A passage: characters `start` to `end` (exclusive) of the title or the text, as its author wrote it."""
+    """A passage: characters `start` to `end` (exclusive) of a field, as its author wrote it.
+
+    The fields of a document or request are its title and text; that of a member is its name.
+    """
 
     field: Field
     start: int
     end: int
 
 
-def occurrences(analyser: Analyser, *, title: str, text: str, language: str | None) -> dict[str, list[Span]]:
-    """Return each term of the two fields with the spans of its words, the title's first, in reading order.
+class Reading(NamedTuple):
+    """The words of a title and a text, in reading order, the title's first.
 
-    The number of a term's spans is its term frequency. Each field is read in its own language; a title, too short to
-    tell, in that of its text.
+    Attributes:
+        words: what they are compared by.
+        spans: start and end of each in its field, shape (words, 2).
+        title: how many of them are the title's.
+    """
+
+    words: tuple[str, ...]
+    spans: Ints32
+    title: int
+
+
+def read(analyser: Analyser, *, title: str, text: str, language: str | None) -> Reading:
+    """Return the words of the two fields.
+
+    Each is read in its own language; a title, too short to tell, in that of its text.
     """
     body = analyser.analyse(text, language)
     head = analyser.analyse(title, body.language if body.tokens else language)
-    found: dict[str, list[Span]] = {}
-    fields: tuple[tuple[Field, tuple[tuple[str, int, int], ...]], ...] = (("title", head.tokens), ("text", body.tokens))
-    for field, tokens in fields:
-        for term, start, end in tokens:
-            found.setdefault(term, []).append(Span(field, start, end))
-    return found
+    tokens: tuple[Token, ...] = head.tokens + body.tokens
+    spans = np.array([(token.start, token.end) for token in tokens], np.int32).reshape(-1, 2)
+    return Reading(tuple(token.term for token in tokens), spans, len(head.tokens))

@@ -6,49 +6,67 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from services.matcher.index.fields import Span
+from services.matcher.index.fields import Reading, Span
+from services.matcher.index.weighting import Query
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """A request analysed once, to be scored against the offers of any later moment.
 
-    It holds no idf: the weight of its terms is that of the offers alive when it is scored. `counts` is the term
-    frequency of each term over title and text together.
+    It holds no idf: the weight of its words is that of the offers alive when it is scored.
     """
 
     title: str
     text: str
-    language: str | None
-    counts: Mapping[str, int] = field(compare=False, repr=False)
+    reading: Reading = field(compare=False, repr=False)
+    words: tuple[int, ...] = field(compare=False, repr=False)
+    """Numbers of its distinct words, in the order in which they first come."""
+    prepared: Prepared = field(compare=False, repr=False)
+
+    def written(self, span: Span) -> str:
+        """Return the words of a span as the author wrote them."""
+        return (self.title if span.field == "title" else self.text)[span.start : span.end]
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A request as numbers, which hold until a word like one of its own comes into the vocabulary."""
+
+    version: int
+    query: Query
+    pairs: tuple[tuple[int, int], ...]
+    """Of each group after the words: which two words follow one another."""
 
 
 class Vote(NamedTuple):
-    """One offer that counts for its member: its TF-IDF cosine with the request, in 0..1."""
+    """One offer that counts for its member: its own score with the request, above 0."""
 
     document_id: str
-    cosine: float
+    score: float
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
     """One member facing a request.
 
-    `score` is the square root of the sum of the squared cosines of `documents`: at least the best cosine, at most
-    sqrt(VOTING_OFFERS). `documents` are the offers that share a term with the request, best first, ties by id.
+    `score` is `name`, what the member's name gives, and on top the p-norm of the scores of all its offers, p being
+    `VOTE_POWER`. `documents` are its best offers, best first, ties by id, `SHOWN_OFFERS` at most.
     """
 
     member: str
     score: float
     documents: tuple[Vote, ...]
+    name: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class SharedTerm:
-    """One term that a request and the matched offers share.
+    """One word that a request and the matched member share, perhaps each in a form of its own.
 
-    `share` is the part of the score that it brings, in the score's unit. `informative` says whether it is worth telling
-    an ambassador (see `evidence.informative`). `offer_spans` is keyed by document id, best document first.
+    `term` is what the request's form is compared by. `share` is the part of the score that it brings, in the score's
+    unit, `informative` says whether it is worth telling an ambassador (see `evidence.informative`). `offer_spans` is
+    keyed by document id, best document first; `name_spans` lie in the member's name.
     """
 
     term: str
@@ -56,6 +74,7 @@ class SharedTerm:
     informative: bool
     request_spans: tuple[Span, ...]
     offer_spans: Mapping[str, tuple[Span, ...]]
+    name_spans: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

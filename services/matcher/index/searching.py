@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from services.matcher.index.arrays import Floats32, Floats64, Ints32, Ints64, UInts8, compiled
-from services.matcher.index.exact import exact_scores
+from services.matcher.index.arrays import Floats32, Floats64, Ints8, Ints32, Ints64, UInts8, compiled
+from services.matcher.index.exact import exact_scores, parts
 from services.matcher.index.held import Held
 from services.matcher.index.scoring import ALMOST, Plan, above, top
-from services.matcher.index.weighting import Query, plan
+from services.matcher.index.weighting import Query, name_plan, plan
 
 SPARE = 6
 """Members looked at beyond those asked for: 32 bits may put two that are almost equal in the wrong order."""
@@ -40,6 +40,46 @@ def search(
     while found > k and best_scores[found - 1] < best_scores[k - 1] * ALMOST:
         found -= 1
     return best_members[:found], exact_scores(held.segments, planned, best_members[:found])
+
+
+@compiled
+def search_named(
+    held: Held, names: Held, query: Query, k: int, allowed: UInts8
+) -> tuple[Ints32, Floats64, Floats64]:
+    """Return at least the `k` best members, in no order that matters, and what texts and names give to each.
+
+    Args:
+        held: the offers.
+        names: a collection of one document a member, its name, under the number of the member.
+    """
+    by_name = name_plan(held.statistics, names.statistics.lengths, query, held.weighting)
+    named, bonuses = matches(names, by_name, np.zeros(names.work.votes.size, np.float32))
+    living = 0
+    for number in range(named.size):
+        if named[number] < held.work.votes.size:
+            named[living], bonuses[living] = named[number], bonuses[number]
+            living += 1
+    members, scores = search(held, query, k, allowed, named[:living], bonuses[:living])
+    return members, scores, exact_scores(names.segments, by_name, members)
+
+
+@compiled
+def score_named(held: Held, names: Held, query: Query, member: int) -> tuple[float, float]:
+    """Return what texts and name give to one member; what `search_named` says of it."""
+    members = np.array([member], np.int32)
+    texts = exact_scores(held.segments, plan(held.statistics, query, held.weighting), members)
+    by_name = name_plan(held.statistics, names.statistics.lengths, query, held.weighting)
+    return texts[0], exact_scores(names.segments, by_name, members)[0]
+
+
+@compiled
+def parts_named(
+    held: Held, names: Held, query: Query, segment_of: Ints8, slots: Ints32, name_segment: Ints8, name_slots: Ints32
+) -> tuple[Floats64, Floats64]:
+    """Return what each group of a request brings to some documents and names, each of shape (documents, groups)."""
+    texts = parts(held.segments, plan(held.statistics, query, held.weighting), segment_of, slots)
+    by_name = name_plan(held.statistics, names.statistics.lengths, query, held.weighting)
+    return texts, parts(names.segments, by_name, name_segment, name_slots)
 
 
 @compiled

@@ -1,110 +1,116 @@
-"""Numbers for words and for pairs of words."""
+"""Numbers for words, and the numeric form of texts."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Final
+from zlib import crc32
 
 import numpy as np
 
-from services.matcher.index.arrays import Ints32, Ints64, compiled
-from services.matcher.index.variants import UInts64, Variants
+from services.matcher.index.arrays import Ints32, UInts8, UInts32, compiled, with_room
+from services.matcher.index.variants import Variants
+from services.matcher.index.weighting import LEVELS, LONGEST
 
-SLOTS_MOVED = 64
-"""Of the smaller table, for each pair that is looked up while a larger one fills: so no call takes long."""
+PAIRS: Final = 1 << 18
+"""Terms that stand for two words that follow one another: all pairs share them, by hash. A dictionary of pairs would be
+ten times that of words, and ranks no better; that two pairs meet in one request and one document is a rarity."""
 
 
 class Vocabulary:
-    """Numbers for words and for pairs that follow one another, from one range, in the order in which they come.
+    """A number for each word, in the order in which they come; the term of a word is its number plus `PAIRS`.
 
     A number stays with its word for good: what no document holds any more costs its place and nothing else.
     """
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
-        self._words: dict[int, str] = {}
+        self._words: list[str] = []
+        self._hashes = np.zeros(1024, np.uint32)
         self.variants = Variants()
-        self._pairs, self._old_pairs = _new_table(1 << 12), _new_table(0)
-        self._state = np.zeros(4, np.int64)  # next number, pairs in the table, old slots moved, unused
 
     def __len__(self) -> int:
-        """Return how many numbers are given."""
-        return int(self._state[0])
+        """Return how many words have a number."""
+        return len(self._words)
 
     def number(self, word: str) -> int:
         """Return the number of a word, known or new."""
         number = self._numbers.get(word)
         if number is None:
-            number = self._numbers[word] = int(self._state[0])
-            self._words[number] = word
-            self._state[0] += 1
+            number = self._numbers[word] = len(self._words)
+            self._words.append(word)
+            if number >= self._hashes.size:
+                self._hashes = with_room(self._hashes, 2 * self._hashes.size, 0)
+            self._hashes[number] = crc32(word.encode())
             self.variants.add(number, word)
         return number
-
-    def word(self, number: int) -> str:
-        """Return the word of a number."""
-        return self._words[number]
 
     def numbers(self, words: Sequence[str]) -> Ints32:
         """Return the number of each word, known or new."""
         return np.fromiter(map(self.number, words), np.int32, len(words))
 
-    def pairs(self, words: Ints32) -> Ints32:
-        """Return the number of each two words that follow one another, known or new; shape (words - 1,)."""
-        if words.size < 2:
-            return np.zeros(0, np.int32)
-        if 2 * (self._state[1] + words.size) > self._pairs[0].size:
-            _move_pairs(self._old_pairs, self._pairs, self._state, self._old_pairs[0].size)
-            self._old_pairs, self._pairs = self._pairs, _new_table(2 * self._pairs[0].size)
-            self._state[2] = 0
-        return _pair_numbers(words, self._pairs, self._old_pairs, self._state)
+    def word(self, number: int) -> str:
+        """Return the word of a number."""
+        return self._words[number]
 
+    def pairs(self, numbers: Ints32, title: int) -> Ints32:
+        """Return the term of each two words that follow one another in one field; the first `title` are the title's."""
+        return _pairs(numbers, title, self._hashes)
 
-def _new_table(size: int) -> tuple[UInts64, Ints32]:
-    return np.zeros(size, np.uint64), np.empty(size, np.int32)
+    def row(self, numbers: Ints32, title: int, opening: int) -> tuple[Ints32, UInts8, int]:
+        """Return a document's distinct terms in ascending order, their codes, and its length level.
 
-
-@compiled
-def _place_of(keys: UInts64, key: np.uint64) -> np.uint64:
-    mask = np.uint64(keys.size - 1)
-    place = (key * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(32)) & mask
-    while keys[place] != 0 and keys[place] != key:
-        place = (place + np.uint64(1)) & mask
-    return place
+        Args:
+            numbers: its words, in reading order, the title's first.
+            title: how many of them are the title's.
+            opening: how many of the first ones count twice.
+        """
+        return _row(numbers, title, opening, self._hashes)
 
 
 @compiled
-def _pair_numbers(
-    words: Ints32, table: tuple[UInts64, Ints32], old: tuple[UInts64, Ints32], state: Ints64
-) -> Ints32:
-    keys, values = table
-    result = np.empty(words.size - 1, np.int32)
-    for number in range(result.size):
-        key = (np.uint64(words[number] + 1) << np.uint64(32)) | np.uint64(words[number + 1] + 1)
-        place = _place_of(keys, key)
-        if keys[place] == 0:
-            value = np.int32(-1)
-            if old[0].size:
-                before = _place_of(old[0], key)
-                if old[0][before] == key:
-                    value = old[1][before]
-            if value < 0:
-                value = np.int32(state[0])
-                state[0] += 1
-            keys[place], values[place] = key, value
-            state[1] += 1
-        result[number] = values[place]
-        _move_pairs(old, table, state, SLOTS_MOVED)
-    return result
+def length_level(words: int) -> int:
+    """Return the level that stands for documents of about so many words."""
+    return min(LEVELS - 1, round(math.log(max(1, words)) / math.log(LONGEST) * (LEVELS - 1)))
 
 
 @compiled
-def _move_pairs(old: tuple[UInts64, Ints32], table: tuple[UInts64, Ints32], state: Ints64, slots: int) -> None:
-    """Move what so many slots of the smaller table hold to the larger one."""
-    first = state[2]
-    for slot in range(first, min(first + slots, old[0].size)):
-        if old[0][slot] != 0:
-            place = _place_of(table[0], old[0][slot])
-            if table[0][place] == 0:
-                table[0][place], table[1][place] = old[0][slot], old[1][slot]
-                state[1] += 1
-        state[2] = slot + 1
+def frequency_level(times: int) -> int:
+    """Return the level, 0 to 7, of a number of times: 1, 2, 3, 4, 5, 6-7, 8-11, 12 and more."""
+    return times - 1 if times <= 5 else 5 if times <= 7 else 6 if times <= 11 else 7
+
+
+@compiled
+def _pairs(numbers: Ints32, title: int, hashes: UInts32) -> Ints32:
+    pairs = np.empty(max(0, numbers.size - 1), np.int32)
+    count = 0
+    for place in range(numbers.size - 1):
+        if place + 1 != title:
+            # Of the words and not of their numbers, which depend on who came first.
+            first, second = np.uint64(hashes[numbers[place]]), np.uint64(hashes[numbers[place + 1]])
+            mixed = (first * np.uint64(0x9E3779B97F4A7C15) + second) * np.uint64(0xD6E8FEB86659FD93)
+            pairs[count] = np.int32((mixed >> np.uint64(32)) % np.uint64(PAIRS))
+            count += 1
+    return pairs[:count]
+
+
+@compiled
+def _row(numbers: Ints32, title: int, opening: int, hashes: UInts32) -> tuple[Ints32, UInts8, int]:
+    pairs = _pairs(numbers, title, hashes)
+    twice = min(opening, numbers.size)
+    said = np.empty(pairs.size + numbers.size + twice, np.int32)
+    said[: pairs.size] = pairs
+    said[pairs.size : pairs.size + numbers.size] = numbers + PAIRS
+    said[pairs.size + numbers.size :] = numbers[:twice] + PAIRS
+    said.sort()
+    level = length_level(numbers.size + twice)
+    terms, codes = np.empty(said.size, np.int32), np.empty(said.size, np.uint8)
+    count, begin = 0, 0
+    for place in range(1, said.size + 1):
+        if place == said.size or said[place] != said[begin]:
+            terms[count] = said[begin]
+            codes[count] = level << 3 | frequency_level(place - begin)
+            count += 1
+            begin = place
+    return terms[:count], codes[:count], level

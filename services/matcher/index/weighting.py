@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -24,6 +23,8 @@ class Weighting(NamedTuple):
         k1: how slowly a word's weight saturates as it is repeated (BM25).
         b: how much a document's length counts there, 0 to 1 (BM25).
         c: distinct words from which on a request is compared more like a document than like a query.
+        rarity: how much more rare words count in a long request, which has enough of them.
+        opening: words at the beginning of a document that count twice: they say what it is about.
         bigram: weight of two words that follow one another, beside that of each.
         variant: weight of a word that resembles the request's, beside the word itself.
         text: weight of the text's part of the score.
@@ -33,10 +34,12 @@ class Weighting(NamedTuple):
     k1: float = 0.9
     b: float = 0.75
     c: float = 15.0
+    rarity: float = 0.4
+    opening: int = 15
     bigram: float = 0.3
-    variant: float = 0.25
-    text: float = 0.45
-    name: float = 0.8
+    variant: float = 0.3
+    text: float = 0.23
+    name: float = 0.83
 
 
 class Query(NamedTuple):
@@ -46,7 +49,7 @@ class Query(NamedTuple):
         terms: all terms, group after group: a word, then its variants; after the words the bigrams, a group each.
         closeness: of each term to the first of its group: 1 for that one.
         pointers: where each group begins, and the number of terms.
-        emphasis: of each group, 1 + ln(times that the request says it); for a bigram times its weight.
+        emphasis: of each group, 1 + ln(times that the request says it), for a bigram times its weight.
         words: the number of groups that are words.
     """
 
@@ -73,17 +76,6 @@ LENGTHS: Final = LONGEST ** (np.arange(LEVELS) / (LEVELS - 1))
 """Number of words that each length level stands for, shape (32,)."""
 
 
-def length_level(words: int) -> int:
-    """Return the level that stands for documents of about so many words."""
-    return min(LEVELS - 1, round(math.log(max(1, words)) / math.log(LONGEST) * (LEVELS - 1)))
-
-
-@compiled
-def frequency_level(times: int) -> int:
-    """Return the level, 0 to 7, of a number of times: 1, 2, 3, 4, 5, 6-7, 8-11, 12 and more."""
-    return times - 1 if times <= 5 else 5 if times <= 7 else 6 if times <= 11 else 7
-
-
 @compiled
 def idf(documents: float, frequency: float) -> float:
     """Return the weight of a term that `frequency` of so many documents hold (BM25's, never below 0)."""
@@ -94,20 +86,19 @@ def idf(documents: float, frequency: float) -> float:
 def group_idf(statistics: Statistics, query: Query, group: int, documents: float) -> float:
     """Return the idf of a group: 0 if no document holds any of its terms.
 
-    A word with variants counts as one that the geometric mean of its own documents and all of the group's hold.
+    A word with variants counts as held by the geometric mean of its own documents and those of its whole group, each
+    counted as often as it holds one; a word in no document as held by those of its group.
     """
     first, last = query.pointers[group], query.pointers[group + 1]
     own, every = 0.0, 0.0
     for place in range(first, last):
-        term = query.terms[place]
-        held = np.float64(statistics.frequencies[term]) if term < statistics.frequencies.size else 0.0
+        held = _held_by(statistics, query.terms[place])
         every += held
         own = held if place == first else own
     if every == 0:
         return 0.0
-    if last - first == 1:
-        return idf(documents, own)
-    return idf(documents, np.sqrt(own * min(every, documents)))
+    every = min(every, documents)
+    return idf(documents, np.sqrt(own * every) if own > 0 else every)
 
 
 @compiled
@@ -126,20 +117,23 @@ def size_of(weighting: Weighting, length: float, mean_length: float) -> float:
 def plan(statistics: Statistics, query: Query, weighting: Weighting) -> Plan:
     """Return what offers are scored by for a request.
 
-    The weight of a group is `emphasis * idf`, divided by the l2 norm of the words' weights and times `text`. A document
-    of length level l is divided by 1 - r + r * size(l) / mean size, r = u / (u + c) for u words that are known: a short
-    request is compared like a query, a long one like a document.
+    The weight of a group is `emphasis * idf ** (1 + rarity * r)`, divided by the l2 norm of the weights that the words
+    alone have, and times `text`. A document of length level l is divided by 1 - r + r * size(l) / mean size. In both,
+    r = u / (u + c) grows with the number u of words: a short request is compared like a query, a long one like a
+    document.
     """
     documents, mean_length = _documents_and_mean(statistics)
     groups = query.pointers.size - 1
     weights = np.zeros(groups, np.float32)
+    power = 1 + weighting.rarity * query.words / (query.words + weighting.c)
     squares, known = 0.0, 0
     for group in range(groups):
-        weight = query.emphasis[group] * group_idf(statistics, query, group, documents)
-        weights[group] = weight
-        if group < query.words and weight > 0:
-            known += 1
-            squares += weight * weight
+        weights[group] = query.emphasis[group] * group_idf(statistics, query, group, documents) ** power
+        if group < query.words:
+            known += weights[group] > 0
+            held = _held_by(statistics, query.terms[query.pointers[group]])
+            if held > 0:
+                squares += (query.emphasis[group] * idf(documents, held) ** power) ** 2
     scale = weighting.text / np.sqrt(squares) if squares > 0 else 0.0
     for group in range(groups):
         weights[group] *= np.float32(scale)
@@ -161,6 +155,12 @@ def plan(statistics: Statistics, query: Query, weighting: Weighting) -> Plan:
 
 
 @compiled
+def _held_by(statistics: Statistics, term: int) -> float:
+    """Return how many documents hold a term."""
+    return np.float64(statistics.frequencies[term]) if term < statistics.frequencies.size else 0.0
+
+
+@compiled
 def _documents_and_mean(statistics: Statistics) -> tuple[float, float]:
     documents, words = 0.0, 0.0
     for level in range(LEVELS):
@@ -173,15 +173,14 @@ def _documents_and_mean(statistics: Statistics) -> tuple[float, float]:
 def name_plan(statistics: Statistics, names: Ints64, query: Query, weighting: Weighting) -> Plan:
     """Return what names are scored by for a request; `names` is how many names there are of each length level.
 
-    The weight of a word is `emphasis * idf²`, with the idf among the offers, in units of the greatest idf²; a name of n
+    The weight of a word is `emphasis * idf²`, with the idf among the offers, in units of ln(1 + offers)²; a name of n
     words is divided by the root of n times the mean n.
     """
     documents, _ = _documents_and_mean(statistics)
-    most = idf(documents, 0.0)
+    most = np.log(1 + documents)
     weights = np.zeros(query.pointers.size - 1, np.float32)
     for group in range(query.words):
-        term = query.terms[query.pointers[group]]
-        held = np.float64(statistics.frequencies[term]) if term < statistics.frequencies.size else 0.0
+        held = _held_by(statistics, query.terms[query.pointers[group]])
         weights[group] = weighting.name * query.emphasis[group] * (idf(documents, held) / most) ** 2 if most > 0 else 0
     count, words = 0.0, 0.0
     for level in range(LEVELS):

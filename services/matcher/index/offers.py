@@ -1,0 +1,363 @@
+"""An exact index of offers that answers for each request which members to meet, and why."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Container, Hashable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from services.matcher.index.analysis import Analyser
+from services.matcher.index.arrays import Floats64, Ints32, UInts8
+from services.matcher.index.base import VOTE_POWER
+from services.matcher.index.collection import Collection
+from services.matcher.index.evidence import informative
+from services.matcher.index.fields import Field, Reading, Span, read
+from services.matcher.index.results import Explanation, Match, Prepared, Request, SharedTerm, Vote
+from services.matcher.index.searching import ALL_ALLOWED, parts_named, score_named, search_named
+from services.matcher.index.vocabulary import PAIRS, Vocabulary
+from services.matcher.index.weighting import Query, Weighting
+
+ENGINE_VERSION = "tfidf-2"
+"""Changes whenever the same offers and request may give other scores."""
+
+SHOWN_OFFERS = 5
+"""Offers of a member that a match names, its best ones. All of them vote."""
+
+SCORE_DECIMALS = 12
+"""Digits that scores keep: those beyond are noise of sums and would decide ties at random."""
+
+
+@dataclass(slots=True)
+class _Member:
+    """A member with a number; `documents` are those of its offers."""
+
+    key: str
+    number: int
+    group: int
+    documents: set[int]
+    name: Reading | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """An offer, and the numbers of its words in reading order."""
+
+    document_id: str
+    member: _Member
+    number: int
+    reading: Reading
+    words: Ints32
+
+
+class OfferIndex:
+    """The live offers of all members, scored by the sum of TF-IDF weights of shared words.
+
+    `specification.py` says what a score is, in the plainest way; this index gives the same (1e-6), after any sequence
+    of changes, and a change is visible to the next call. The result does not depend on the order in which offers
+    arrived. Not for use by several threads at once.
+    """
+
+    def __init__(self, analyser: Analyser, weighting: Weighting | None = None) -> None:
+        self._analyser = analyser
+        self.weighting = Weighting() if weighting is None else weighting
+        self.vocabulary = Vocabulary()
+        self._offers = Collection(self.weighting)
+        self._names = Collection(self.weighting)
+        self._members: dict[str, _Member] = {}
+        self._by_number: list[_Member | None] = []
+        self._documents: dict[str, _Offer] = {}
+        self._by_document: list[_Offer | None] = []
+        self._free_documents: list[int] = []
+        self._free_members: list[int] = []
+        self._groups: dict[Hashable, int] = {}
+
+    def __len__(self) -> int:
+        """Return the number of live offers."""
+        return len(self._documents)
+
+    def request(self, text: str, *, title: str = "", language: str | None = None) -> Request:
+        """Analyse a request once; it can be scored against the offers of any later moment.
+
+        `language` is the BCP 47 tag that its author declared, if any; it is a hint.
+        """
+        reading = read(self._analyser, title=title, text=text, language=language)
+        numbers = self.vocabulary.numbers(reading.words)
+        words = tuple(dict.fromkeys(numbers.tolist()))
+        return Request(title, text, reading, words, self._prepare(reading, numbers, words))
+
+    def put(self, document_id: str, member: str, text: str, *, title: str = "", language: str | None = None) -> None:
+        """Insert an offer of `member`, or replace the one of this id; the next call sees it."""
+        reading = read(self._analyser, title=title, text=text, language=language)
+        self.remove(document_id)
+        owner = self._member(member)
+        number = self._free_documents.pop() if self._free_documents else len(self._by_document)
+        if number == len(self._by_document):
+            self._by_document.append(None)
+        words = self.vocabulary.numbers(reading.words)
+        offer = _Offer(document_id, owner, number, reading, words)
+        self._documents[document_id] = self._by_document[number] = offer
+        owner.documents.add(number)
+        self._index(offer)
+
+    def remove(self, document_id: str) -> None:
+        """Remove an offer; an unknown id changes nothing.
+
+        Its text and the link from it to its words are gone at once; the words themselves stay in the vocabulary,
+        attached to nothing.
+        """
+        offer = self._documents.pop(document_id, None)
+        if offer is None:
+            return
+        self._offers.remove(offer.number)
+        self._by_document[offer.number] = None
+        self._free_documents.append(offer.number)
+        offer.member.documents.discard(offer.number)
+        self._forget_if_empty(offer.member)
+
+    def name(self, member: str, name: str, *, language: str | None = None) -> None:
+        """Make `name` what a member is called; requests that say it find the member sooner. "" forgets it."""
+        if not name:
+            known = self._members.get(member)
+            if known is not None and known.name is not None:
+                known.name = None
+                self._names.remove(known.number)
+                self._forget_if_empty(known)
+            return
+        owner = self._member(member)
+        owner.name = read(self._analyser, title="", text=name, language=language)
+        words = np.unique(self.vocabulary.numbers(owner.name.words))
+        terms, codes, level = self.vocabulary.row(words, 0, 0)
+        of_words = terms >= PAIRS
+        self._names.put(owner.number, owner.number, 0, terms[of_words], codes[of_words], level)
+
+    def group(self, member: str, group: Hashable) -> None:
+        """Say which members are eligible for the same requests: those of one group (None until it is said)."""
+        owner = self._member(member)
+        number = self._group(group)
+        if number != owner.group:
+            owner.group = number
+            for document in owner.documents:
+                offer = self._by_document[document]
+                if offer is not None:
+                    self._index(offer)
+
+    def search(
+        self,
+        request: Request,
+        k: int,
+        eligible: Callable[[str], bool] | Container[str] | None = None,
+        groups: Callable[[Hashable], bool] | None = None,
+    ) -> list[Match]:
+        """Return the `k` best members that share a word with the request, best first, ties by member id.
+
+        The answer is shorter than `k` only if fewer are eligible.
+
+        Args:
+            eligible: admits members by id (all, if None), for rules that concern single members: it is asked in the
+                order of the scores.
+            groups: admits groups of members (all, if None); members of the others cost nothing.
+        """
+        admits = eligible if callable(eligible) or eligible is None else eligible.__contains__
+        wanted = k
+        while True:
+            found = self._best(request, wanted, ALL_ALLOWED if groups is None else self._allowed(groups))
+            admitted = [each for each in found if admits is None or admits(each[1])][:k]
+            if len(admitted) == k or len(found) < wanted:
+                return [self._match(request, *each) for each in admitted]
+            wanted *= 4
+
+    def score(self, request: Request, member: str) -> Match | None:
+        """Return what `search` says of one member, to the last digit; None if it has no offer."""
+        known = self._members.get(member)
+        if known is None or not known.documents:
+            return None
+        text, name = score_named(self._offers.held, self._names.held, self._query(request), known.number)
+        return self._match(request, -round(text + name, SCORE_DECIMALS), member, float(name))
+
+    def explain(self, request: Request, match: Match) -> Explanation:
+        """Return the words that make the score of a match, with their shares and the passages where they stand.
+
+        Of what an offer with score s brings to the p-norm n, which is n (s / n)^p, each word has the part that it has
+        of s; two words that follow one another bring it half each. So the shares sum to the score (1e-9). Call it
+        before the index changes: it explains the score that the member has now.
+        """
+        known = self._members[match.member]
+        query = self._query(request)
+        documents, texts, names = self._parts(known, query)
+        scores = texts.sum(axis=1)
+        total = float((scores**VOTE_POWER).sum())
+        norm = total ** (1 / VOTE_POWER)
+        brought = np.divide(norm * scores**VOTE_POWER, total * scores, out=np.zeros_like(scores), where=scores > 0)
+        shares = self._by_word(request, query, brought @ texts) + self._by_word(request, query, names)
+        asked = _places(request.reading, self.vocabulary.numbers(request.reading.words))
+        shown = [self._documents[vote.document_id] for vote in match.documents if vote.document_id in self._documents]
+        terms = []
+        for group in np.flatnonzero(shares > 0).tolist():
+            forms = query.terms[query.pointers[group] : query.pointers[group + 1]] - PAIRS
+            word = request.words[group]
+            spans = tuple(asked[word])
+            terms.append(
+                SharedTerm(
+                    term=self.vocabulary.word(word),
+                    share=float(shares[group]),
+                    informative=self._informative(request.written(spans[0]), forms),
+                    request_spans=spans,
+                    offer_spans={
+                        offer.document_id: found for offer in shown if (found := _found(offer.reading, offer.words, forms))
+                    },
+                    name_spans=self._name_spans(known, forms[:1]),
+                )
+            )
+        terms.sort(key=lambda term: (-round(term.share, SCORE_DECIMALS), term.term))
+        return Explanation(tuple(terms))
+
+    # How requests become numbers
+
+    def _prepare(self, reading: Reading, numbers: Ints32, words: tuple[int, ...]) -> Prepared:
+        variants = self.vocabulary.variants
+        said = Counter(numbers.tolist())
+        places = {word: place for place, word in enumerate(words)}
+        followed = _followed(numbers.tolist(), reading.title)
+        terms: list[int] = []
+        closeness: list[float] = []
+        pointers = [0]
+        for word in words:
+            others, close = variants.of(word, self.vocabulary.word(word))
+            terms += [word + PAIRS, *(other + PAIRS for other in others)]
+            closeness += [1.0, *(self.weighting.variant * each for each in close)]
+            pointers.append(len(terms))
+        pairs = self.vocabulary.pairs(numbers, reading.title)
+        times = Counter(pairs.tolist())
+        first = {pair: both for pair, both in zip(reversed(pairs.tolist()), reversed(followed), strict=True)}
+        terms += times
+        closeness += [1.0] * len(times)
+        pointers += range(pointers[-1] + 1, len(terms) + 1)
+        emphasis = [1 + math.log(said[word]) for word in words]
+        emphasis += [self.weighting.bigram * (1 + math.log(count)) for count in times.values()]
+        query = Query(
+            np.array(terms, np.int32),
+            np.array(closeness, np.float32),
+            np.array(pointers, np.int32),
+            np.array(emphasis, np.float32),
+            len(words),
+        )
+        return Prepared(variants.version, query, tuple((places[first[p][0]], places[first[p][1]]) for p in times))
+
+    def _query(self, request: Request) -> Query:
+        """Return a request as numbers, with the words that resemble its own now."""
+        prepared = request.prepared
+        if prepared.version != self.vocabulary.variants.version:
+            numbers = self.vocabulary.numbers(request.reading.words)
+            fresh = self._prepare(request.reading, numbers, request.words)
+            prepared.version, prepared.query, prepared.pairs = fresh.version, fresh.query, fresh.pairs
+        return prepared.query
+
+    # Members and documents by number
+
+    def _member(self, key: str) -> _Member:
+        known = self._members.get(key)
+        if known is None:
+            number = self._free_members.pop() if self._free_members else len(self._by_number)
+            if number == len(self._by_number):
+                self._by_number.append(None)
+            known = self._members[key] = self._by_number[number] = _Member(key, number, self._group(None), set())
+        return known
+
+    def _forget_if_empty(self, member: _Member) -> None:
+        if not member.documents and member.name is None:
+            del self._members[member.key]
+            self._by_number[member.number] = None
+            self._free_members.append(member.number)
+
+    def _group(self, group: Hashable) -> int:
+        return self._groups.setdefault(group, len(self._groups))
+
+    def _index(self, offer: _Offer) -> None:
+        terms, codes, level = self.vocabulary.row(offer.words, offer.reading.title, self.weighting.opening)
+        self._offers.put(offer.number, offer.member.number, offer.member.group, terms, codes, level)
+
+    def _allowed(self, groups: Callable[[Hashable], bool]) -> UInts8:
+        return np.fromiter(map(groups, self._groups), np.uint8, len(self._groups))
+
+    # Scores
+
+    def _best(self, request: Request, k: int, allowed: UInts8) -> list[tuple[float, str, float]]:
+        """Return (minus score, member, score of the name) of the `k` best, best first."""
+        query = self._query(request)
+        members, texts, names = search_named(self._offers.held, self._names.held, query, k, allowed)
+        totals = np.round(texts + names, SCORE_DECIMALS).tolist()
+        numbers = members.tolist()
+        keys = [member.key for number in numbers if (member := self._by_number[number]) is not None]
+        return sorted(
+            (-total, key, name) for total, key, name in zip(totals, keys, names.tolist(), strict=True) if total > 0
+        )[:k]
+
+    def _match(self, request: Request, minus_score: float, member: str, name: float) -> Match:
+        documents, texts, _ = self._parts(self._members[member], self._query(request))
+        scores = np.round(texts.sum(axis=1), SCORE_DECIMALS).tolist()
+        votes = [
+            Vote(offer.document_id, score)
+            for number, score in zip(documents.tolist(), scores, strict=True)
+            if score > 0 and (offer := self._by_document[number]) is not None
+        ]
+        votes.sort(key=lambda vote: (-vote.score, vote.document_id))
+        return Match(member, -minus_score, tuple(votes[:SHOWN_OFFERS]), name)
+
+    def _parts(self, member: _Member, query: Query) -> tuple[Ints32, Floats64, Floats64]:
+        """Return a member's documents, what each group brings to each, and what each group brings to its name."""
+        documents = np.fromiter(member.documents, np.int32, len(member.documents))
+        named = np.array([member.number] if member.name is not None else [], np.int32)
+        texts, names = parts_named(
+            self._offers.held, self._names.held, query, *self._offers.places(documents), *self._names.places(named)
+        )
+        return documents, texts, names.sum(axis=0)
+
+    # Evidence
+
+    def _by_word(self, request: Request, query: Query, brought: Floats64) -> Floats64:
+        """Return what each word brings, once that of each pair is given to its two words."""
+        words = brought[: query.words].copy()
+        for (first, second), share in zip(request.prepared.pairs, brought[query.words :].tolist(), strict=True):
+            if share > 0:
+                words[first] += share / 2
+                words[second] += share / 2
+        return words
+
+    def _informative(self, written: str, forms: Ints32) -> bool:
+        frequencies = self._offers.statistics.frequencies
+        terms = forms + PAIRS
+        held = int(frequencies[terms[terms < frequencies.size]].sum())
+        return informative(written, min(held, len(self)), len(self))
+
+    def _name_spans(self, member: _Member, forms: Ints32) -> tuple[Span, ...]:
+        if member.name is None:
+            return ()
+        words = self.vocabulary.numbers(member.name.words)
+        return tuple(Span("name", span.start, span.end) for span in _found(member.name, words, forms))
+
+
+def _places(reading: Reading, numbers: Ints32) -> dict[int, list[Span]]:
+    places: dict[int, list[Span]] = {}
+    for place, number in enumerate(numbers.tolist()):
+        places.setdefault(number, []).append(_span(reading, place))
+    return places
+
+
+def _found(reading: Reading, words: Ints32, forms: Ints32) -> tuple[Span, ...]:
+    """Return where a text has one of some words."""
+    return tuple(_span(reading, place) for place in np.flatnonzero(np.isin(words, forms)).tolist())
+
+
+def _span(reading: Reading, place: int) -> Span:
+    field: Field = "title" if place < reading.title else "text"
+    start, end = reading.spans[place].tolist()
+    return Span(field, start, end)
+
+
+def _followed(numbers: list[int], title: int) -> list[tuple[int, int]]:
+    """Return the two words of each pair, in the order of `Vocabulary.pairs`."""
+    pairs: Iterable[tuple[int, int]] = zip(numbers, numbers[1:], strict=False)
+    return [pair for place, pair in enumerate(pairs) if place + 1 != title]
