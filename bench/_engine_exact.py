@@ -93,16 +93,16 @@ def _holders(rows: Rows, term: int) -> tuple[Longs, Floats]:
     return np.searchsorted(rows.pointers, entries, side="right") - 1, rows.counts[entries].astype(np.float64)
 
 
-def worst_error(exact: Floats, found: Sequence[int], given: Sequence[float] | None = None) -> float:
-    """Return how far an answer is from the best documents, relative to the best score; 0 for an exact answer.
+def worst_error(exact: Floats, found: Sequence[int], k: int) -> float:
+    """Return how far an answer is from the `k` best documents, relative to the best score; 0 for an exact answer.
 
-    Compared are, place by place, the exact score of the document that was found with the exact score that belongs in
-    that place (so documents of equal score may change places) and with the score that was `given`, if any.
+    Compared are, place by place, the exact score of the document that was found and the exact score that belongs in
+    that place: so documents of equal score may change places. Infinite if a document stands there twice, or if there
+    are more documents with a score than were found.
     """
+    if len(found) < min(k, int(np.count_nonzero(exact))) or len(set(found)) < len(found):
+        return math.inf
     best = np.sort(exact)[::-1][: len(found)]
-    true = exact[np.asarray(found, np.int64)]
-    scale = best[0] or 1.0
-    errors = [np.abs(true - best).max(initial=0)]
-    if given is not None:
-        errors.append(np.abs(true - np.asarray(given, np.float64)).max(initial=0))
-    return float(max(errors) / scale)
+    if not len(best) or best[0] == 0:
+        return 0.0
+    return float(np.abs(exact[np.asarray(found, np.int64)] - best).max() / best[0])

@@ -26,7 +26,9 @@ MERGED_AFTER = 10_000
 
 
 class _Layer:
-    """The parts of the numeric layer, found when they are first needed, and tables of its codes."""
+    """The parts of the numeric layer, and tables of its codes; found when they are needed, so that corpus and peers
+    can be used, and tested, without it.
+    """
 
     def __getattr__(self, name: str) -> Any:
         return importlib.import_module(f"services.matcher.index.{name}")

@@ -47,11 +47,8 @@ class Result:
         return found
 
     def wrong(self) -> list[str]:
-        """Return what makes the numbers worthless: answers that are not exact, or an engine that could not keep up."""
-        found = [f"{name} at {size.documents:,} documents: wrong answers" for size in self.sizes for name in size.wrong]
-        if self.scale.load.late:
-            found.append(f"under load: {self.scale.load.late} inserts were more than a second late")
-        return found
+        """Return what makes the numbers worthless: answers that are not what the engine's own formula says."""
+        return [f"{name} at {size.documents:,} documents: wrong answers" for size in self.sizes for name in size.wrong]
 
     def as_json(self) -> dict[str, Any]:
         """Return everything, raw numbers included."""
@@ -166,6 +163,7 @@ def _scale_table(scale: Scale) -> Table:
             name, number(each.mean), number(each.p50), number(each.p99), number(each.longest), f"{each.count:,}"
         )
     table.add_section()
+    table.add_row("under load: inserts done more than a second late", "", "", "", "", f"{scale.load.late:,}")
     if scale.cold_seconds is not None:
         seconds = [each.total for each in scale.cold]
         mean = sum(seconds) / len(seconds)

@@ -13,7 +13,7 @@ from bench._corpus import Rows, documents, requests
 from bench._engine_cold import STARTS, Start, start
 from bench._engine_ours import Ours, warm_up
 from bench._engine_production import Production, production
-from bench._engine_timing import Contender, Latency, interleaved, latency
+from bench._engine_timing import Contender, Floats, Latency, interleaved, latency
 from bench._engine_updates import Load, ours_visible, tantivy_visible_both, under_load
 
 K = 10
@@ -89,17 +89,7 @@ def scale(offers: int, asked: int, rounds: int, load_seconds: float, tell: Calla
     cold, nothing_compiled = _cold_starts(rows, queries)
 
     tell("reverse match")
-    needs, _ = requests(rows, offers, seed=FRESH_SEED)
-    stored = Ours.build(needs)
-    members = [fresh.row(number) for number in range(min(asked, len(fresh)))]
-    matching = Contender(
-        name="reverse",
-        ask=lambda number: stored.search(*members[number], K),
-        answer=lambda number: stored.search(*members[number], K)[0],
-        build_seconds=stored.build_seconds,
-        size_bytes=stored.size_bytes,
-    )
-    reverse = interleaved([matching], len(members), rounds)["reverse"]
+    reverse = _reverse(requests(rows, offers, seed=FRESH_SEED)[0], fresh.head(min(asked, len(fresh))), rounds)
     raw["reverse"] = reverse.tolist()
 
     from_text, seconds = production(offers, asked, rounds, tell)
@@ -116,6 +106,20 @@ def scale(offers: int, asked: int, rounds: int, load_seconds: float, tell: Calla
         production=from_text,
         raw=raw,
     )
+
+
+def _reverse(open_requests: Rows, members: Rows, rounds: int) -> Floats:
+    """Return the seconds that each member's ten best requests take, with the requests indexed as documents are."""
+    stored = Ours.build(open_requests)
+    offered = [members.row(number) for number in range(len(members))]
+    matching = Contender(
+        name="reverse",
+        ask=lambda number: stored.search(*offered[number], K),
+        answer=lambda number: stored.search(*offered[number], K)[0],
+        build_seconds=stored.build_seconds,
+        size_bytes=stored.size_bytes,
+    )
+    return interleaved([matching], len(members), rounds)[matching.name]
 
 
 def _cold_starts(rows: Rows, queries: Rows) -> tuple[list[Start], Start | None]:

@@ -125,7 +125,7 @@ def _row(
         bytes_per_document=contender.size_bytes / size,
         error=None
         if exact is None
-        else max(worst_error(exact(number), answer) for number, answer in enumerate(answers)),
+        else max(worst_error(exact(number), answer, K) for number, answer in enumerate(answers)),
         common=sum(len(ours[number].intersection(answer)) for number, answer in enumerate(answers))
         / sum(len(answer) for answer in answers),
         planted=sum(planted[number] in answers[number] for number in paraphrases) / len(paraphrases),

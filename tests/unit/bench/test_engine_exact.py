@@ -29,11 +29,19 @@ def test_bm25_of_a_corpus_that_can_be_counted_by_hand() -> None:
 
 def test_an_answer_is_compared_with_the_best_place_by_place() -> None:
     exact = np.array([1.0, 4.0, 3.0, 3.0, 0.0])
-    assert worst_error(exact, [1, 2, 3]) == 0
-    assert worst_error(exact, [1, 3, 2]) == 0
-    assert worst_error(exact, [1, 2, 0]) == 0.5
-    assert worst_error(exact, [2, 1]) == 0.25
-    assert worst_error(exact, [1, 2], [4.0, 2.0]) == 0.25
+    assert worst_error(exact, [1, 2, 3], 3) == 0
+    assert worst_error(exact, [1, 3, 2], 3) == 0
+    assert worst_error(exact, [1, 2, 0], 3) == 0.5
+    assert worst_error(exact, [2, 1], 2) == 0.25
+
+
+def test_an_answer_that_leaves_out_or_repeats_a_document_is_wrong_however_good_the_rest() -> None:
+    exact = np.array([1.0, 4.0, 3.0, 0.0])
+    assert worst_error(exact, [1, 2], 10) == math.inf
+    assert worst_error(exact, [1, 1, 2], 3) == math.inf
+    assert worst_error(exact, [], 10) == math.inf
+    assert worst_error(exact, [1, 2, 0], 10) == 0
+    assert worst_error(np.zeros(3), [], 10) == 0
 
 
 def test_every_peer_finds_what_its_formula_says_and_what_was_planted(tmp_path: Path) -> None:
@@ -46,7 +54,7 @@ def test_every_peer_finds_what_its_formula_says_and_what_was_planted(tmp_path: P
             answer = [int(document) for document in peer.answer(number)]
             assert len(set(answer)) == len(answer) > 0
             if peer.exact is not None:
-                assert worst_error(peer.exact(number), answer) <= TOLERANCE, peer.name
+                assert worst_error(peer.exact(number), answer, 10) <= TOLERANCE, peer.name
             if planted[number] >= 0:
                 assert planted[number] in answer, peer.name
 
