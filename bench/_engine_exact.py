@@ -21,6 +21,7 @@ class Saturation:
     Attributes:
         k1, b: of BM25.
         c: known terms from which on a request is compared more like a document than like a query.
+        rarity: how much more rare words count in a long request.
         scale: what the request's weights are multiplied with.
         levels: lengths that are told apart; `longest`: words of the last one.
         frequencies: the frequency that counts for each number of times, from 0 on; the last one for all above.
@@ -29,6 +30,7 @@ class Saturation:
     k1: float
     b: float
     c: float
+    rarity: float
     scale: float
     levels: int
     longest: float
@@ -62,9 +64,10 @@ def our_scores(rows: Rows, terms: Ints, counts: Ints, by: Saturation) -> Floats:
     sizes = np.sqrt(lengths) / (1 + halves)
     frequencies = np.array(by.frequencies)
     held = [_holders(rows, term) for term in terms.tolist()]
+    power = 1 + by.rarity * len(terms) / (len(terms) + by.c)
     weights = np.array(
         [
-            (1 + math.log(count)) * _idf(len(rows), len(holders)) if len(holders) else 0.0
+            (1 + math.log(count)) * _idf(len(rows), len(holders)) ** power if len(holders) else 0.0
             for count, (holders, _) in zip(counts.tolist(), held, strict=True)
         ]
     )

@@ -41,12 +41,12 @@ class _Layer:
     @cached_property
     def levels(self) -> Any:
         """Length level of each number of words."""
-        return np.array([self.weighting.length_level(words) for words in range(MOST_WORDS)], np.uint8)
+        return np.array([self.vocabulary.length_level(words) for words in range(MOST_WORDS)], np.uint8)
 
     @cached_property
     def codes(self) -> Any:
         """Frequency level of each number of times."""
-        return np.array([self.weighting.frequency_level(max(1, times)) for times in range(MOST_WORDS)], np.uint8)
+        return np.array([self.vocabulary.frequency_level(max(1, times)) for times in range(MOST_WORDS)], np.uint8)
 
 
 _layer = _Layer()
@@ -143,6 +143,7 @@ def exact_scores(rows: Rows, terms: Ints, counts: Ints) -> Floats:
         k1=plain.k1,
         b=plain.b,
         c=plain.c,
+        rarity=plain.rarity,
         scale=plain.text,
         levels=_layer.weighting.LEVELS,
         longest=_layer.weighting.LONGEST,

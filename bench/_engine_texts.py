@@ -13,7 +13,7 @@ import numpy as np
 
 from bench._corpus import CONTENT_SHARE, LANGUAGES, VOCABULARIES, Rows
 
-TITLE_WORDS = 5
+TITLE_WORDS, NAME_WORDS = 5, 3
 SENTENCE_WORDS = 14
 """Words between full stops, on average."""
 
@@ -77,6 +77,11 @@ class Writer:
             written += [functions[ranks[2 * place + more]] for more in range(round(float(between[place])))]
             written.append(word + "." if stops[place] else word)
         return Text(" ".join(content[:TITLE_WORDS]).capitalize(), " ".join(written).capitalize() + ".", language)
+
+    def name(self) -> str:
+        """Return what an organisation may be called: a few words, some of which others use too."""
+        terms = self._generator.integers(0, len(self._stems), NAME_WORDS).tolist()
+        return " ".join(self._stems[term] for term in terms).title()
 
 
 def _stems(language: str) -> list[str]:
