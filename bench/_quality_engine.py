@@ -14,7 +14,8 @@ from bench._data import DataError, Folder, Member, Need
 from schemas.members import MemberPublished
 from schemas.needs import NeedPublished
 from services.matcher import index as engine
-from services.matcher.domain.pairing import Bar, Pairing
+from services.matcher.domain.eligibility import Traits
+from services.matcher.domain.pairing import Bar, Eligibility, Pairing
 from services.matcher.domain.requests import Ask, Document, offer_documents, posted_request
 from services.matcher.index import Analyser, OfferIndex
 from services.matcher.settings import MatcherSettings
@@ -52,6 +53,8 @@ class Variant:
     weighting: Mapping[str, Any] = field(default_factory=dict)
     one_document: bool = False
 
+
+ANYBODY: Final = Eligibility(lambda _ask, _traits: True, lambda _ask, _member: True)
 
 PRODUCTION: Final = Variant(label=f"production, {ENGINE}")
 
@@ -125,8 +128,7 @@ class Engine:
         ask = _ask(need)
         return [
             Told(self._docs[pair.member], pair.match.score)
-            for pair in self._pairing.best(ask, lambda _ask, _member: True)
-            if self._pairing.explain(ask, pair.match) is not None
+            for pair in self._pairing.best(ask, ANYBODY)
         ]
 
     def _put(self, member: Member) -> None:
@@ -135,10 +137,8 @@ class Engine:
         )
         key = str(published.key)
         self._docs[key] = member.doc
-        # An engine without a field for the name reads it where the documents have it.
-        name = getattr(self._index, "name", None)
-        if name is not None:
-            name(key, published.name)
+        self._index.name(key, published.name)
+        self._index.group(key, Traits.of(published))
         documents = offer_documents(published, (), _MOMENT)
         if self._one_document and len(documents) > 1:
             whole = "\n".join(f"{one.title}\n{one.text}" for one in documents.values())

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from schemas.cloudevents import Envelope
 from services.matcher import metrics
-from services.matcher.domain.arrivals import Touched, clusters_to_review, find_pairs, take_in, touch_expired
+from services.matcher.domain.arrivals import Touched, clusters_to_review, find_pairs, offer, take_in, touch_expired
 from services.matcher.domain.directory import Directory
 from services.matcher.domain.pairing import Bar, Pair, Pairing
 from services.matcher.domain.settling import settle
@@ -135,8 +135,7 @@ class Matcher:
 
     def _rebuild(self, now: datetime) -> None:
         for member in self._directory.members:
-            self._pairing.offer(member, self._directory.documents(member, now))
-            self._pairing.ask(member, self._directory.requests(member, now))
+            offer(member, self._directory, self._pairing, now)
 
     def _measure(self) -> None:
         metrics.OFFERS.set(len(self._pairing))

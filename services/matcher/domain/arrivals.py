@@ -12,8 +12,8 @@ from schemas.feedback import Act, FeedbackGiven, NotRelevantReason
 from schemas.members import MemberKey, MemberKind, MemberPublished
 from schemas.needs import Direction, NeedKey, NeedPublished
 from services.matcher.domain.directory import Directory
-from services.matcher.domain.eligibility import ineligible, suggestion_id
-from services.matcher.domain.pairing import Pair, Pairing
+from services.matcher.domain.eligibility import Traits, ineligible_itself, ineligible_traits, suggestion_id
+from services.matcher.domain.pairing import Eligibility, Pair, Pairing
 from services.matcher.domain.requests import Ask
 
 SETTLING_ACTS: Final = frozenset({Act.INTRODUCED, Act.DECLINED, Act.NOT_RELEVANT})
@@ -114,25 +114,41 @@ def find_pairs(touched: Touched, directory: Directory, pairing: Pairing, now: da
     """
     concerned = sorted(touched.members | touched.owners)
     for member in concerned:
-        pairing.offer(member, directory.documents(member, now))
-        pairing.ask(member, directory.requests(member, now))
+        offer(member, directory, pairing, now)
 
-    def admits(ask: Ask, member: str) -> bool:
-        asking, answering = directory.members.get(ask.owner), directory.members.get(member)
-        if asking is None or answering is None:
-            return False
-        decisions, conventions = directory.decisions, directory.conventions
-        return not ineligible(ask, asking.event, answering.event, now=now, conventions=conventions, decisions=decisions)
-
+    eligible = eligibility(directory, now)
     asks = _touched_asks(touched, pairing, concerned)
-    pairs = [pair for key in sorted(asks) for pair in pairing.best(pairing.asks[key], admits)]
-    pairs += pairing.found_by(_touched_offerers(touched, directory), admits)
+    pairs = [pair for key in sorted(asks) for pair in pairing.best(pairing.asks[key], eligible)]
+    pairs += pairing.found_by(_touched_offerers(touched, directory), eligible)
     for clusters in opened_conventions(touched, directory):
         across = (ask for ask in pairing.asks.values() if ask.cluster in clusters)
-        found = chain.from_iterable(pairing.best(ask, admits) for ask in across)
+        found = chain.from_iterable(pairing.best(ask, eligible) for ask in across)
         pairs += [pair for pair in found if {pair.ask.cluster, pair.member.partition("/")[0]} == clusters]
     # Of two open needs that repeat one another the first by key is told.
     return {suggestion_id(p.ask.lineage, p.member): p for p in sorted(pairs, key=lambda p: p.ask.key, reverse=True)}
+
+
+def offer(member: str, directory: Directory, pairing: Pairing, now: datetime) -> None:
+    """Bring what a member offers and asks to what the directory says."""
+    known = directory.members.get(member)
+    name, traits = ("", None) if known is None else (known.event.name, Traits.of(known.event))
+    pairing.offer(member, directory.documents(member, now), name=name, traits=traits)
+    pairing.ask(member, directory.requests(member, now))
+
+
+def eligibility(directory: Directory, now: datetime) -> Eligibility:
+    """Return whom requests may face as far as the directory knows."""
+
+    def traits(ask: Ask, traits: Traits) -> bool:
+        asker = directory.members.get(ask.owner)
+        if asker is None:
+            return False
+        return ineligible_traits(ask, asker.event, traits, now=now, conventions=directory.conventions) is None
+
+    def member(ask: Ask, key: str) -> bool:
+        return ineligible_itself(ask, key, decisions=directory.decisions) is None
+
+    return Eligibility(traits, member)
 
 
 def _touched_asks(touched: Touched, pairing: Pairing, concerned: Sequence[str]) -> set[str]:

@@ -24,26 +24,39 @@ class Source:
     told_as: str
     title: str
     text: str
+    name: str = ""
 
     def field(self, span: Span) -> str:
         """Return the field that a span counts in."""
-        return self.title if span.field == "title" else self.text
+        match span.field:
+            case "title":
+                return self.title
+            case "text":
+                return self.text
+            case "name":
+                return self.name
 
 
-def evidence(explanation: Explanation, request: Source, offers: Mapping[str, Source], *, quoted: int) -> Evidence:
+def evidence(
+    explanation: Explanation, request: Source, offers: Mapping[str, Source], *, name: str, quoted: int
+) -> Evidence:
     """Return the evidence of a match.
 
     Args:
         offers: the texts of all documents of the match, by document key, best first.
+        name: what the answering member is called.
         quoted: of so many of them passages are shown.
     """
     terms = [term for term in explanation.terms if term.share > 0]
     telling = [term for term in terms if term.informative]
+    named = Source("", "", "", name)
     return Evidence(
         terms=tuple(
             SharedTerm(
                 request_words=_words((request, term.request_spans)),
-                offer_words=_words(*((offers[key], spans) for key, spans in term.offer_spans.items())),
+                offer_words=_words(
+                    *((offers[key], spans) for key, spans in term.offer_spans.items()), (named, term.name_spans)
+                ),
                 share=term.share,
                 informative=term.informative,
             )

@@ -1,20 +1,20 @@
 """Requests facing members: what is offered and asked now, and which pairs a change brings among the best."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from schemas.suggestions import RequestSource
+from services.matcher.domain.eligibility import Traits
 from services.matcher.domain.requests import Ask, Document
-from services.matcher.index import Explanation, Match, OfferIndex, Request
+from services.matcher.index import Explanation, Match, OfferIndex, Request, RequestIndex
 
 LEAST_SHARED: Final = 2
 """Informative terms that two sides must share to be told of each other: one alone is too often a homonym."""
 
-FEW_MEMBERS: Final = 8
-"""Up to so many changed members it is cheaper to look for the requests they may answer than to rank all members for
-every open request."""
+LOOKED_AT: Final = 3
+"""Times as many members as may be told that are looked at: some of them share too little that is worth showing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,17 @@ class Pair:
     match: Match
 
 
-Admits = Callable[[Ask, str], bool]
+@dataclass(frozen=True, slots=True)
+class Eligibility:
+    """Whom a request may face.
+
+    Attributes:
+        traits: whether it may face members of such traits.
+        member: whether it may face this one, by key, as far as that is not a matter of its traits.
+    """
+
+    traits: Callable[[Ask, Traits], bool]
+    member: Callable[[Ask, str], bool]
 
 
 class Pairing:
@@ -58,25 +68,27 @@ class Pairing:
         self.asks: dict[str, Ask] = {}
         """Requests that are open, by key."""
         self._index = index
+        self._open = RequestIndex(index)
         self._documents: dict[str, dict[str, Document]] = {}
         self._requests: dict[str, Request] = {}
-        self._asking: dict[str, set[str]] = {}  # term → keys of the requests that hold it
         self._asked_by: dict[str, set[str]] = {}  # owner → keys of its open requests
 
     def __len__(self) -> int:
         """Return the number of offer documents."""
         return len(self._index)
 
-    def offer(self, member: str, documents: dict[str, Document]) -> None:
-        """Make `documents` all that a member brings."""
+    def offer(self, member: str, documents: dict[str, Document], *, name: str = "", traits: Traits | None = None) -> None:
+        """Make `documents` all that a member brings, `name` what it is called and `traits` what it is."""
         before = self._documents.pop(member, {})
         for key in before.keys() - documents.keys():
             self._index.remove(key)
+        self._index.name(member, name if documents else "")
+        if documents:
+            self._index.group(member, traits)
+            self._documents[member] = documents
         for key, document in documents.items():
             if before.get(key) != document:
                 self._index.put(key, member, document.text, title=document.title, language=document.language)
-        if documents:
-            self._documents[member] = documents
 
     def documents(self, member: str) -> Mapping[str, Document]:
         """Return what a member brings, by document key."""
@@ -86,13 +98,12 @@ class Pairing:
         """Make `asks` all that a member asks."""
         for key in self._asked_by.pop(member, set()) - asks.keys():
             del self.asks[key]
-            self._forget(key)
+            del self._requests[key]
+            self._open.remove(key)
         for key, ask in asks.items():
             if self._text_of(self.asks.get(key)) != self._text_of(ask):
-                self._forget(key)
-                request = self._requests[key] = self.request(ask)
-                for term in request.counts:
-                    self._asking.setdefault(term, set()).add(key)
+                self._requests[key] = self._index.request(ask.text, title=ask.title, language=ask.language)
+                self._open.put(key, self._requests[key])
             self.asks[key] = ask
         if asks:
             self._asked_by[member] = set(asks)
@@ -108,21 +119,29 @@ class Pairing:
             return known
         return self._index.request(ask.text, title=ask.title, language=ask.language)
 
-    def best(self, ask: Ask, admits: Admits) -> list[Pair]:
-        """Return the request's best members that may face it and reach the score of the bar."""
-        found = self._index.search(self.request(ask), self.bar.ranks(ask), lambda member: admits(ask, member))
-        self._ranked()
-        return [Pair(ask, match.member, match) for match in found if self._reaches(match)]
+    def best(self, ask: Ask, eligible: Eligibility) -> list[Pair]:
+        """Return the request's best members that may face it, reach the bar and share enough to be shown.
 
-    def found_by(self, members: set[str], admits: Admits) -> list[Pair]:
+        One that shares too little gives its place to the next best.
+        """
+        request, ranks = self.request(ask), self.bar.ranks(ask)
+        found = self._index.search(
+            request,
+            LOOKED_AT * ranks,
+            lambda member: eligible.member(ask, member),
+            lambda traits: isinstance(traits, Traits) and eligible.traits(ask, traits),
+        )
+        self._ranked()
+        worth = (Pair(ask, match.member, match) for match in found if self._tells(request, match))
+        return list(islice(worth, ranks))
+
+    def found_by(self, members: set[str], eligible: Eligibility) -> list[Pair]:
         """Return the pairs in which one of `members` is now among the best for an open request."""
-        few = len(members) <= FEW_MEMBERS
-        pairs: list[Pair] = []
-        for key in sorted(self._sharing_terms(members) if few else self.asks):
-            ask = self.asks[key]
-            if not few or any(admits(ask, member) and self._reaches(self.score(ask, member)) for member in members):
-                pairs += [pair for pair in self.best(ask, admits) if pair.member in members]
-        return pairs
+        asks = set(self.asks)
+        if len(members) < len(asks):
+            asks = {key for member in members for key in self._open.facing(member, self.bar.score)}
+        found = (pair for key in sorted(asks) for pair in self.best(self.asks[key], eligible))
+        return [pair for pair in found if pair.member in members]
 
     def score(self, ask: Ask, member: str) -> Match | None:
         """Return how a member answers a request, however many answer it better; None if it brings nothing."""
@@ -130,35 +149,13 @@ class Pairing:
 
     def explain(self, ask: Ask, match: Match) -> Explanation | None:
         """Return why a match has its score; None where silence is better: below the bar, or too little to show."""
-        if not self._reaches(match):
-            return None
-        explanation = self._index.explain(self.request(ask), match)
-        told = sum(term.informative and term.share > 0 for term in explanation.terms)
-        return explanation if told >= LEAST_SHARED else None
+        request = self.request(ask)
+        return self._index.explain(request, match) if self._tells(request, match) else None
 
-    def _reaches(self, match: Match | None) -> bool:
-        return match is not None and match.score > 0 and match.score >= self.bar.score
-
-    def _sharing_terms(self, members: set[str]) -> set[str]:
-        """Return the open requests that share enough terms with what `members` bring for a pairing to be told."""
-        terms: set[str] = set()
-        for member in members:
-            for document in self._documents.get(member, {}).values():
-                terms |= self._index.request(
-                    document.text, title=document.title, language=document.language
-                ).counts.keys()
-        shared: Counter[str] = Counter()
-        for term in terms:
-            shared.update(self._asking.get(term, ()))
-        return {key for key, count in shared.items() if count >= LEAST_SHARED}
-
-    def _forget(self, key: str) -> None:
-        request = self._requests.pop(key, None)
-        for term in request.counts if request is not None else ():
-            keys = self._asking[term]
-            keys.discard(key)
-            if not keys:
-                del self._asking[term]
+    def _tells(self, request: Request, match: Match) -> bool:
+        if not match.documents or match.score < self.bar.score:
+            return False
+        return self._index.informative_terms(request, match.member) >= LEAST_SHARED
 
     @staticmethod
     def _text_of(ask: Ask | None) -> tuple[str, str, str | None] | None:

@@ -28,8 +28,8 @@ from services.matcher.index import ANALYSER_VERSION, ENGINE_VERSION, Match, Vote
 DOCUMENTS_TOLD: Final = 5
 """Documents of the answering side in a suggestion: more are not read, and an event has a largest size."""
 
-LEAST_PART_SHOWN: Final = 0.1
-"""Part of the squared score, the sum of the squared cosines, from which a document beside the best is worth reading."""
+LEAST_PART_SHOWN: Final = 0.4
+"""Part of the best document's score from which another is worth reading beside it."""
 
 ENGINE: Final = f"{ENGINE_VERSION}+analyser-{ANALYSER_VERSION}"
 
@@ -139,13 +139,13 @@ class Scribe:
                         title=documents[vote.document_id].title,
                         text=documents[vote.document_id].text,
                         language=documents[vote.document_id].language,
-                        cosine=vote.cosine,
+                        cosine=min(1.0, vote.score),
                     )
                     for vote in shown
                 ),
             ),
             score=pair.match.score,
-            evidence=evidence(explanation, Source(ask.request_id, ask.title, ask.text), sources, quoted=len(shown)),
+            evidence=evidence(explanation, Source(ask.request_id, ask.title, ask.text), sources, name=member.event.name, quoted=len(shown)),
             engine=ENGINE,
             corpus_size=len(self.pairing),
         )
@@ -195,7 +195,7 @@ class Scribe:
 def _worth_showing(match: Match) -> Sequence[Vote]:
     """Return the documents that make the pairing: the best, and others that bring a fair part of the score."""
     best, *others = match.documents[:DOCUMENTS_TOLD]
-    return [best, *(vote for vote in others if vote.cosine**2 >= LEAST_PART_SHOWN * match.score**2)]
+    return [best, *(vote for vote in others if vote.score >= LEAST_PART_SHOWN * best.score)]
 
 
 def materially_changed(told: Told, pair: Pair, documents: Mapping[str, Document], since: Callable[[str], int]) -> bool:

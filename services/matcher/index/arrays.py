@@ -22,7 +22,7 @@ UInts32 = npt.NDArray[np.uint32]
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
-Number = TypeVar("Number", np.int8, np.uint8, np.int32, np.int64)
+Number = TypeVar("Number", np.int8, np.uint8, np.int32, np.uint32, np.int64, np.float64)
 
 
 def compiled(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:

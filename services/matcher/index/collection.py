@@ -117,7 +117,8 @@ class Collection:
         most = int(documents.documents.max(initial=0)) + 1
         terms = int((documents.rows >> np.uint32(8)).max(initial=0)) + 1
         self._members = max(self._members, int(documents.owners.max(initial=0)) + 1)
-        self._segment, self._slot, self._level = (with_room(a, most, f) for a, f in ((self._segment, _NOWHERE), (self._slot, 0), (self._level, 0)))
+        self._segment = with_room(self._segment, most, _NOWHERE)
+        self._slot, self._level = with_room(self._slot, most, 0), with_room(self._level, most, 0)
         self._segment[documents.documents] = _BASE
         self._slot[documents.documents] = np.arange(documents.documents.size, dtype=np.int32)
         self._level[documents.documents] = levels

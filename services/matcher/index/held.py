@@ -23,7 +23,7 @@ class _HeldType(types.StructRef):
         return tuple((name, types.unliteral(kind)) for name, kind in fields)
 
 
-class Held(structref.StructRefProxy):  # type: ignore[misc] # numba ships no types
+class Held(structref.StructRefProxy):
     """Segments, workspace, statistics and constants of a collection; made by `hold`."""
 
     segments: Segments

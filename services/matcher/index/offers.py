@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.matcher.index.analysis import Analyser
-from services.matcher.index.arrays import Floats64, Ints32, UInts8
+from services.matcher.index.arrays import Floats64, Ints32, Ints64, UInts8, UInts32
 from services.matcher.index.base import VOTE_POWER
 from services.matcher.index.collection import Collection
 from services.matcher.index.evidence import informative
@@ -18,7 +18,7 @@ from services.matcher.index.fields import Field, Reading, Span, read
 from services.matcher.index.results import Explanation, Match, Prepared, Request, SharedTerm, Vote
 from services.matcher.index.searching import ALL_ALLOWED, parts_named, score_named, search_named
 from services.matcher.index.vocabulary import PAIRS, Vocabulary
-from services.matcher.index.weighting import Query, Weighting
+from services.matcher.index.weighting import Query, Statistics, Weighting
 
 ENGINE_VERSION = "tfidf-2"
 """Changes whenever the same offers and request may give other scores."""
@@ -174,7 +174,7 @@ class OfferIndex:
         known = self._members.get(member)
         if known is None or not known.documents:
             return None
-        text, name = score_named(self._offers.held, self._names.held, self._query(request), known.number)
+        text, name = score_named(self._offers.held, self._names.held, self.query(request), known.number)
         return self._match(request, -round(text + name, SCORE_DECIMALS), member, float(name))
 
     def explain(self, request: Request, match: Match) -> Explanation:
@@ -185,7 +185,7 @@ class OfferIndex:
         before the index changes: it explains the score that the member has now.
         """
         known = self._members[match.member]
-        query = self._query(request)
+        query = self.query(request)
         documents, texts, names = self._parts(known, query)
         scores = texts.sum(axis=1)
         total = float((scores**VOTE_POWER).sum())
@@ -213,6 +213,47 @@ class OfferIndex:
             )
         terms.sort(key=lambda term: (-round(term.share, SCORE_DECIMALS), term.term))
         return Explanation(tuple(terms))
+
+    def informative_terms(self, request: Request, member: str) -> int:
+        """Return how many words that are worth telling a request shares with a member: see `explain`."""
+        query = self.query(request)
+        _, texts, names = self._parts(self._members[member], query)
+        shared = np.flatnonzero((texts.sum(axis=0) + names)[: query.words] > 0).tolist()
+        first = dict(zip(reversed(request.reading.words), reversed(range(len(request.reading.words))), strict=True))
+        return sum(
+            self._informative(
+                request.written(_span(request.reading, first[self.vocabulary.word(request.words[group])])),
+                query.terms[query.pointers[group] : query.pointers[group + 1]] - PAIRS,
+            )
+            for group in shared
+        )
+
+    # For the index of requests
+
+    @property
+    def statistics(self) -> Statistics:
+        """What is known of the live offers."""
+        return self._offers.statistics
+
+    def query(self, request: Request) -> Query:
+        """Return a request as numbers, with the words that resemble its own now."""
+        prepared = request.prepared
+        if prepared.version != self.vocabulary.variants.version:
+            numbers = self.vocabulary.numbers(request.reading.words)
+            fresh = self._prepare(request.reading, numbers, request.words)
+            prepared.version, prepared.query, prepared.pairs = fresh.version, fresh.query, fresh.pairs
+        return prepared.query
+
+    def rows_of(self, member: str) -> list[UInts32]:
+        """Return what each offer of a member holds, `term << 8 | code`; see `Collection`."""
+        known = self._members.get(member)
+        return [] if known is None else [self._offers.row(document) for document in known.documents]
+
+    def name_of(self, member: str) -> tuple[UInts32, Ints64]:
+        """Return what a member's name holds, nothing if it has none, and how many names there are of each level."""
+        known = self._members.get(member)
+        row = np.zeros(0, np.uint32) if known is None or known.name is None else self._names.row(known.number)
+        return row, self._names.statistics.lengths
 
     # How requests become numbers
 
@@ -244,16 +285,8 @@ class OfferIndex:
             np.array(emphasis, np.float32),
             len(words),
         )
-        return Prepared(variants.version, query, tuple((places[first[p][0]], places[first[p][1]]) for p in times))
-
-    def _query(self, request: Request) -> Query:
-        """Return a request as numbers, with the words that resemble its own now."""
-        prepared = request.prepared
-        if prepared.version != self.vocabulary.variants.version:
-            numbers = self.vocabulary.numbers(request.reading.words)
-            fresh = self._prepare(request.reading, numbers, request.words)
-            prepared.version, prepared.query, prepared.pairs = fresh.version, fresh.query, fresh.pairs
-        return prepared.query
+        both = tuple((places[one], places[other]) for one, other in (first[pair] for pair in times))
+        return Prepared(variants.version, query, both, (*(said[word] for word in words), *times.values()))
 
     # Members and documents by number
 
@@ -286,7 +319,7 @@ class OfferIndex:
 
     def _best(self, request: Request, k: int, allowed: UInts8) -> list[tuple[float, str, float]]:
         """Return (minus score, member, score of the name) of the `k` best, best first."""
-        query = self._query(request)
+        query = self.query(request)
         members, texts, names = search_named(self._offers.held, self._names.held, query, k, allowed)
         totals = np.round(texts + names, SCORE_DECIMALS).tolist()
         numbers = members.tolist()
@@ -296,7 +329,7 @@ class OfferIndex:
         )[:k]
 
     def _match(self, request: Request, minus_score: float, member: str, name: float) -> Match:
-        documents, texts, _ = self._parts(self._members[member], self._query(request))
+        documents, texts, _ = self._parts(self._members[member], self.query(request))
         scores = np.round(texts.sum(axis=1), SCORE_DECIMALS).tolist()
         votes = [
             Vote(offer.document_id, score)

@@ -37,6 +37,8 @@ class Prepared:
     query: Query
     pairs: tuple[tuple[int, int], ...]
     """Of each group after the words: which two words follow one another."""
+    times: tuple[int, ...]
+    """Of each group: how often the request says it."""
 
 
 class Vote(NamedTuple):

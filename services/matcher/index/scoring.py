@@ -389,7 +389,7 @@ def _cursors(base: Base, plan: Plan) -> tuple[Ints64, Ints64]:
         if term < known:
             cursors[number], ends[number] = base.pointers[term], base.pointers[term + 1]
             prefetch(base.postings, cursors[number])
-            prefetch(base.postings, cursors[number] + POSTINGS_PER_LINE)
+            prefetch(base.postings, cursors[number] + POSTINGS_PER_LINE)  # type: ignore[call-arg] # numba gives the context
     return cursors, ends
 
 

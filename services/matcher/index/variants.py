@@ -47,6 +47,7 @@ class Variants:
         self._sizes: UInts8 = np.zeros(1024, np.uint8)  # pieces of each word; 0 if it can have no variants
         self._common: UInts8 = np.zeros(1024, np.uint8)
         self._of: dict[int, tuple[list[int], list[float]]] = {}
+        self._asked_as: dict[int, list[tuple[int, float]]] = {}
         self.version = 0
         """Grows whenever a word asked for gets another variant."""
 
@@ -73,6 +74,10 @@ class Variants:
                 self._asked = _inserted(self._asked, pieces, number)
         return known
 
+    def asked_as(self, number: int) -> list[tuple[int, float]]:
+        """Return the words asked for that a word is a variant of, with how close each is."""
+        return self._asked_as.get(number, [])
+
     def _alike(self, among: Pieces, pieces: UInts64, number: int) -> list[tuple[int, float]]:
         if self._common.size < self._sizes.size:
             self._common = np.zeros(self._sizes.size, np.uint8)
@@ -83,6 +88,7 @@ class Variants:
         words, all_closeness = self._of[asked]
         words.append(other)
         all_closeness.append(closeness)
+        self._asked_as.setdefault(other, []).append((asked, closeness))
         self.version += 1
 
 

@@ -199,3 +199,73 @@ def name_plan(statistics: Statistics, names: Ints64, query: Query, weighting: We
         terms[group] = query.terms[pointers[group]]
     alone = np.arange(terms.size + 1).astype(np.int32)
     return Plan(terms, np.ones(terms.size, np.float32), alone, weights, factors, halves, table)
+
+
+@compiled
+def l2_norm(statistics: Statistics, query: Query, weighting: Weighting) -> float:
+    """Return the l2 norm of the weights that a request's words alone have: what `plan` divides by; 0 if none is known."""
+    documents, _ = _documents_and_mean(statistics)
+    power = 1 + weighting.rarity * query.words / (query.words + weighting.c)
+    squares = 0.0
+    for group in range(query.words):
+        held = _held_by(statistics, query.terms[query.pointers[group]])
+        if held > 0:
+            squares += (query.emphasis[group] * idf(documents, held) ** power) ** 2
+    return np.sqrt(squares)
+
+
+@compiled
+def reverse_plan(
+    statistics: Statistics, requests: Ints64, query: Query, frequencies: Floats32, level: int, weighting: Weighting
+) -> Plan:
+    """Return what open requests are scored by for an offer: the same formula, read from the other side.
+
+    A request's code holds how often it says a word and about how many words it has. `rarity` is taken as for a request
+    of the mean number of words, so the scores are near those that the requests would give, but for the l2 norm, by which
+    the caller divides.
+
+    Args:
+        statistics: of the offers.
+        requests: number of open requests of each length level.
+        query: the words of requests that the offer answers, a group each, with their variants.
+        frequencies: of each group, the frequency that it has in the offer, variants included.
+        level: length level of the offer.
+        weighting: the constants.
+    """
+    documents, mean_length = _documents_and_mean(statistics)
+    count, words, mean_size = 0.0, 0.0, 0.0
+    for other in range(LEVELS):
+        count += requests[other]
+        words += requests[other] * LENGTHS[other]
+        mean_size += statistics.lengths[other] * size_of(weighting, LENGTHS[other], mean_length) / max(1.0, documents)
+    mean = words / count if count > 0 else 1.0
+    power = 1 + weighting.rarity * mean / (mean + weighting.c)
+    half = saturation_half(weighting, LENGTHS[level], mean_length)
+    weights = np.empty(frequencies.size, np.float32)
+    terms = np.empty(frequencies.size, np.int32)
+    for group in range(frequencies.size):
+        saturated = (weighting.k1 + 1) * frequencies[group] / (frequencies[group] + half)
+        boost = np.float64(query.emphasis[group])
+        weights[group] = boost * saturated * group_idf(statistics, query, group, documents) ** power
+        terms[group] = query.terms[query.pointers[group]]
+    relative = size_of(weighting, LENGTHS[level], mean_length) / mean_size if mean_size > 0 else 1.0
+    table = np.empty(256, np.float32)
+    for code in range(256):
+        r = LENGTHS[code >> 3] / (LENGTHS[code >> 3] + weighting.c)
+        table[code] = (1 + np.log(FREQUENCIES[code & 7])) / (1 - r + r * relative)
+    alone = np.arange(terms.size + 1).astype(np.int32)
+    nothing = np.zeros(LEVELS, np.float32)
+    return Plan(terms, np.ones(terms.size, np.float32), alone, weights, nothing, nothing, table)
+
+
+@compiled
+def reverse_name_plan(statistics: Statistics, names: Ints64, query: Query, level: int, weighting: Weighting) -> Plan:
+    """Return what open requests are scored by for a name of length level `level`: see `name_plan`."""
+    by_name = name_plan(statistics, names, query, weighting)
+    factor = by_name.table[level << 3]
+    table = np.empty(256, np.float32)
+    for code in range(256):
+        table[code] = (1 + np.log(FREQUENCIES[code & 7])) * factor
+    return Plan(
+        by_name.terms, by_name.closeness, by_name.pointers, by_name.weights, by_name.factors, by_name.halves, table
+    )

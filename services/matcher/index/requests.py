@@ -1,0 +1,153 @@
+"""Open requests, indexed so that a new member finds those it may answer."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from services.matcher.index.arrays import Floats32, Floats64, UInts32, with_room
+from services.matcher.index.base import VOTE_POWER
+from services.matcher.index.collection import Collection
+from services.matcher.index.offers import OfferIndex
+from services.matcher.index.results import Request
+from services.matcher.index.scoring import FREQUENCIES
+from services.matcher.index.searching import matches
+from services.matcher.index.vocabulary import PAIRS, frequency_level, length_level
+from services.matcher.index.weighting import Query, l2_norm, reverse_name_plan, reverse_plan
+
+MARGIN: Final = 0.6
+"""Part of a score from which a request is worth scoring exactly: what is computed here is near the score, not it."""
+
+REFRESHED: Final = 64
+"""Requests whose norm is computed again with each look: so none is ever far behind the words' changing weights."""
+
+
+class RequestIndex:
+    """Open requests by key, facing the offers of one index.
+
+    `facing` answers "which requests may this member answer?" in one pass over the requests' words, where asking each
+    request for its best members would take as many searches as there are requests.
+    """
+
+    def __init__(self, offers: OfferIndex) -> None:
+        self._offers = offers
+        self._requests = Collection(offers.weighting)
+        self._numbers: dict[str, int] = {}
+        self._keys: list[str] = []
+        self._asked: list[Request | None] = []
+        self._free: list[int] = []
+        self._inverse_norms = np.zeros(64, np.float64)
+        self._next_refreshed = 0
+
+    def __len__(self) -> int:
+        """Return the number of open requests."""
+        return len(self._numbers)
+
+    def put(self, key: str, request: Request) -> None:
+        """Insert a request, or replace the one of this key."""
+        self.remove(key)
+        number = self._free.pop() if self._free else len(self._keys)
+        if number == len(self._keys):
+            self._keys.append(key)
+            self._asked.append(None)
+        self._numbers[key], self._keys[number], self._asked[number] = number, key, request
+        query = self._offers.query(request)
+        # A request is a document whose terms are the first of each group; its length is its number of words.
+        terms = query.terms[query.pointers[:-1]]
+        order = np.argsort(terms)
+        level = length_level(query.words)
+        times = (level << 3 | frequency_level(count) for count in request.prepared.times)
+        codes = np.fromiter(times, np.uint8, terms.size)
+        self._requests.put(number, number, 0, terms[order], codes[order], level)
+        if number >= self._inverse_norms.size:
+            self._inverse_norms = with_room(self._inverse_norms, 2 * number, 0)
+        self._refresh(number)
+
+    def remove(self, key: str) -> None:
+        """Remove a request; an unknown key changes nothing."""
+        number = self._numbers.pop(key, None)
+        if number is not None:
+            self._requests.remove(number)
+            self._asked[number] = None
+            self._free.append(number)
+
+    def facing(self, member: str, least: float) -> list[str]:
+        """Return the keys of the requests in which a member may have a score of at least `least`.
+
+        They are more than do: each is to be scored. Those left out would have less.
+        """
+        self._refresh_some()
+        votes = np.zeros(len(self._keys), np.float64)
+        nothing = np.zeros(max(1, len(self._keys)), np.float32)
+        held = self._requests.held
+        lengths = self._requests.statistics.lengths
+        offers, weighting = self._offers.statistics, self._offers.weighting
+        for row in self._offers.rows_of(member):
+            query, frequencies = self._answered(row)
+            if frequencies.size:
+                level = int(row[0] >> np.uint32(3)) & 31
+                planned = reverse_plan(offers, lengths, query, frequencies, level, weighting)
+                numbers, found = matches(held, planned, nothing)
+                votes[numbers] += (weighting.text * self._inverse_norms[numbers] * found) ** VOTE_POWER
+        scores = votes ** (1 / VOTE_POWER) + self._by_name(member, nothing)
+        return [self._keys[number] for number in np.flatnonzero(scores >= MARGIN * least).tolist()]
+
+    def _by_name(self, member: str, nothing: Floats32) -> Floats64:
+        scores = np.zeros(len(self._keys), np.float64)
+        row, names = self._offers.name_of(member)
+        if row.size:
+            terms = (row >> np.uint32(8)).astype(np.int32)
+            query = self._groups(terms.tolist())
+            level = int(row[0] >> np.uint32(3)) & 31
+            planned = reverse_name_plan(self._offers.statistics, names, query, level, self._offers.weighting)
+            numbers, found = matches(self._requests.held, planned, nothing)
+            scores[numbers] = found
+        return scores
+
+    def _answered(self, row: UInts32) -> tuple[Query, Floats32]:
+        """Return the words asked for that a row has, or has variants of, and the frequency of each."""
+        variants, weighting = self._offers.vocabulary.variants, self._offers.weighting
+        frequencies: dict[int, float] = {}
+        for term, code in zip((row >> np.uint32(8)).tolist(), (row & np.uint32(7)).tolist(), strict=True):
+            frequency = float(FREQUENCIES[code])
+            frequencies[term] = frequencies.get(term, 0.0) + frequency
+            if term >= PAIRS:
+                for asked, closeness in variants.asked_as(term - PAIRS):
+                    asked_term = asked + PAIRS
+                    frequencies[asked_term] = frequencies.get(asked_term, 0.0) + weighting.variant * closeness * frequency
+        asked_for = self._requests.statistics.frequencies
+        terms = [term for term in frequencies if term < asked_for.size and asked_for[term] > 0]
+        return self._groups(terms), np.array([frequencies[term] for term in terms], np.float32)
+
+    def _groups(self, terms: list[int]) -> Query:
+        """Return terms as groups with their variants, which their idf depends on."""
+        variants, bigram = self._offers.vocabulary.variants, self._offers.weighting.bigram
+        vocabulary = self._offers.vocabulary
+        members: list[int] = []
+        pointers = [0]
+        for term in terms:
+            members.append(term)
+            if term >= PAIRS:
+                others, _ = variants.of(term - PAIRS, vocabulary.word(term - PAIRS))
+                members += [other + PAIRS for other in others]
+            pointers.append(len(members))
+        emphasis = [1.0 if term >= PAIRS else bigram for term in terms]
+        return Query(
+            np.array(members, np.int32),
+            np.ones(len(members), np.float32),
+            np.array(pointers, np.int32),
+            np.array(emphasis, np.float32),
+            len(terms),
+        )
+
+    def _refresh_some(self) -> None:
+        for _ in range(min(REFRESHED, len(self._keys))):
+            self._next_refreshed = (self._next_refreshed + 1) % len(self._keys)
+            self._refresh(self._next_refreshed)
+
+    def _refresh(self, number: int) -> None:
+        request = self._asked[number]
+        if request is not None:
+            norm = l2_norm(self._offers.statistics, self._offers.query(request), self._offers.weighting)
+            self._inverse_norms[number] = 1 / norm if norm > 0 else 0
