@@ -161,7 +161,7 @@ async def test_silence_where_the_evidence_is_thin(cluster: Cluster) -> None:
     await cluster.told(0)
     assert "Passerelle" not in await cluster.inbox("amb-rabat")
 
-    await cluster.need("n2", "company", "Passerelle LoRa", "Une passerelle en LoRa.")
+    await cluster.need("n2", "company", "Passerelle LoRa", "Une passerelle LoRa pour l’irrigation.")
     mails = await cluster.told(2)
     assert all("Passerelle LoRa" in mail.text for mail in mails)
 

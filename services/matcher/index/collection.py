@@ -114,19 +114,34 @@ class Collection:
 
     def build(self, documents: Documents, levels: UInts8) -> None:
         """Take many documents at once, sorted by group, then member, into an empty collection; `levels` of each."""
-        most = int(documents.documents.max(initial=0)) + 1
         terms = int((documents.rows >> np.uint32(8)).max(initial=0)) + 1
-        self._members = max(self._members, int(documents.owners.max(initial=0)) + 1)
-        self._segment = with_room(self._segment, most, _NOWHERE)
-        self._slot, self._level = with_room(self._slot, most, 0), with_room(self._level, most, 0)
-        self._segment[documents.documents] = _BASE
-        self._slot[documents.documents] = np.arange(documents.documents.size, dtype=np.int32)
-        self._level[documents.documents] = levels
+        members = max(self._members, int(documents.owners.max(initial=0)) + 1)
+        self.adopt(settle(documents, terms, members), levels)
+
+    def adopt(self, base: Base, levels: UInts8) -> None:
+        """Take over a base, all of whose documents live, into an empty collection; `levels` is of each slot."""
+        most = int(base.documents.max(initial=0)) + 1
+        self._members = max(self._members, base.ordinals.size)
+        self._segment, self._slot = with_room(self._segment, most, _NOWHERE), with_room(self._slot, most, 0)
+        self._level = with_room(self._level, most, 0)
+        self._segment[base.documents] = _BASE
+        self._slot[base.documents] = np.arange(base.documents.size, dtype=np.int32)
+        self._level[base.documents] = levels
         self._lengths += np.bincount(levels, minlength=LEVELS)
-        self._frequencies = np.bincount(documents.rows >> np.uint32(8), minlength=terms).astype(np.int32)
-        self._base = settle(documents, terms, self._members)
+        self._frequencies = np.diff(base.pointers).astype(np.int32)
+        self._base = base
         self._young = self._new_arena(0)
         self._held = None
+
+    @property
+    def settled(self) -> Base:
+        """The settled documents: after `merge` all of them."""
+        return self._base
+
+    @property
+    def levels(self) -> UInts8:
+        """Length level of each settled document, by slot."""
+        return self._level[self._base.documents]
 
     def merge(self) -> None:
         """Settle all young documents now."""

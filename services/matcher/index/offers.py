@@ -12,7 +12,7 @@ import numpy as np
 from services.matcher.index.analysis import Analyser
 from services.matcher.index.arrays import Floats64, Ints32, Ints64, UInts8, UInts32
 from services.matcher.index.base import VOTE_POWER
-from services.matcher.index.collection import Collection
+from services.matcher.index.collection import YOUNG, Collection
 from services.matcher.index.evidence import informative
 from services.matcher.index.fields import Field, Reading, Span, read
 from services.matcher.index.results import Explanation, Match, Prepared, Request, SharedTerm, Vote
@@ -23,8 +23,8 @@ from services.matcher.index.weighting import Query, Statistics, Weighting
 ENGINE_VERSION = "tfidf-2"
 """Changes whenever the same offers and request may give other scores."""
 
-SHOWN_OFFERS = 5
-"""Offers of a member that a match names, its best ones. All of them vote."""
+SHOWN_OFFERS = 8
+"""Offers of a member that a match names, its best ones; nobody reads more. All of them vote."""
 
 SCORE_DECIMALS = 12
 """Digits that scores keep: those beyond are noise of sums and would decide ties at random."""
@@ -60,12 +60,13 @@ class OfferIndex:
     arrived. Not for use by several threads at once.
     """
 
-    def __init__(self, analyser: Analyser, weighting: Weighting | None = None) -> None:
+    def __init__(self, analyser: Analyser, weighting: Weighting | None = None, *, young: int = YOUNG) -> None:
+        """`young` is the least room for young documents, see `Collection`; smaller for tests of merging."""
         self._analyser = analyser
         self.weighting = Weighting() if weighting is None else weighting
         self.vocabulary = Vocabulary()
-        self._offers = Collection(self.weighting)
-        self._names = Collection(self.weighting)
+        self._offers = Collection(self.weighting, young=young)
+        self._names = Collection(self.weighting, young=young)
         self._members: dict[str, _Member] = {}
         self._by_number: list[_Member | None] = []
         self._documents: dict[str, _Offer] = {}
@@ -91,16 +92,16 @@ class OfferIndex:
     def put(self, document_id: str, member: str, text: str, *, title: str = "", language: str | None = None) -> None:
         """Insert an offer of `member`, or replace the one of this id; the next call sees it."""
         reading = read(self._analyser, title=title, text=text, language=language)
-        self.remove(document_id)
-        owner = self._member(member)
+        owner, before = self._member(member), self._take_out(document_id)
         number = self._free_documents.pop() if self._free_documents else len(self._by_document)
         if number == len(self._by_document):
             self._by_document.append(None)
-        words = self.vocabulary.numbers(reading.words)
-        offer = _Offer(document_id, owner, number, reading, words)
+        offer = _Offer(document_id, owner, number, reading, self.vocabulary.numbers(reading.words))
         self._documents[document_id] = self._by_document[number] = offer
         owner.documents.add(number)
         self._index(offer)
+        if before is not None:
+            self._forget_if_empty(before)
 
     def remove(self, document_id: str) -> None:
         """Remove an offer; an unknown id changes nothing.
@@ -108,14 +109,9 @@ class OfferIndex:
         Its text and the link from it to its words are gone at once; the words themselves stay in the vocabulary,
         attached to nothing.
         """
-        offer = self._documents.pop(document_id, None)
-        if offer is None:
-            return
-        self._offers.remove(offer.number)
-        self._by_document[offer.number] = None
-        self._free_documents.append(offer.number)
-        offer.member.documents.discard(offer.number)
-        self._forget_if_empty(offer.member)
+        before = self._take_out(document_id)
+        if before is not None:
+            self._forget_if_empty(before)
 
     def name(self, member: str, name: str, *, language: str | None = None) -> None:
         """Make `name` what a member is called; requests that say it find the member sooner. "" forgets it."""
@@ -266,7 +262,7 @@ class OfferIndex:
         closeness: list[float] = []
         pointers = [0]
         for word in words:
-            others, close = variants.of(word, self.vocabulary.word(word))
+            others, close = variants.of(word, self.vocabulary.word(word)) if self.weighting.variant > 0 else ([], [])
             terms += [word + PAIRS, *(other + PAIRS for other in others)]
             closeness += [1.0, *(self.weighting.variant * each for each in close)]
             pointers.append(len(terms))
@@ -298,6 +294,17 @@ class OfferIndex:
                 self._by_number.append(None)
             known = self._members[key] = self._by_number[number] = _Member(key, number, self._group(None), set())
         return known
+
+    def _take_out(self, document_id: str) -> _Member | None:
+        """Remove an offer; return whose it was."""
+        offer = self._documents.pop(document_id, None)
+        if offer is None:
+            return None
+        self._offers.remove(offer.number)
+        self._by_document[offer.number] = None
+        self._free_documents.append(offer.number)
+        offer.member.documents.discard(offer.number)
+        return offer.member
 
     def _forget_if_empty(self, member: _Member) -> None:
         if not member.documents and member.name is None:

@@ -156,7 +156,7 @@ def top(
     found = 0
     for number in range(bonus_members.size):
         work.bonuses[bonus_members[number]] = bonus_scores[number]
-        chunk = _chunk_of(base, bonus_members[number])
+        chunk = _chunk_of(base, bonus_members[number], allowed)
         if chunk != NOBODY:
             work.chunk_bonuses[chunk] = max(work.chunk_bonuses[chunk], bonus_scores[number])
     young = np.empty(segments.young.used[1] + segments.settling.used[1], np.int32)
@@ -164,7 +164,7 @@ def top(
     count = _collect(segments.young, work, plan, allowed, young, count)
     for number in range(count):
         member = young[number]
-        chunk = _chunk_of(base, member)
+        chunk = _chunk_of(base, member, allowed)
         if chunk != NOBODY:
             work.chunk_votes[chunk] = max(work.chunk_votes[chunk], work.votes[member])
         elif work.votes[member] > _least_votes(best_scores[-1] - work.bonuses[member]):
@@ -174,18 +174,18 @@ def top(
     # A name alone may find a member all of whose documents are young and share no word.
     for number in range(bonus_members.size):
         member = bonus_members[number]
-        if work.votes[member] == 0 and _chunk_of(base, member) == NOBODY and _is_young(segments, member, allowed):
+        if work.votes[member] == 0 and _chunk_of(base, member, allowed) == NOBODY and _is_young(segments, member, allowed):
             found = _enter(best_members, best_scores, found, member, bonus_scores[number])
     if base.groups.size:
         found = _scan(segments, work, plan, allowed, best_members, best_scores, found)
     for number in range(count):
         work.votes[young[number]] = 0
-        chunk = _chunk_of(base, young[number])
+        chunk = _chunk_of(base, young[number], allowed)
         if chunk != NOBODY:
             work.chunk_votes[chunk] = 0
     for number in range(bonus_members.size):
         work.bonuses[bonus_members[number]] = 0
-        chunk = _chunk_of(base, bonus_members[number])
+        chunk = _chunk_of(base, bonus_members[number], allowed)
         if chunk != NOBODY:
             work.chunk_bonuses[chunk] = 0
     return found
@@ -237,9 +237,13 @@ def above(segments: Segments, work: Workspace, plan: Plan, least: Floats32, memb
 
 
 @compiled
-def _chunk_of(base: Base, member: int) -> int:
+def _chunk_of(base: Base, member: int, allowed: UInts8) -> int:
+    """Return the chunk that is looked into for a member; a member that changed its group may be young elsewhere."""
     ordinal = base.ordinals[member] if member < base.ordinals.size else NOBODY
-    return base.member_chunks[ordinal] if ordinal != NOBODY else NOBODY
+    if ordinal == NOBODY:
+        return NOBODY
+    chunk = base.member_chunks[ordinal]
+    return chunk if allowed.size == 0 or allowed[base.groups[chunk]] else NOBODY
 
 
 @compiled

@@ -78,6 +78,33 @@ class Variants:
         """Return the words asked for that a word is a variant of, with how close each is."""
         return self._asked_as.get(number, [])
 
+    def restore(
+        self, known: Pieces, asked: Pieces, sizes: UInts8, links: dict[int, tuple[list[int], list[float]]]
+    ) -> None:
+        """Take over what `known`, `asked`, `sizes` and `links` were, into new variants."""
+        self._known, self._asked, self._sizes, self._of = known, asked, with_room(sizes, 1024, 0), links
+        for number, (others, all_closeness) in links.items():
+            for other, closeness in zip(others, all_closeness, strict=True):
+                self._asked_as.setdefault(other, []).append((number, closeness))
+
+    @property
+    def known(self) -> Pieces:
+        """All words, by piece."""
+        return self._known
+
+    @property
+    def asked(self) -> Pieces:
+        """The words asked for, by piece."""
+        return self._asked
+
+    def sizes(self, words: int) -> UInts8:
+        """Return how many pieces each of so many words has."""
+        return self._sizes[:words]
+
+    def links(self) -> dict[int, tuple[list[int], list[float]]]:
+        """Return for each word asked for those that resemble it, and how close each is."""
+        return self._of
+
     def _alike(self, among: Pieces, pieces: UInts64, number: int) -> list[tuple[int, float]]:
         if self._common.size < self._sizes.size:
             self._common = np.zeros(self._sizes.size, np.uint8)
@@ -172,6 +199,31 @@ def _move(lists: Pieces, larger: Pieces) -> None:
                 larger.pool[moved + at] = lists.pool[offset + at]
             larger.lists[there, 0], larger.lists[there, 1], larger.lists[there, 2] = moved, count, count
             larger.used[0] += count
+
+
+def renumbered(lists: Pieces, numbers: Ints32) -> Pieces:
+    """Return the lists with other numbers for the words, in the same order; without those whose number is -1."""
+    fewer = _new_pieces(lists.pieces.size)
+    _keep(lists, fewer, numbers)
+    return fewer
+
+
+@compiled
+def _keep(lists: Pieces, fewer: Pieces, numbers: Ints32) -> None:
+    for place in range(lists.pieces.size):
+        begin = fewer.used[0]
+        offset = lists.lists[place, 0]
+        for at in range(offset, offset + lists.lists[place, 1]):
+            number = numbers[lists.pool[at]]
+            if number >= 0:
+                fewer.pool[fewer.used[0]] = number
+                fewer.used[0] += 1
+        count = fewer.used[0] - begin
+        if count > 0:
+            there = _find(fewer.pieces, lists.pieces[place])
+            fewer.pieces[there] = lists.pieces[place]
+            fewer.used[1] += 1
+            fewer.lists[there, 0], fewer.lists[there, 1], fewer.lists[there, 2] = begin, count, count
 
 
 @compiled

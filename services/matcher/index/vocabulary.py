@@ -30,6 +30,16 @@ class Vocabulary:
         self._hashes = np.zeros(1024, np.uint32)
         self.variants = Variants()
 
+    def restore(self, words: list[str], hashes: UInts32) -> None:
+        """Take over numbered words and their `hashes`, into a new vocabulary; their variants are restored apart."""
+        self._words, self._hashes = words, with_room(hashes, 1024, 0)
+        self._numbers = dict(zip(words, range(len(words)), strict=True))
+
+    @property
+    def hashes(self) -> UInts32:
+        """A hash of each word."""
+        return self._hashes[: len(self._words)]
+
     def __len__(self) -> int:
         """Return how many words have a number."""
         return len(self._words)

@@ -114,27 +114,40 @@ def size_of(weighting: Weighting, length: float, mean_length: float) -> float:
 
 
 @compiled
+def l2_norm(statistics: Statistics, query: Query, weighting: Weighting) -> float:
+    """Return the l2 norm of the weights that a request's words have without their variants; 0 if none is known.
+
+    A word that only its variants make known has the weight of its group.
+    """
+    documents, _ = _documents_and_mean(statistics)
+    power = 1 + weighting.rarity * query.words / (query.words + weighting.c)
+    squares = 0.0
+    for group in range(query.words):
+        held = _held_by(statistics, query.terms[query.pointers[group]])
+        rare = idf(documents, held) if held > 0 else group_idf(statistics, query, group, documents)
+        squares += (query.emphasis[group] * rare**power) ** 2
+    return np.sqrt(squares)
+
+
+@compiled
 def plan(statistics: Statistics, query: Query, weighting: Weighting) -> Plan:
     """Return what offers are scored by for a request.
 
     The weight of a group is `emphasis * idf ** (1 + rarity * r)`, divided by the l2 norm of the weights that the words
     alone have, and times `text`. A document of length level l is divided by 1 - r + r * size(l) / mean size. In both,
-    r = u / (u + c) grows with the number u of words: a short request is compared like a query, a long one like a
-    document.
+    r = u / (u + c) grows with the number u of words, of all in the power and of those known in the divisor: a short
+    request is compared like a query, a long one like a document.
     """
     documents, mean_length = _documents_and_mean(statistics)
     groups = query.pointers.size - 1
     weights = np.zeros(groups, np.float32)
     power = 1 + weighting.rarity * query.words / (query.words + weighting.c)
-    squares, known = 0.0, 0
+    known = 0
     for group in range(groups):
         weights[group] = query.emphasis[group] * group_idf(statistics, query, group, documents) ** power
-        if group < query.words:
-            known += weights[group] > 0
-            held = _held_by(statistics, query.terms[query.pointers[group]])
-            if held > 0:
-                squares += (query.emphasis[group] * idf(documents, held) ** power) ** 2
-    scale = weighting.text / np.sqrt(squares) if squares > 0 else 0.0
+        known += group < query.words and weights[group] > 0
+    norm = l2_norm(statistics, query, weighting)
+    scale = weighting.text / norm if norm > 0 else 0.0
     for group in range(groups):
         weights[group] *= np.float32(scale)
     sizes = np.empty(LEVELS)
@@ -199,19 +212,6 @@ def name_plan(statistics: Statistics, names: Ints64, query: Query, weighting: We
         terms[group] = query.terms[pointers[group]]
     alone = np.arange(terms.size + 1).astype(np.int32)
     return Plan(terms, np.ones(terms.size, np.float32), alone, weights, factors, halves, table)
-
-
-@compiled
-def l2_norm(statistics: Statistics, query: Query, weighting: Weighting) -> float:
-    """Return the l2 norm of the weights that a request's words alone have: what `plan` divides by; 0 if none is known."""
-    documents, _ = _documents_and_mean(statistics)
-    power = 1 + weighting.rarity * query.words / (query.words + weighting.c)
-    squares = 0.0
-    for group in range(query.words):
-        held = _held_by(statistics, query.terms[query.pointers[group]])
-        if held > 0:
-            squares += (query.emphasis[group] * idf(documents, held) ** power) ** 2
-    return np.sqrt(squares)
 
 
 @compiled

@@ -19,11 +19,12 @@ OFFER = Source(
 def shown() -> tuple[Evidence, Match]:
     index = OfferIndex(Analyser())
     index.put("x/sol", "x", OFFER.text, title=OFFER.title)
+    index.name("x", "Labo Salins")
     for number in range(4):
         index.put(f"y/{number}", "y", "Teinture sans eau du coton", title=f"Textile {number}")
     request = index.request(REQUEST.text, title=REQUEST.title)
     [match] = index.search(request, 1)
-    return evidence(index.explain(request, match), REQUEST, {"x/sol": OFFER}, quoted=5), match
+    return evidence(index.explain(request, match), REQUEST, {"x/sol": OFFER}, name="Labo Salins", quoted=5), match
 
 
 def test_shares_sum_to_the_score_the_largest_first(shown: tuple[Evidence, Match]) -> None:
@@ -37,7 +38,7 @@ def test_each_side_speaks_in_its_own_words(shown: tuple[Evidence, Match]) -> Non
     told, _ = shown
     words = {term.request_words: term.offer_words for term in told.terms}
     assert words["tensiomètres",] == ("TENSIOMÈTRES", "Tensiomètre")
-    assert words["salins",] == ("salins",)
+    assert words["salins",] == ("salins",)  # in the offer and, with a capital, in the name
 
 
 def marked(passage: Passage) -> list[str]:
@@ -47,7 +48,7 @@ def marked(passage: Passage) -> list[str]:
 def test_passages_are_excerpts_whose_marks_are_the_shared_words(shown: tuple[Evidence, Match]) -> None:
     told, _ = shown
     assert [marked(passage) for passage in told.request_passages] == [
-        ["tensiomètres"],
+        ["Étalonner", "tensiomètres"],  # the offer says "Étalonnage"
         ["tensiomètres", "sols", "salins"],
     ]
     title, *excerpts = told.offer_passages

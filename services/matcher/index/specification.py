@@ -1,0 +1,264 @@
+"""The score, said as plainly as possible: what the fast index must give, whatever it was told in whatever order.
+
+Everything is computed from scratch from the words of the living offers. Nothing here is shared with the index but the
+analysis of texts and the constants of `Weighting`; the tests hold the index to it. A term is a word, or the number of
+two words that follow one another.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from itertools import pairwise
+from math import log, sqrt
+from statistics import fmean as mean
+from typing import Final
+from zlib import crc32
+
+from services.matcher.index.analysis import Analyser
+from services.matcher.index.fields import read
+from services.matcher.index.weighting import Weighting
+
+P: Final = 2.5
+"""A member's score is the p-norm of the scores of its offers."""
+
+Term = str | int
+
+
+@dataclass(frozen=True)
+class Text:
+    """The words of a title and a text, in reading order."""
+
+    title: tuple[str, ...]
+    text: tuple[str, ...]
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Return all words, the title's first."""
+        return self.title + self.text
+
+    @cached_property
+    def terms(self) -> Counter[Term]:
+        """Return how often it has each word, and each two words that follow one another."""
+        return Counter[Term](self.words) + Counter[Term](map(pair, self.neighbours))
+
+    @property
+    def neighbours(self) -> list[tuple[str, str]]:
+        """Return each two words that follow one another within a field."""
+        return [two for field in (self.title, self.text) for two in pairwise(field)]
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a member offers."""
+
+    member: str
+    text: Text
+
+
+class Specification:
+    """The living offers and the names of all members."""
+
+    def __init__(self, analyser: Analyser, weighting: Weighting | None = None) -> None:
+        self._analyser = analyser
+        self.weighting = weighting or Weighting()
+        self.offers: dict[str, Offer] = {}
+        self.names: dict[str, Text] = {}
+        self.groups: dict[str, Hashable] = {}
+
+    def read(self, text: str, title: str = "", language: str | None = None) -> Text:
+        """Return the words of an offer, a request or a name."""
+        reading = read(self._analyser, title=title, text=text, language=language)
+        return Text(reading.words[: reading.title], reading.words[reading.title :])
+
+    def put(self, offer: str, member: str, text: Text) -> None:
+        """Insert an offer, or replace the one of this id."""
+        before = self.offers.get(offer)
+        self.offers[offer] = Offer(member, text)
+        if before is not None:
+            self._forget_group_if_gone(before.member)
+
+    def remove(self, offer: str) -> None:
+        """Remove an offer."""
+        before = self.offers.pop(offer, None)
+        if before is not None:
+            self._forget_group_if_gone(before.member)
+
+    def name(self, member: str, name: Text | None) -> None:
+        """Say what a member is called; None forgets it."""
+        if name is not None:
+            self.names[member] = name
+        elif self.names.pop(member, None) is not None:
+            self._forget_group_if_gone(member)
+
+    def _forget_group_if_gone(self, member: str) -> None:
+        if member not in self.names and all(offer.member != member for offer in self.offers.values()):
+            self.groups.pop(member, None)
+
+    # The request side: what each of its terms is worth.
+
+    def held(self, term: Term) -> int:
+        """Return how many offers have a term."""
+        return sum(term in offer.text.terms for offer in self.offers.values())
+
+    def idf(self, held: float) -> float:
+        """Return the weight of what so many offers have: BM25's, as Lucene has it."""
+        return log(1 + max(0.0, len(self.offers) - held + 0.5) / (held + 0.5))
+
+    def variants(self, term: Term) -> dict[Term, float]:
+        """Return what answers a request for a term, and how much each counts: itself, and the words like it."""
+        if isinstance(term, int):
+            return {term: 1.0}
+        known = {other for offer in self.offers.values() for other in offer.text.words}
+        like = {other: closeness(term, other) for other in known - {term}}
+        itself: dict[Term, float] = {term: 1.0}
+        return itself | {other: self.weighting.variant * close for other, close in like.items() if close >= 0.5}
+
+    def group_idf(self, term: Term) -> float:
+        """Return the idf of a term and its variants: 0 if no offer has any of them.
+
+        As if it were in the geometric mean of two numbers of offers: those that have the term, and those that have it
+        or a variant (one with three of them counts three times). If the term itself is in none, in the latter number.
+        """
+        own, every = self.held(term), min(len(self.offers), sum(map(self.held, self.variants(term))))
+        return self.idf(sqrt(own * every) if own else every) if every else 0.0
+
+    def weights(self, request: Text) -> dict[Term, float]:
+        """Return the weight of each word and each pair of words of a request."""
+        words = set(request.words)
+        power = 1 + self.weighting.rarity * len(words) / (len(words) + self.weighting.c)
+        emphasis = {term: 1 + log(times) for term, times in request.terms.items()}
+        norm = sqrt(
+            sum((emphasis[word] * self.idf(self.held(word)) ** power) ** 2 for word in words if self.held(word))
+        )
+        scale = self.weighting.text / norm if norm else 0.0
+        return {
+            term: scale * said * self.group_idf(term) ** power * (1 if isinstance(term, str) else self.weighting.bigram)
+            for term, said in emphasis.items()
+        }
+
+    # The offer side: how much of each weight an offer earns.
+
+    def length(self, offer: Offer) -> float:
+        """Return about how many words an offer has, those of its opening counted twice."""
+        return about_length(len(offer.text.words) + len(offer.text.words[: self.weighting.opening]))
+
+    def parts(self, weights: Mapping[Term, float], offer: Offer) -> dict[Term, float]:
+        """Return what each term of a request brings to the score of an offer; the sum is the score.
+
+        `half` is the frequency at which a term earns half of the most that it can, `size` about how large the vector of
+        an offer is. The more words of a request are known, the more it is compared like a document, by the cosine, and
+        the less like a query.
+        """
+        w = self.weighting
+        lengths = [self.length(each) for each in self.offers.values()]
+
+        def half(length: float) -> float:
+            return w.k1 * (1 - w.b + w.b * length / mean(lengths))
+
+        def size(length: float) -> float:
+            return sqrt(length) / (1 + half(length))
+
+        length = self.length(offer)
+        times = offer.text.terms + Counter(offer.text.words[: w.opening])
+        known = sum(isinstance(term, str) and weight > 0 for term, weight in weights.items())
+        r = known / (known + w.c)
+        penalty = 1 - r + r * size(length) / mean(map(size, lengths))
+        parts = {}
+        for term, weight in weights.items():
+            frequency = sum(close * about_times(times[other]) for other, close in self.variants(term).items())
+            saturated = (w.k1 + 1) * frequency / (frequency + half(length)) if frequency else 0.0
+            parts[term] = weight * saturated / penalty
+        return parts
+
+    # Members.
+
+    def name_parts(self, request: Text, member: str) -> dict[str, float]:
+        """Return what each word of a request brings to the score because the member is called so."""
+        if member not in self.names or not self.offers:
+            return {}
+        lengths = {each: about_length(len(set(name.words))) for each, name in self.names.items()}
+        size, most = sqrt(lengths[member] * mean(lengths.values())), log(1 + len(self.offers))
+        return {
+            word: self.weighting.name * (1 + log(times)) * (self.idf(self.held(word)) / most) ** 2 / size
+            for word, times in Counter(request.words).items()
+            if word in self.names[member].words
+        }
+
+    def offers_of(self, member: str) -> dict[str, Offer]:
+        """Return a member's offers by id."""
+        return {key: offer for key, offer in self.offers.items() if offer.member == member}
+
+    def score(self, request: Text, member: str) -> float:
+        """Return the score of a member that has offers: the p-norm of theirs, and what its name brings."""
+        weights = self.weights(request)
+        scores = [sum(self.parts(weights, offer).values()) for offer in self.offers_of(member).values()]
+        norm: float = sum(score**P for score in scores) ** (1 / P)
+        return norm + sum(self.name_parts(request, member).values())
+
+    def scores(self, request: Text, admits: Callable[[Hashable], bool] = lambda _: True) -> dict[str, float]:
+        """Return the score of each member that has offers and is of an admitted group."""
+        members = {offer.member for offer in self.offers.values()}
+        return {each: self.score(request, each) for each in members if admits(self.groups.get(each))}
+
+    def shares(self, request: Text, member: str) -> dict[str, float]:
+        """Return what each word of a request brings to a member's score; they sum to it.
+
+        An offer of score s brings norm * (s / norm)^p to the norm; a term has the same part of that as of s, and a pair
+        leaves half of its own to each of its words.
+        """
+        shares = dict.fromkeys(request.words, 0.0) | self.name_parts(request, member)
+        weights = self.weights(request)
+        parts = [self.parts(weights, offer) for offer in self.offers_of(member).values()]
+        norm = sum(sum(each.values()) ** P for each in parts) ** (1 / P)
+        first = {pair(two): two for two in reversed(request.neighbours)}
+        for each in parts:
+            score = sum(each.values())
+            for term, part in each.items():
+                words = (term,) if isinstance(term, str) else first[term]
+                for word in words:
+                    shares[word] += norm * (score / norm) ** P * part / score / len(words) if score else 0.0
+        return shares
+
+    def holders(self, word: str) -> int:
+        """Return in how many offers a reader would find a word or a variant, for `evidence.informative`."""
+        return min(len(self.offers), sum(map(self.held, self.variants(word))))
+
+
+def pair(two: tuple[str, str]) -> int:
+    """Return the number of two words that follow one another: a hash, so two pairs may rarely share one."""
+    first, second = (crc32(word.encode()) for word in two)
+    mixed = (first * 0x9E3779B97F4A7C15 + second) * 0xD6E8FEB86659FD93 % 2**64
+    return (mixed >> 32) % 2**18
+
+
+def about_times(times: int) -> float:
+    """Return a number of times as roughly as it is kept."""
+    return times if times <= 5 else 6.5 if times <= 7 else 9.5 if times <= 11 else 14
+
+
+def about_length(words: int) -> float:
+    """Return a number of words as roughly as it is kept: the nearest of 32 lengths from 1 to 6000, each 32 % longer."""
+    level = min(31, round(31 * log(max(1, words)) / log(6000)))
+    length: float = 6000 ** (level / 31)
+    return length
+
+
+@cache
+def closeness(one: str, other: str) -> float:
+    """Return how far two words resemble one another: the cosine of their sets of pieces of four letters."""
+    ones, others = pieces(one), pieces(other)
+    return len(ones & others) / sqrt(len(ones) * len(others)) if ones and others else 0.0
+
+
+def pieces(word: str) -> set[str]:
+    """Return the pieces of a word and its two ends; none of a code or a short word."""
+    marked = f"_{word}_"
+    return {marked[i : i + 4] for i in range(len(marked) - 3)} if word.isalpha() and len(word) >= 4 else set()
+
+
+def ranking(scores: Mapping[str, float]) -> list[str]:
+    """Return the members with a score, best first, ties by id."""
+    return sorted((member for member in scores if scores[member] > 0), key=lambda member: (-scores[member], member))
