@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import Stemmer
 
-from services.matcher.index.language import Language, latin_language, read_model
+from services.matcher.index.language import Language, latin_language
 from services.matcher.index.letters import DECIMAL_COMMA, fold, is_arabic, light_arabic, with_french_endings
 from services.matcher.index.stop_words import (
     ACRONYMS,
@@ -139,7 +139,6 @@ class Analyser:
     """
 
     def __init__(self, *, cached_words: int = CACHED_WORDS) -> None:
-        read_model()
         # The stemmers' own memory is switched off: the analyser's is faster and holds the finished term.
         self._french = Stemmer.Stemmer("french", 0)
         self._english = Stemmer.Stemmer("english", 0)

@@ -7,9 +7,11 @@ a title or a keyword has none. So the letters are looked at only where the funct
 from __future__ import annotations
 
 from functools import cache
-from typing import Literal
+from threading import Lock
+from typing import TYPE_CHECKING, Literal
 
-from py3langid.langid import MODEL_FILE, LanguageIdentifier
+if TYPE_CHECKING:
+    from py3langid.langid import LanguageIdentifier
 
 Language = Literal["fr", "en", "ar"]
 LatinLanguage = Literal["fr", "en"]
@@ -34,16 +36,32 @@ GUESS = 1.0
 """Difference of log-likelihood below which the letters know no better than a coin."""
 
 
-@cache
+_reading = Lock()
+
+
 def _identifier() -> LanguageIdentifier:
-    """Return the one model of this process: it takes half a second to read, and 100 MB."""
-    identifier = LanguageIdentifier.from_model_file(MODEL_FILE)
-    identifier.set_languages(["en", "fr"])
-    return identifier
+    with _reading:  # two threads would read it twice
+        return _model()
+
+
+@cache
+def _model() -> LanguageIdentifier:
+    """Return the one model of this process, of French and English alone."""
+    from py3langid.langid import MODEL_DIR, MODEL_FILE, LanguageIdentifier
+    from py3langid.modelio import load_model
+
+    of_terms, of_languages, languages, moves, rows, output = load_model(MODEL_DIR / MODEL_FILE)
+    ours = [column for column, language in enumerate(languages) if language in ("en", "fr")]
+    known = [languages[column] for column in ours]
+    return LanguageIdentifier(of_terms[:, ours], of_languages[ours], known, moves, output, tk_row=rows)
 
 
 def read_model() -> None:
-    """Read the model now, so that no text has to wait for it."""
+    """Read the model now, so that no text has to wait for it.
+
+    It takes half a second and 40 MB, most of the time without the GIL; the first text that needs it reads it otherwise.
+    Any thread may call it, before or while others do.
+    """
     _identifier()
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections import Counter
-from collections.abc import Callable, Container, Hashable, Iterable
+from collections.abc import Callable, Container, Hashable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -14,7 +16,7 @@ from services.matcher.index.arrays import Floats64, Ints32, Ints64, UInts8, UInt
 from services.matcher.index.base import VOTE_POWER
 from services.matcher.index.collection import YOUNG, Collection
 from services.matcher.index.evidence import informative
-from services.matcher.index.fields import Field, Reading, Span, read
+from services.matcher.index.fields import Field, Reading, Span, digest, read
 from services.matcher.index.results import Explanation, Match, Prepared, Request, SharedTerm, Vote
 from services.matcher.index.searching import ALL_ALLOWED, parts_named, score_named, search_named
 from services.matcher.index.vocabulary import PAIRS, Vocabulary
@@ -39,6 +41,7 @@ class _Member:
     group: int
     documents: set[int]
     name: Reading | None = None
+    name_digest: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,7 @@ class OfferIndex:
         self._free_documents: list[int] = []
         self._free_members: list[int] = []
         self._groups: dict[Hashable, int] = {}
+        self._digests = array("Q")
 
     def __len__(self) -> int:
         """Return the number of live offers."""
@@ -90,12 +94,21 @@ class OfferIndex:
         return Request(title, text, reading, words, self._prepare(reading, numbers, words))
 
     def put(self, document_id: str, member: str, text: str, *, title: str = "", language: str | None = None) -> None:
-        """Insert an offer of `member`, or replace the one of this id; the next call sees it."""
+        """Insert an offer of `member`, or replace the one of this id; the next call sees it.
+
+        One that is the same already costs nothing.
+        """
+        said = digest(document_id, member, title, text, language)
+        known = self._documents.get(document_id)
+        if known is not None and self._digests[known.number] == said:
+            return
         reading = read(self._analyser, title=title, text=text, language=language)
         owner, before = self._member(member), self._take_out(document_id)
         number = self._free_documents.pop() if self._free_documents else len(self._by_document)
         if number == len(self._by_document):
             self._by_document.append(None)
+            self._digests.append(0)
+        self._digests[number] = said
         offer = _Offer(document_id, owner, number, reading, self.vocabulary.numbers(reading.words))
         self._documents[document_id] = self._by_document[number] = offer
         owner.documents.add(number)
@@ -118,11 +131,15 @@ class OfferIndex:
         if not name:
             known = self._members.get(member)
             if known is not None and known.name is not None:
-                known.name = None
+                known.name, known.name_digest = None, 0
                 self._names.remove(known.number)
                 self._forget_if_empty(known)
             return
         owner = self._member(member)
+        said = digest(member, name, language)
+        if owner.name_digest == said:
+            return
+        owner.name_digest = said
         owner.name = read(self._analyser, title="", text=name, language=language)
         words = np.unique(self.vocabulary.numbers(owner.name.words))
         terms, codes, level = self.vocabulary.row(words, 0, 0)
@@ -182,7 +199,7 @@ class OfferIndex:
         """
         known = self._members[match.member]
         query = self.query(request)
-        documents, texts, names = self._parts(known, query)
+        _, texts, names = self._parts(known, query)
         scores = texts.sum(axis=1)
         total = float((scores**VOTE_POWER).sum())
         norm = total ** (1 / VOTE_POWER)
@@ -202,7 +219,9 @@ class OfferIndex:
                     informative=self._informative(request.written(spans[0]), forms),
                     request_spans=spans,
                     offer_spans={
-                        offer.document_id: found for offer in shown if (found := _found(offer.reading, offer.words, forms))
+                        offer.document_id: found
+                        for offer in shown
+                        if (found := _found(offer.reading, offer.words, forms))
                     },
                     name_spans=self._name_spans(known, forms[:1]),
                 )
@@ -268,7 +287,7 @@ class OfferIndex:
             pointers.append(len(terms))
         pairs = self.vocabulary.pairs(numbers, reading.title)
         times = Counter(pairs.tolist())
-        first = {pair: both for pair, both in zip(reversed(pairs.tolist()), reversed(followed), strict=True)}
+        first = dict(zip(reversed(pairs.tolist()), reversed(followed), strict=True))
         terms += times
         closeness += [1.0] * len(times)
         pointers += range(pointers[-1] + 1, len(terms) + 1)
@@ -348,7 +367,7 @@ class OfferIndex:
 
     def _parts(self, member: _Member, query: Query) -> tuple[Ints32, Floats64, Floats64]:
         """Return a member's documents, what each group brings to each, and what each group brings to its name."""
-        documents = np.fromiter(member.documents, np.int32, len(member.documents))
+        documents = np.sort(np.fromiter(member.documents, np.int32, len(member.documents)))
         named = np.array([member.number] if member.name is not None else [], np.int32)
         texts, names = parts_named(
             self._offers.held, self._names.held, query, *self._offers.places(documents), *self._names.places(named)
@@ -399,5 +418,4 @@ def _span(reading: Reading, place: int) -> Span:
 
 def _followed(numbers: list[int], title: int) -> list[tuple[int, int]]:
     """Return the two words of each pair, in the order of `Vocabulary.pairs`."""
-    pairs: Iterable[tuple[int, int]] = zip(numbers, numbers[1:], strict=False)
-    return [pair for place, pair in enumerate(pairs) if place + 1 != title]
+    return [pair for place, pair in enumerate(pairwise(numbers)) if place + 1 != title]

@@ -137,6 +137,9 @@ def take(index: OfferIndex, *, encode: Callable[[Hashable], Any] = lambda group:
         "digests": np.array(index._digests, np.uint64),
         "name_digests": np.array([0 if member is None else member.name_digest for member in members], np.uint64),
         "owners": np.array([-1 if offer is None else offer.member.number for offer in index._by_document], np.int32),
+        # In their order: which number the next one gets decides in which order floating-point numbers are added.
+        "free_documents": np.array(index._free_documents, np.int32),
+        "free_members": np.array(index._free_members, np.int32),
         "groups": np.array([0 if m is None else group_numbers[m.group] for m in members], np.int32),
     }
     for prefix, base, levels in (("offers", offers, index._offers.levels), ("names", names, index._names.levels)):
@@ -318,7 +321,8 @@ def _index(files: _Files, analyser: Analyser, decode: Callable[[Any], Hashable])
         members.append(_Member(key, number, group, set(), name, digest))
     index._by_number = members
     index._members = {member.key: member for member in members if member is not None}
-    index._free_members = [number for number in reversed(range(len(members))) if members[number] is None]
+    index._free_members = files.array("free_members", np.int32).tolist()
+    index._free_documents = files.array("free_documents", np.int32).tolist()
     index._digests.frombytes(files.array("digests", np.uint64).tobytes())
     texts = _Readings(files, "texts", len(words))
     ids, owners = files.strings("documents"), files.array("owners", np.int32).tolist()
@@ -326,12 +330,10 @@ def _index(files: _Files, analyser: Analyser, decode: Callable[[Any], Hashable])
         member = None if document_id is None else members[owner]
         if member is None:
             index._by_document.append(None)
-            index._free_documents.append(number)
         else:
             offer = index._documents[document_id] = _SavedOffer(document_id, member, number, texts)
             index._by_document.append(offer)
             member.documents.add(number)
-    index._free_documents.reverse()
     if len(index) != files.documents:
         raise SnapshotError(f"it holds {len(index)} offers, not {files.documents}")
     return index

@@ -1,0 +1,340 @@
+"""A snapshot is the index as it was: the same answers, before and after further changes, and nothing of what is gone."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from services.matcher.index import Analyser, OfferIndex, Weighting, snapshot
+from services.matcher.index.requests import RequestIndex
+from services.matcher.index.snapshot import SnapshotError
+
+WORDS = (
+    "étalonnage tensiomètre tensiomètres sols salins capteur capteurs réseaux usine données santé énergie hydrogène "
+    "pour la de des water sensors sensing networks hydrogen storage the of الطاقة والصِّناعة للماء الجامعة 5G TRL6 CO₂ "
+    "métrologie métrologique microfluidique polymères biopolymères"
+).split()
+ASKED = (
+    ("Étalonner des tensiomètres en sols salins", "Besoin"),
+    ("hydrogen storage and sensing networks", ""),
+    ("capteurs microfluidiques; biopolymère", "métrologie"),
+    ("طاقة الماء", "labo 3"),
+)
+
+
+def text(random: Random, words: int) -> str:
+    return " ".join(random.choices(WORDS, k=words))
+
+
+def change(index: OfferIndex, random: Random, changes: int) -> None:
+    """Put, replace, remove, name and group at random: the same random numbers, the same changes."""
+    for _ in range(changes):
+        member = f"m{random.randrange(20)}"
+        document = f"d{random.randrange(80)}"
+        kind = random.random()
+        if kind < 0.7:
+            index.put(document, member, text(random, random.randrange(30)), title=text(random, 3))
+        elif kind < 0.85:
+            index.remove(document)
+        elif kind < 0.95:
+            index.name(member, text(random, random.randrange(4)))
+        else:
+            index.group(member, random.choice(["north", "south", None]))
+
+
+def filled(changes: int = 300, seed: int = 1) -> OfferIndex:
+    index = OfferIndex(Analyser(), young=16)
+    change(index, Random(seed), changes)
+    return index
+
+
+def answers(index: OfferIndex) -> list[Any]:
+    """All that can be seen of an index, to the last digit."""
+    seen: list[Any] = [len(index)]
+    requests = RequestIndex(index)
+    for asked, title in ASKED:
+        request = index.request(asked, title=title)
+        requests.put(asked, request)
+        found = index.search(request, 50)
+        seen += [found, index.search(request, 3, None, lambda group: group == "north")]
+        seen += [index.explain(request, match) for match in found]
+        seen += [index.score(request, f"m{number}") for number in range(20)]
+    seen += [requests.facing(match.member, 0.1) for match in found]
+    return seen
+
+
+def files_of(folder: Path) -> bytes:
+    return b"\n".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+def test_an_index_opened_gives_the_same_answers_to_the_last_digit(tmp_path: Path) -> None:
+    index = filled()
+    answers(index)  # words were asked for before
+    snapshot.save(index, tmp_path)
+    opened = snapshot.open(tmp_path, Analyser())
+    assert answers(opened) == answers(index)
+    assert len(answers(opened)[1]) > 5
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_both_stay_the_same_through_further_changes(tmp_path: Path, seed: int) -> None:
+    index = filled(seed=seed)
+    snapshot.save(index, tmp_path)
+    opened = snapshot.open(tmp_path, Analyser())
+    for number in range(4):
+        change(index, Random(number), 40)
+        change(opened, Random(number), 40)
+        assert answers(opened) == answers(index)
+    snapshot.save(opened, tmp_path)
+    assert answers(snapshot.open(tmp_path, Analyser())) == answers(index)
+
+
+def test_an_index_that_was_never_saved_agrees(tmp_path: Path) -> None:
+    index, other = filled(), filled()
+    snapshot.save(index, tmp_path)
+    assert answers(snapshot.open(tmp_path, Analyser())) == answers(other)
+
+
+def test_an_empty_index(tmp_path: Path) -> None:
+    snapshot.save(OfferIndex(Analyser()), tmp_path)
+    opened = snapshot.open(tmp_path, Analyser())
+    opened.put("d", "m", "étalonnage")
+    assert [match.member for match in opened.search(opened.request("étalonnage"), 3)] == ["m"]
+
+
+def test_groups_come_back_as_they_were_said(tmp_path: Path) -> None:
+    index = OfferIndex(Analyser())
+    for member in "abc":
+        index.put(member, member, "étalonnage de tensiomètres")
+        index.group(member, ("cluster", member))
+    index.remove("b")
+
+    def members(index: OfferIndex) -> list[str]:
+        found = index.search(index.request("tensiomètre"), 5, None, lambda group: group == ("cluster", "c"))
+        return [match.member for match in found]
+
+    snapshot.save(index, tmp_path, encode=lambda group: list(group) if isinstance(group, tuple) else None)
+    assert members(snapshot.open(tmp_path, Analyser(), decode=tuple)) == members(index) == ["c"]
+
+
+def test_what_is_put_again_as_it_was_is_not_read_again(tmp_path: Path) -> None:
+    class Counting(Analyser):
+        texts = 0
+
+        def analyse(self, text: str, language: str | None = None) -> Any:
+            self.texts += 1
+            return super().analyse(text, language)
+
+    index = OfferIndex(Analyser())
+    index.put("d", "m", "tensiomètres", title="Étalonnage", language="fr")
+    index.name("m", "Labo Salins")
+    snapshot.save(index, tmp_path)
+    analyser = Counting()
+    opened = snapshot.open(tmp_path, analyser)
+    opened.put("d", "m", "tensiomètres", title="Étalonnage", language="fr")
+    opened.name("m", "Labo Salins")
+    assert analyser.texts == 0
+    opened.put("d", "m", "tensiomètres", title="Étalonnage", language="en")
+    opened.name("m", "Labo Salin")
+    assert analyser.texts > 0
+
+
+def test_what_was_erased_is_gone_from_the_disk(tmp_path: Path) -> None:
+    index = OfferIndex(Analyser())
+    index.put("d1", "secret-member", "xylographie tensiomètres", title="Phlogistique")
+    index.name("secret-member", "Zorglub Industries")
+    index.group("secret-member", "secret-group")
+    index.put("d2", "m2", "tensiomètres", title="Étalonnage")
+    index.search(index.request("xylographies phlogistiques kryptonite"), 5)
+    snapshot.save(index, tmp_path)
+    gone = [b"xylograph", b"phlogist", b"zorglub", b"secret-member", b"secret-group", b"d1"]
+    assert all(word in files_of(tmp_path) for word in gone)
+    assert b"krypton" not in files_of(tmp_path)  # of a request, which is nobody's offer
+
+    opened = snapshot.open(tmp_path, Analyser())
+    for one in (index, opened):
+        one.remove("d1")
+        one.name("secret-member", "")
+        snapshot.save(one, tmp_path)
+        assert not any(word in files_of(tmp_path) for word in gone)
+        assert b"tensiometr" in files_of(tmp_path)
+        # Nor can its letters be put together again from the pieces of words.
+        opened = snapshot.open(tmp_path, Analyser())
+        assert int(opened.vocabulary.variants.known.used[1]) == int(
+            OfferIndexOf("tensiomètres", "Étalonnage").vocabulary.variants.known.used[1]
+        )
+
+
+def OfferIndexOf(text: str, title: str) -> OfferIndex:  # noqa: N802  # reads as a constructor
+    index = OfferIndex(Analyser())
+    index.put("d", "m", text, title=title)
+    return index
+
+
+def test_only_the_user_may_read_it(tmp_path: Path) -> None:
+    folder = tmp_path / "snapshot"
+    snapshot.save(filled(), folder)
+    for path in [folder, *folder.rglob("*")]:
+        assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
+
+
+def test_nothing_in_it_is_a_pickle(tmp_path: Path) -> None:
+    snapshot.save(filled(), tmp_path)
+    assert {path.suffix for path in tmp_path.rglob("*") if path.is_file()} == {".npy", ".json"}
+    for path in tmp_path.rglob("*.npy"):
+        assert b"'|O'" not in path.read_bytes()[:128]
+
+
+def test_only_one_is_kept(tmp_path: Path) -> None:
+    index = filled()
+    for _ in range(3):
+        snapshot.save(index, tmp_path)
+    assert len(list(tmp_path.glob("data-*"))) == 1
+
+
+def data_of(folder: Path) -> Path:
+    [data] = folder.glob("data-*")
+    return data
+
+
+def refused(folder: Path, why: str) -> None:
+    with pytest.raises(SnapshotError, match=why):
+        snapshot.open(folder, Analyser())
+
+
+def test_no_snapshot_is_refused(tmp_path: Path) -> None:
+    refused(tmp_path, "there is none")
+    refused(tmp_path / "nowhere", "there is none")
+
+
+@pytest.mark.parametrize("name", ["offers_rows.npy", "texts_spans.npy", "words.json", "known_pool.npy", "owners.npy"])
+def test_a_torn_file_is_refused(tmp_path: Path, name: str) -> None:
+    snapshot.save(filled(), tmp_path)
+    path = data_of(tmp_path) / name
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-8])
+    refused(tmp_path, f"{name} has {len(whole) - 8} bytes, not {len(whole)}")
+    path.write_bytes(whole[:-8] + bytes(byte ^ 1 for byte in whole[-8:]))
+    refused(tmp_path, f"{name} is damaged")
+    path.unlink()
+    refused(tmp_path, f"missing: .*{name}")
+    path.write_bytes(whole)
+    snapshot.open(tmp_path, Analyser())
+
+
+def test_each_file_is_needed(tmp_path: Path) -> None:
+    snapshot.save(filled(), tmp_path)
+    for path in sorted(data_of(tmp_path).iterdir()):
+        whole = path.read_bytes()
+        path.unlink()
+        refused(tmp_path, "missing")
+        path.write_bytes(whole)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "why"),
+    [
+        ("format", "another", "another program"),
+        ("layout", 99, "layout 99, this is 1"),
+        ("analyser", "0", "analyser 0, this is"),
+        ("engine", "tfidf-0", "engine tfidf-0, this is"),
+        ("weighting", Weighting(k1=2.0)._asdict(), "weighting"),
+        ("documents", 3, "offers, not 3"),
+        ("data", "elsewhere", "missing"),
+        ("files", {}, "does not name"),
+    ],
+)
+def test_another_version_is_refused(tmp_path: Path, field: str, value: object, why: str) -> None:
+    snapshot.save(filled(), tmp_path)
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {field: value}))
+    refused(tmp_path, why)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"format":'])
+def test_a_torn_manifest_is_refused(tmp_path: Path, content: str) -> None:
+    snapshot.save(filled(), tmp_path)
+    (tmp_path / "manifest.json").write_text(content)
+    refused(tmp_path, "no JSON|another program")
+
+
+def test_a_manifest_without_a_field_is_refused(tmp_path: Path) -> None:
+    snapshot.save(filled(), tmp_path)
+    manifest = tmp_path / "manifest.json"
+    whole = json.loads(manifest.read_text())
+    for field in whole:
+        manifest.write_text(json.dumps({key: value for key, value in whole.items() if key != field}))
+        refused(tmp_path, "")
+
+
+def test_other_constants_than_those_wanted_are_refused(tmp_path: Path) -> None:
+    snapshot.save(filled(), tmp_path)
+    with pytest.raises(SnapshotError, match="weighting"):
+        snapshot.open(tmp_path, Analyser(), weighting=Weighting(b=0.1))
+
+
+class Crash(BaseException):
+    """The process ends."""
+
+
+def test_a_crash_at_any_moment_leaves_the_one_before_or_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, after = filled(), filled(seed=2)
+    image = snapshot.take(after)
+    folder = tmp_path / "snapshot"
+    snapshot.save(before, folder)
+    old, new = answers(snapshot.open(folder, Analyser())), answers(after)
+    assert old != new
+    sync, seen = os.fsync, []
+
+    def crash_at(moment: int) -> bool:
+        calls = 0
+
+        def fsync(descriptor: int) -> None:
+            nonlocal calls
+            calls += 1
+            if calls > moment:
+                raise Crash
+            sync(descriptor)
+
+        # A crash leaves everything where it is: what the process would tidy up stays too.
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "fsync", fsync)
+            patched.setattr(shutil, "rmtree", lambda *_, **__: None)
+            try:
+                image.write(folder)
+            except Crash:
+                return True
+        return False
+
+    moment = 0
+    while crash_at(moment):
+        seen.append(answers(snapshot.open(folder, Analyser())))
+        moment += 1
+    assert moment > 20
+    assert all(each in (old, new) for each in seen)
+    assert seen[0] == old
+    image.write(folder)
+    assert len(list(folder.glob("data-*"))) == 1
+    assert answers(snapshot.open(folder, Analyser())) == new
+
+
+def test_a_process_keeps_what_it_opened_while_the_next_is_written(tmp_path: Path) -> None:
+    index = filled()
+    snapshot.save(index, tmp_path)
+    opened = snapshot.open(tmp_path, Analyser())
+    snapshot.save(filled(seed=2), tmp_path)
+    assert answers(opened) == answers(index)
+
+
+def test_an_image_shows_the_moment_when_it_was_taken(tmp_path: Path) -> None:
+    index, same = filled(), filled()
+    image = snapshot.take(index)
+    change(index, Random(7), 100)
+    image.write(tmp_path)
+    assert answers(snapshot.open(tmp_path, Analyser())) == answers(same)
