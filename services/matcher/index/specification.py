@@ -109,7 +109,7 @@ class Specification:
 
     def variants(self, term: Term) -> dict[Term, float]:
         """Return what answers a request for a term, and how much each counts: itself, and the words like it."""
-        if isinstance(term, int):
+        if isinstance(term, int) or self.weighting.variant == 0:
             return {term: 1.0}
         known = {other for offer in self.offers.values() for other in offer.text.words}
         like = {other: closeness(term, other) for other in known - {term}}
@@ -130,9 +130,9 @@ class Specification:
         words = set(request.words)
         power = 1 + self.weighting.rarity * len(words) / (len(words) + self.weighting.c)
         emphasis = {term: 1 + log(times) for term, times in request.terms.items()}
-        norm = sqrt(
-            sum((emphasis[word] * self.idf(self.held(word)) ** power) ** 2 for word in words if self.held(word))
-        )
+        # A word counts here without its variants, unless they alone make it known.
+        alone = {word: self.idf(self.held(word)) if self.held(word) else self.group_idf(word) for word in words}
+        norm = sqrt(sum((emphasis[word] * alone[word] ** power) ** 2 for word in words))
         scale = self.weighting.text / norm if norm else 0.0
         return {
             term: scale * said * self.group_idf(term) ** power * (1 if isinstance(term, str) else self.weighting.bigram)
