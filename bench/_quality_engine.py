@@ -126,10 +126,7 @@ class Engine:
     def told(self, need: Need) -> list[Told]:
         """Return whom production would tell of if its bar were 0, best first: at most its places, with evidence."""
         ask = _ask(need)
-        return [
-            Told(self._docs[pair.member], pair.match.score)
-            for pair in self._pairing.best(ask, ANYBODY)
-        ]
+        return [Told(self._docs[pair.member], pair.match.score) for pair in self._pairing.best(ask, ANYBODY)]
 
     def _put(self, member: Member) -> None:
         published = MemberPublished(

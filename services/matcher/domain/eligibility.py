@@ -71,6 +71,7 @@ class Decisions:
 
 UNDECIDED: Final = Decisions()
 
+
 @dataclass(frozen=True, slots=True)
 class Traits:
     """What a member is, as far as it decides who may face it: members of equal traits are eligible for the same

@@ -77,7 +77,9 @@ class Pairing:
         """Return the number of offer documents."""
         return len(self._index)
 
-    def offer(self, member: str, documents: dict[str, Document], *, name: str = "", traits: Traits | None = None) -> None:
+    def offer(
+        self, member: str, documents: dict[str, Document], *, name: str = "", traits: Traits | None = None
+    ) -> None:
         """Make `documents` all that a member brings, `name` what it is called and `traits` what it is."""
         before = self._documents.pop(member, {})
         for key in before.keys() - documents.keys():

@@ -145,7 +145,13 @@ class Scribe:
                 ),
             ),
             score=pair.match.score,
-            evidence=evidence(explanation, Source(ask.request_id, ask.title, ask.text), sources, name=member.event.name, quoted=len(shown)),
+            evidence=evidence(
+                explanation,
+                Source(ask.request_id, ask.title, ask.text),
+                sources,
+                name=member.event.name,
+                quoted=len(shown),
+            ),
             engine=ENGINE,
             corpus_size=len(self.pairing),
         )

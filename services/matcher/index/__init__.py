@@ -3,9 +3,9 @@
 from services.matcher.index.analysis import ANALYSER_VERSION, AnalysedText, Analyser, Token
 from services.matcher.index.evidence import informative
 from services.matcher.index.fields import Field, Span
+from services.matcher.index.offers import ENGINE_VERSION, OfferIndex
 from services.matcher.index.requests import RequestIndex
 from services.matcher.index.results import Explanation, Match, Request, SharedTerm, Vote
-from services.matcher.index.offers import ENGINE_VERSION, OfferIndex
 from services.matcher.index.weighting import Weighting
 
 __all__ = [

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import numba
@@ -25,13 +27,38 @@ Result = TypeVar("Result")
 Number = TypeVar("Number", np.int8, np.uint8, np.int32, np.uint32, np.int64, np.float64)
 
 
+def _cache_folder() -> str:
+    """Return where machine code of just this source is kept.
+
+    Numba looks only at the file of a function to see whether its machine code is out of date, not at those of the
+    functions that it calls: after an upgrade it would mix old with new. So each state of the package has a folder.
+    """
+    here = Path(__file__).parent
+    digest = sha256()
+    for source in sorted(here.glob("*.py")):
+        digest.update(source.read_bytes())
+    return str(Path(numba.config.CACHE_DIR or here / "__pycache__") / f"compiled-{digest.hexdigest()[:16]}")
+
+
+numba.config.CACHE_DIR = _cache_folder()
+
+
+def _compiled(function: Callable[Parameters, Result], **options: bool) -> Callable[Parameters, Result]:
+    try:
+        result: Callable[Parameters, Result] = numba.njit(cache=True, nogil=True, boundscheck=False, **options)(
+            function
+        )
+    except RuntimeError:  # there is no folder to write to: compiled anew by each process
+        result = numba.njit(nogil=True, boundscheck=False, **options)(function)
+    return result
+
+
 def compiled(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
     """Compile a numeric function on its first call; it runs without the GIL.
 
-    The machine code is kept beside the source (or in NUMBA_CACHE_DIR) for the next process.
+    The machine code is kept for the next process, beside the source or in the folder that NUMBA_CACHE_DIR names.
     """
-    result: Callable[Parameters, Result] = numba.njit(cache=True, nogil=True, boundscheck=False)(function)
-    return result
+    return _compiled(function)
 
 
 def reordering(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
@@ -39,14 +66,11 @@ def reordering(function: Callable[Parameters, Result]) -> Callable[Parameters, R
 
     For scores that are computed again exactly before anybody sees them.
     """
-    result: Callable[Parameters, Result] = numba.njit(cache=True, nogil=True, boundscheck=False, fastmath=True)(
-        function
-    )
-    return result
+    return _compiled(function, fastmath=True)
 
 
 @intrinsic
-def prefetch(_context: Any, array: Any, place: Any) -> Any:
+def prefetch(_context: Any, array: Any, place: Any) -> Any:  # noqa: ARG001 # numba reads the names
     """Have the cache line that holds `array[place]` fetched while the program goes on; a place outside does no harm."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

@@ -38,9 +38,9 @@ class Collection:
     member, put its documents again.
     """
 
-    def __init__(self, weighting: Weighting = Weighting(), *, young: int = YOUNG) -> None:
+    def __init__(self, weighting: Weighting | None = None, *, young: int = YOUNG) -> None:
         """`young` is the least room for young documents; smaller for tests of merging."""
-        self.weighting = weighting
+        self.weighting = Weighting() if weighting is None else weighting
         self._least_young = young
         self._members = 16
         self._base = empty_base()
@@ -150,7 +150,9 @@ class Collection:
         self._finish_merge(wait=True)
 
     def _new_arena(self, postings: int) -> Arena:
-        documents = int(np.clip(self._base.documents.size // YOUNG_SHARE, self._least_young, max(self._least_young, MOST_YOUNG)))
+        documents = int(
+            np.clip(self._base.documents.size // YOUNG_SHARE, self._least_young, max(self._least_young, MOST_YOUNG))
+        )
         return new_arena(documents, max(documents * POSTINGS_PER_DOCUMENT, postings), self._members)
 
     def _make_room(self, document: int, member: int, terms: Ints32) -> None:

@@ -115,7 +115,9 @@ class RequestIndex:
             if term >= PAIRS:
                 for asked, closeness in variants.asked_as(term - PAIRS):
                     asked_term = asked + PAIRS
-                    frequencies[asked_term] = frequencies.get(asked_term, 0.0) + weighting.variant * closeness * frequency
+                    frequencies[asked_term] = (
+                        frequencies.get(asked_term, 0.0) + weighting.variant * closeness * frequency
+                    )
         asked_for = self._requests.statistics.frequencies
         terms = [term for term in frequencies if term < asked_for.size and asked_for[term] > 0]
         return self._groups(terms), np.array([frequencies[term] for term in terms], np.float32)

@@ -108,9 +108,7 @@ def new_workspace(segments: Segments, members: int) -> Workspace:
     of_members = (np.zeros(members, np.float32) for _ in range(2))
     of_chunks = (np.zeros(base.groups.size, np.float32) for _ in range(3))
     touched = np.zeros(slots, np.uint32)
-    return Workspace(
-        scores, scores.view(np.int32), np.zeros(slots, np.float32), touched, *of_members, *of_chunks
-    )
+    return Workspace(scores, scores.view(np.int32), np.zeros(slots, np.float32), touched, *of_members, *of_chunks)
 
 
 @reordering
@@ -168,13 +166,15 @@ def top(
         if chunk != NOBODY:
             work.chunk_votes[chunk] = max(work.chunk_votes[chunk], work.votes[member])
         elif work.votes[member] > _least_votes(best_scores[-1] - work.bonuses[member]):
-            found = _enter(
-                best_members, best_scores, found, member, root(work.votes[member]) + work.bonuses[member]
-            )
+            found = _enter(best_members, best_scores, found, member, root(work.votes[member]) + work.bonuses[member])
     # A name alone may find a member all of whose documents are young and share no word.
     for number in range(bonus_members.size):
         member = bonus_members[number]
-        if work.votes[member] == 0 and _chunk_of(base, member, allowed) == NOBODY and _is_young(segments, member, allowed):
+        if (
+            work.votes[member] == 0
+            and _chunk_of(base, member, allowed) == NOBODY
+            and _is_young(segments, member, allowed)
+        ):
             found = _enter(best_members, best_scores, found, member, bonus_scores[number])
     if base.groups.size:
         found = _scan(segments, work, plan, allowed, best_members, best_scores, found)
@@ -341,9 +341,9 @@ def _add(
     end = end if limit == LAST_POSTING else _first_from(postings, place, end, limit)
     for at in range(np.uint64(place), np.uint64(end)):
         posting = postings[at]
-        scores[np.uint64(posting >> np.uint32(8)) - np.uint64(begin)] += weight * table[
-            np.uint64(posting & np.uint32(255))
-        ]
+        scores[np.uint64(posting >> np.uint32(8)) - np.uint64(begin)] += (
+            weight * table[np.uint64(posting & np.uint32(255))]
+        )
     return end
 
 
@@ -392,8 +392,8 @@ def _cursors(base: Base, plan: Plan) -> tuple[Ints64, Ints64]:
         term = plan.terms[number]
         if term < known:
             cursors[number], ends[number] = base.pointers[term], base.pointers[term + 1]
-            prefetch(base.postings, cursors[number])
-            prefetch(base.postings, cursors[number] + POSTINGS_PER_LINE)  # type: ignore[call-arg] # numba gives the context
+            for place in (cursors[number], cursors[number] + POSTINGS_PER_LINE):
+                prefetch(base.postings, place)  # type: ignore[call-arg] # numba gives the context
     return cursors, ends
 
 

@@ -31,9 +31,7 @@ def search(
     size = k + SPARE
     while True:
         best_members, best_scores = np.empty(size, np.int32), np.empty(size, np.float32)
-        found = top(
-            held.segments, held.work, planned, allowed, bonus_members, bonus_scores, best_members, best_scores
-        )
+        found = top(held.segments, held.work, planned, allowed, bonus_members, bonus_scores, best_members, best_scores)
         if found < size or best_scores[size - 1] < best_scores[k - 1] * ALMOST:
             break
         size *= 2  # so many are equal to the k-th that the right ones may be left out
@@ -43,9 +41,7 @@ def search(
 
 
 @compiled
-def search_named(
-    held: Held, names: Held, query: Query, k: int, allowed: UInts8
-) -> tuple[Ints32, Floats64, Floats64]:
+def search_named(held: Held, names: Held, query: Query, k: int, allowed: UInts8) -> tuple[Ints32, Floats64, Floats64]:
     """Return at least the `k` best members, in no order that matters, and what texts and names give to each.
 
     Args:

@@ -221,7 +221,7 @@ def reverse_plan(
     """Return what open requests are scored by for an offer: the same formula, read from the other side.
 
     A request's code holds how often it says a word and about how many words it has. `rarity` is taken as for a request
-    of the mean number of words, so the scores are near those that the requests would give, but for the l2 norm, by which
+    of the mean number of words, so the scores are near those that the requests would give, but for the l2 norm: by that
     the caller divides.
 
     Args:
