@@ -28,8 +28,8 @@ def informative(written: str, offers_with_term: int, offers: int) -> bool:
       probability, in bits) of a term found in one offer only. So up to 8 offers of 20, 26 of 100, 125 of 1,000, 2,713
       of 100,000: a fixed percentage would silence small clusters or let every common word through in large ones.
     """
-    letters = sum(letter.isalpha() for letter in written)
-    digits = any(letter.isdigit() for letter in written)
+    letters = sum(map(str.isalpha, written))
+    digits = any(map(str.isdigit, written))
     acronym = letters == SHORTEST_WORD - 1 and written.isupper()
     if not (letters >= SHORTEST_WORD or acronym or (letters and digits)):
         return False

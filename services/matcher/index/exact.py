@@ -83,6 +83,17 @@ def parts(segments: Segments, plan: Plan, segment_of: Ints8, slots: Ints32) -> F
 
 
 @compiled
+def scores_of(segments: Segments, plan: Plan, segment_of: Ints8, slots: Ints32) -> Floats64:
+    """Return the scores of some documents, given by segment and slot; shape (documents,)."""
+    lookup = look_up(plan)
+    nothing, scores = np.empty(0, np.float64), np.empty(slots.size, np.float64)
+    for number in range(slots.size):
+        row = row_of(segments, segment_of[number], slots[number])
+        scores[number] = _score(row, 0, row.size, lookup, nothing)
+    return scores
+
+
+@compiled
 def row_of(segments: Segments, segment: int, slot: int) -> UInts32:
     """Return the row of a document: segment 0 is the base, 1 the settling arena, 2 the young one."""
     if segment == 0:

@@ -37,6 +37,18 @@ class Reading(NamedTuple):
     spans: Ints32
     title: int
 
+    def span(self, place: int) -> Span:
+        """Return where the word at a place stands."""
+        start, end = self.spans[place].tolist()
+        return Span("title" if place < self.title else "text", start, end)
+
+    def all_spans(self) -> list[Span]:
+        """Return where each word stands, in reading order."""
+        return [
+            Span("title" if place < self.title else "text", start, end)
+            for place, (start, end) in enumerate(self.spans.tolist())
+        ]
+
 
 def digest(*said: str | None) -> int:
     """Return 64 bits, never all 0, that tell what was said from anything else; the same in every process."""

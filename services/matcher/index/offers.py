@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from array import array
 from collections import Counter
-from collections.abc import Callable, Container, Hashable
+from collections.abc import Callable, Container, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from services.matcher.index.collection import YOUNG, Collection
 from services.matcher.index.evidence import informative
 from services.matcher.index.fields import Field, Reading, Span, digest, read
 from services.matcher.index.results import Explanation, Match, Prepared, Request, SharedTerm, Vote
-from services.matcher.index.searching import ALL_ALLOWED, parts_named, score_named, search_named
+from services.matcher.index.searching import ALL_ALLOWED, document_scores, parts_named, score_named, search_named
 from services.matcher.index.vocabulary import PAIRS, Vocabulary
 from services.matcher.index.weighting import Query, Statistics, Weighting
 
@@ -90,8 +90,13 @@ class OfferIndex:
         """
         reading = read(self._analyser, title=title, text=text, language=language)
         numbers = self.vocabulary.numbers(reading.words)
-        words = tuple(dict.fromkeys(numbers.tolist()))
-        return Request(title, text, reading, words, self._prepare(reading, numbers, words))
+        places: dict[int, list[Span]] = {}
+        for number, span in zip(numbers.tolist(), reading.all_spans(), strict=True):
+            places.setdefault(number, []).append(span)
+        words = tuple(places)
+        return Request(
+            title, text, reading, words, tuple(map(tuple, places.values())), self._prepare(reading, numbers, words)
+        )
 
     def put(self, document_id: str, member: str, text: str, *, title: str = "", language: str | None = None) -> None:
         """Insert an offer of `member`, or replace the one of this id; the next call sees it.
@@ -179,7 +184,7 @@ class OfferIndex:
             found = self._best(request, wanted, ALL_ALLOWED if groups is None else self._allowed(groups))
             admitted = [each for each in found if admits is None or admits(each[1])][:k]
             if len(admitted) == k or len(found) < wanted:
-                return [self._match(request, *each) for each in admitted]
+                return self._matches(request, admitted)
             wanted *= 4
 
     def score(self, request: Request, member: str) -> Match | None:
@@ -188,7 +193,8 @@ class OfferIndex:
         if known is None or not known.documents:
             return None
         text, name = score_named(self._offers.held, self._names.held, self.query(request), known.number)
-        return self._match(request, -round(text + name, SCORE_DECIMALS), member, float(name))
+        [match] = self._matches(request, [(-round(text + name, SCORE_DECIMALS), member, float(name))])
+        return match
 
     def explain(self, request: Request, match: Match) -> Explanation:
         """Return the words that make the score of a match, with their shares and the passages where they stand.
@@ -204,28 +210,29 @@ class OfferIndex:
         total = float((scores**VOTE_POWER).sum())
         norm = total ** (1 / VOTE_POWER)
         brought = np.divide(norm * scores**VOTE_POWER, total * scores, out=np.zeros_like(scores), where=scores > 0)
-        shares = self._by_word(request, query, brought @ texts) + self._by_word(request, query, names)
-        asked = _places(request.reading, self.vocabulary.numbers(request.reading.words))
+        shares = self._by_word(request, query, brought @ texts + names)
         shown = [self._documents[vote.document_id] for vote in match.documents if vote.document_id in self._documents]
-        terms = []
-        for group in np.flatnonzero(shares > 0).tolist():
-            forms = query.terms[query.pointers[group] : query.pointers[group + 1]] - PAIRS
-            word = request.words[group]
-            spans = tuple(asked[word])
-            terms.append(
-                SharedTerm(
-                    term=self.vocabulary.word(word),
-                    share=float(shares[group]),
-                    informative=self._informative(request.written(spans[0]), forms),
-                    request_spans=spans,
-                    offer_spans={
-                        offer.document_id: found
-                        for offer in shown
-                        if (found := _found(offer.reading, offer.words, forms))
-                    },
-                    name_spans=self._name_spans(known, forms[:1]),
-                )
+        groups = request.prepared.groups
+        spans: list[dict[str, list[Span]]] = [{} for _ in shares]
+        for offer in shown:
+            for group, span in _met(offer.reading, offer.words, groups):
+                spans[group].setdefault(offer.document_id, []).append(span)
+        in_name: list[list[Span]] = [[] for _ in shares]
+        if known.name is not None:
+            for group, span in _met(known.name, self.vocabulary.numbers(known.name.words), groups):
+                in_name[group].append(Span("name", span.start, span.end))
+        terms = [
+            SharedTerm(
+                term=self.vocabulary.word(request.words[group]),
+                share=share,
+                informative=self._informative(request, group),
+                request_spans=request.places[group],
+                offer_spans={document_id: tuple(found) for document_id, found in spans[group].items()},
+                name_spans=tuple(in_name[group]) if names[group] > 0 else (),
             )
+            for group, share in enumerate(shares)
+            if share > 0
+        ]
         terms.sort(key=lambda term: (-round(term.share, SCORE_DECIMALS), term.term))
         return Explanation(tuple(terms))
 
@@ -233,15 +240,8 @@ class OfferIndex:
         """Return how many words that are worth telling a request shares with a member: see `explain`."""
         query = self.query(request)
         _, texts, names = self._parts(self._members[member], query)
-        shared = np.flatnonzero((texts.sum(axis=0) + names)[: query.words] > 0).tolist()
-        first = dict(zip(reversed(request.reading.words), reversed(range(len(request.reading.words))), strict=True))
-        return sum(
-            self._informative(
-                request.written(_span(request.reading, first[self.vocabulary.word(request.words[group])])),
-                query.terms[query.pointers[group] : query.pointers[group + 1]] - PAIRS,
-            )
-            for group in shared
-        )
+        shared = np.flatnonzero((texts.sum(axis=0) + names)[: query.words] > 0)
+        return sum(self._informative(request, group) for group in shared.tolist())
 
     # For the index of requests
 
@@ -301,7 +301,11 @@ class OfferIndex:
             len(words),
         )
         both = tuple((places[one], places[other]) for one, other in (first[pair] for pair in times))
-        return Prepared(variants.version, query, both, (*(said[word] for word in words), *times.values()))
+        groups: dict[int, list[int]] = {}
+        for group in range(len(words)):
+            for term in terms[pointers[group] : pointers[group + 1]]:
+                groups.setdefault(term - PAIRS, []).append(group)
+        return Prepared(variants.version, query, both, (*(said[word] for word in words), *times.values()), groups)
 
     # Members and documents by number
 
@@ -354,16 +358,24 @@ class OfferIndex:
             (-total, key, name) for total, key, name in zip(totals, keys, names.tolist(), strict=True) if total > 0
         )[:k]
 
-    def _match(self, request: Request, minus_score: float, member: str, name: float) -> Match:
-        documents, texts, _ = self._parts(self._members[member], self.query(request))
-        scores = np.round(texts.sum(axis=1), SCORE_DECIMALS).tolist()
-        votes = [
-            Vote(offer.document_id, score)
-            for number, score in zip(documents.tolist(), scores, strict=True)
-            if score > 0 and (offer := self._by_document[number]) is not None
-        ]
-        votes.sort(key=lambda vote: (-vote.score, vote.document_id))
-        return Match(member, -minus_score, tuple(votes[:SHOWN_OFFERS]), name)
+    def _matches(self, request: Request, found: Sequence[tuple[float, str, float]]) -> list[Match]:
+        """Return what `_best` found as matches, with the offers that voted."""
+        owners = [self._members[member] for _, member, _ in found]
+        documents = [document for owner in owners for document in owner.documents]
+        numbers = np.array(documents, np.int32)
+        scores = document_scores(self._offers.held, self.query(request), *self._offers.places(numbers))
+        each = zip(documents, np.round(scores, SCORE_DECIMALS).tolist(), strict=True)
+        matches = []
+        for owner, (minus_score, member, name) in zip(owners, found, strict=True):
+            own = islice(each, len(owner.documents))
+            votes = [
+                Vote(offer.document_id, score)
+                for document, score in own
+                if score > 0 and (offer := self._by_document[document]) is not None
+            ]
+            votes.sort(key=lambda vote: (-vote.score, vote.document_id))
+            matches.append(Match(member, -minus_score, tuple(votes[:SHOWN_OFFERS]), name))
+        return matches
 
     def _parts(self, member: _Member, query: Query) -> tuple[Ints32, Floats64, Floats64]:
         """Return a member's documents, what each group brings to each, and what each group brings to its name."""
@@ -376,44 +388,28 @@ class OfferIndex:
 
     # Evidence
 
-    def _by_word(self, request: Request, query: Query, brought: Floats64) -> Floats64:
+    def _by_word(self, request: Request, query: Query, brought: Floats64) -> list[float]:
         """Return what each word brings, once that of each pair is given to its two words."""
-        words = brought[: query.words].copy()
-        for (first, second), share in zip(request.prepared.pairs, brought[query.words :].tolist(), strict=True):
-            if share > 0:
-                words[first] += share / 2
-                words[second] += share / 2
-        return words
+        shares: list[float] = brought.tolist()
+        for (first, second), share in zip(request.prepared.pairs, shares[query.words :], strict=True):
+            shares[first] += share / 2
+            shares[second] += share / 2
+        return shares[: query.words]
 
-    def _informative(self, written: str, forms: Ints32) -> bool:
-        frequencies = self._offers.statistics.frequencies
-        terms = forms + PAIRS
-        held = int(frequencies[terms[terms < frequencies.size]].sum())
-        return informative(written, min(held, len(self)), len(self))
-
-    def _name_spans(self, member: _Member, forms: Ints32) -> tuple[Span, ...]:
-        if member.name is None:
-            return ()
-        words = self.vocabulary.numbers(member.name.words)
-        return tuple(Span("name", span.start, span.end) for span in _found(member.name, words, forms))
+    def _informative(self, request: Request, group: int) -> bool:
+        query, frequencies = request.prepared.query, self._offers.statistics.frequencies
+        forms = query.terms[query.pointers[group] : query.pointers[group + 1]].tolist()
+        held = sum(int(frequencies[term]) for term in forms if term < frequencies.size)
+        return informative(request.written(request.places[group][0]), min(held, len(self)), len(self))
 
 
-def _places(reading: Reading, numbers: Ints32) -> dict[int, list[Span]]:
-    places: dict[int, list[Span]] = {}
-    for place, number in enumerate(numbers.tolist()):
-        places.setdefault(number, []).append(_span(reading, place))
-    return places
-
-
-def _found(reading: Reading, words: Ints32, forms: Ints32) -> tuple[Span, ...]:
-    """Return where a text has one of some words."""
-    return tuple(_span(reading, place) for place in np.flatnonzero(np.isin(words, forms)).tolist())
-
-
-def _span(reading: Reading, place: int) -> Span:
-    field: Field = "title" if place < reading.title else "text"
-    start, end = reading.spans[place].tolist()
-    return Span(field, start, end)
+def _met(reading: Reading, words: Ints32, groups: Mapping[int, Sequence[int]]) -> Iterator[tuple[int, Span]]:
+    """Yield each group of a request that a text has a word of, with where it stands."""
+    met = [(place, groups[word]) for place, word in enumerate(words.tolist()) if word in groups]
+    for place, of in met:
+        span = reading.span(place)
+        for group in of:
+            yield group, span
 
 
 def _followed(numbers: list[int], title: int) -> list[tuple[int, int]]:

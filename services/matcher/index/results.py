@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -22,6 +22,8 @@ class Request:
     reading: Reading = field(compare=False, repr=False)
     words: tuple[int, ...] = field(compare=False, repr=False)
     """Numbers of its distinct words, in the order in which they first come."""
+    places: tuple[tuple[Span, ...], ...] = field(compare=False, repr=False)
+    """Of each of those words, where it stands."""
     prepared: Prepared = field(compare=False, repr=False)
 
     def written(self, span: Span) -> str:
@@ -31,14 +33,21 @@ class Request:
 
 @dataclass(slots=True)
 class Prepared:
-    """A request as numbers, which hold until a word like one of its own comes into the vocabulary."""
+    """A request as numbers, which hold until a word like one of its own comes into the vocabulary.
+
+    Attributes:
+        version: of the variants when it was made.
+        query: what is searched for.
+        pairs: of each group after the words: which two words follow one another.
+        times: of each group: how often the request says it.
+        groups: of each word and variant: the groups that it stands in.
+    """
 
     version: int
     query: Query
     pairs: tuple[tuple[int, int], ...]
-    """Of each group after the words: which two words follow one another."""
     times: tuple[int, ...]
-    """Of each group: how often the request says it."""
+    groups: Mapping[int, Sequence[int]]
 
 
 class Vote(NamedTuple):

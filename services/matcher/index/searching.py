@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from services.matcher.index.arrays import Floats32, Floats64, Ints8, Ints32, Ints64, UInts8, compiled
-from services.matcher.index.exact import exact_scores, parts
+from services.matcher.index.exact import exact_scores, parts, scores_of
 from services.matcher.index.held import Held
 from services.matcher.index.scoring import ALMOST, Plan, above, top
 from services.matcher.index.weighting import Query, name_plan, plan
@@ -66,6 +66,12 @@ def score_named(held: Held, names: Held, query: Query, member: int) -> tuple[flo
     texts = exact_scores(held.segments, plan(held.statistics, query, held.weighting), members)
     by_name = name_plan(held.statistics, names.statistics.lengths, query, held.weighting)
     return texts[0], exact_scores(names.segments, by_name, members)[0]
+
+
+@compiled
+def document_scores(held: Held, query: Query, segment_of: Ints8, slots: Ints32) -> Floats64:
+    """Return the scores of some documents, given by segment and slot."""
+    return scores_of(held.segments, plan(held.statistics, query, held.weighting), segment_of, slots)
 
 
 @compiled
