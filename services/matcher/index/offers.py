@@ -16,7 +16,7 @@ from services.matcher.index.arrays import Floats64, Ints32, Ints64, UInts8, UInt
 from services.matcher.index.base import VOTE_POWER
 from services.matcher.index.collection import YOUNG, Collection
 from services.matcher.index.evidence import informative
-from services.matcher.index.fields import Field, Reading, Span, digest, read
+from services.matcher.index.fields import Reading, Span, digest, read
 from services.matcher.index.results import Explanation, Match, Prepared, Request, SharedTerm, Vote
 from services.matcher.index.searching import ALL_ALLOWED, document_scores, parts_named, score_named, search_named
 from services.matcher.index.vocabulary import PAIRS, Vocabulary

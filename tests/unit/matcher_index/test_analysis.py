@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.matcher.index import AnalysedText, Analyser, Span
-from services.matcher.index.fields import occurrences
+from services.matcher.index.fields import read
 from services.matcher.index.letters import fold
 from services.matcher.index.stop_words import ARABIC, ENGLISH, FRENCH
 
@@ -173,14 +173,15 @@ def test_language(text: str, hint: str | None, expected: str) -> None:
 
 def test_title_is_read_in_the_language_of_its_text() -> None:
     text = "We measure the quality of water with sensors that we build"
-    found = occurrences(Analyser(), title="Sensing", text=text, language=None)
-    assert found["sens"] == [Span("title", 0, 7)]
+    found = read(Analyser(), title="Sensing", text=text, language=None)
+    places = dict(zip(found.words, found.all_spans(), strict=True))
+    assert places["sens"] == Span("title", 0, 7)
     start = text.index("sensors")
-    assert found["sensor"] == [Span("text", start, start + 7)]
+    assert places["sensor"] == Span("text", start, start + 7)
 
 
 def test_title_without_text_is_read_in_the_declared_language() -> None:
-    assert list(occurrences(Analyser(), title="Sensing", text="", language="en")) == ["sens"]
+    assert read(Analyser(), title="Sensing", text="", language="en").words == ("sens",)
 
 
 def test_a_small_memory_changes_nothing() -> None:
