@@ -157,6 +157,9 @@ class OfferIndex:
         number = self._group(group)
         if number != owner.group:
             owner.group = number
+            # All out before any goes in: were a merge to begin in between, its base would hold the member in two groups.
+            for document in owner.documents:
+                self._offers.remove(document)
             for document in owner.documents:
                 offer = self._by_document[document]
                 if offer is not None:
