@@ -75,7 +75,9 @@ def has_room(arena: Arena, terms: int) -> bool:
     """Tell whether a document of so many distinct terms fits."""
     used = arena.used
     postings = arena.rows.size
-    return used[1] < arena.documents.size and used[2] + terms <= postings and 2 * (used[3] + terms) <= arena.lists.shape[0]
+    return (
+        used[1] < arena.documents.size and used[2] + terms <= postings and 2 * (used[3] + terms) <= arena.lists.shape[0]
+    )
 
 
 @compiled

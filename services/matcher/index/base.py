@@ -13,9 +13,8 @@ CHUNK = 64
 """Slots whose best score is looked at together: four cache lines of scores."""
 
 
-VOTE_POWER = 2.5
-"""A member's score is the p-norm of its documents' scores: between the sum, which many weak resemblances would win, and
-the best alone, which forgets that several good ones say more."""
+VOTING_OFFERS = 20
+"""Documents of a member that count for it, its best ones: beyond them many weak resemblances outweigh a good one."""
 
 
 class Base(NamedTuple):
@@ -82,7 +81,7 @@ def settle(documents: Documents, terms: int, members: int) -> Base:
     ordinals = np.full(members, NOBODY, np.int32)
     ordinals[owners] = np.arange(owners.size, dtype=np.int32)
     pointers, postings = _inverted(documents.rows, documents.row_pointers, terms)
-    reach = np.diff(starts).astype(np.float32) ** np.float32(1 / VOTE_POWER)
+    reach = np.sqrt(np.minimum(np.diff(starts), VOTING_OFFERS)).astype(np.float32)
     return Base(
         pointers=pointers,
         postings=postings,
@@ -181,11 +180,7 @@ def _chunks(starts: Ints32, groups: Ints32) -> Ints32:
     chunks = np.empty(members + 1, np.int32)
     count = 0
     for member in range(members):
-        if (
-            count == 0
-            or groups[member] != groups[member - 1]
-            or starts[member] - starts[chunks[count - 1]] >= CHUNK
-        ):
+        if count == 0 or groups[member] != groups[member - 1] or starts[member] - starts[chunks[count - 1]] >= CHUNK:
             chunks[count] = member
             count += 1
     chunks[count] = members

@@ -52,6 +52,8 @@ class Collection:
         self._segment = np.full(1024, _NOWHERE, np.int8)
         self._slot = np.zeros(1024, np.int32)
         self._level = np.zeros(1024, np.uint8)
+        self._owner = np.zeros(1024, np.int32)
+        self._owned = np.zeros(self._members, np.int32)
         self._held: Held | None = None
 
     def __len__(self) -> int:
@@ -61,7 +63,7 @@ class Collection:
     @property
     def statistics(self) -> Statistics:
         """What is known of the living documents."""
-        return Statistics(self._frequencies, self._lengths)
+        return Statistics(self._frequencies, self._lengths, self._owned)
 
     @property
     def held(self) -> Held:
@@ -84,7 +86,8 @@ class Collection:
         entries = terms.astype(np.uint32) << np.uint32(8) | codes
         self._slot[document] = insert(self._young, document, member, group, entries)
         self._segment[document] = _YOUNG
-        self._level[document] = level
+        self._level[document], self._owner[document] = level, member
+        self._owned[member] += 1
         self._lengths[level] += 1
         self._frequencies[terms] += 1
         self._note(document)
@@ -96,6 +99,7 @@ class Collection:
         segment, slot = int(self._segment[document]), int(self._slot[document])
         self._frequencies[(self.row(document) >> np.uint32(8)).astype(np.int64)] -= 1
         self._lengths[self._level[document]] -= 1
+        self._owned[self._owner[document]] -= 1
         if segment == _BASE:
             _bury(self._base, slot)
         else:
@@ -123,10 +127,14 @@ class Collection:
         most = int(base.documents.max(initial=0)) + 1
         self._members = max(self._members, base.ordinals.size)
         self._segment, self._slot = with_room(self._segment, most, _NOWHERE), with_room(self._slot, most, 0)
-        self._level = with_room(self._level, most, 0)
+        self._level, self._owner = with_room(self._level, most, 0), with_room(self._owner, most, 0)
+        self._owned = with_room(self._owned, self._members, 0)
         self._segment[base.documents] = _BASE
         self._slot[base.documents] = np.arange(base.documents.size, dtype=np.int32)
         self._level[base.documents] = levels
+        owned = np.diff(base.starts)
+        self._owner[base.documents] = np.repeat(base.members, owned)
+        self._owned[base.members] = owned
         self._lengths += np.bincount(levels, minlength=LEVELS)
         self._frequencies = np.diff(base.pointers).astype(np.int32)
         self._base = base
@@ -159,6 +167,7 @@ class Collection:
         self._finish_merge(wait=False)
         if member >= self._members:
             self._members = max(member + 1, 2 * self._members)
+            self._owned = with_room(self._owned, self._members, 0)
             self._held = None
         if self._young.last.size < self._members:
             self._young = self._young._replace(last=with_room(self._young.last, self._members, NOBODY))
@@ -167,6 +176,7 @@ class Collection:
             size = max(document + 1, 2 * self._segment.size)
             self._segment = with_room(self._segment, size, _NOWHERE)
             self._slot, self._level = with_room(self._slot, size, 0), with_room(self._level, size, 0)
+            self._owner = with_room(self._owner, size, 0)
         if terms.size and terms[-1] >= self._frequencies.size:
             self._frequencies = with_room(self._frequencies, max(int(terms[-1]) + 1, 2 * self._frequencies.size), 0)
             self._held = None

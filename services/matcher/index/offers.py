@@ -13,20 +13,22 @@ import numpy as np
 
 from services.matcher.index.analysis import Analyser
 from services.matcher.index.arrays import Floats64, Ints32, Ints64, UInts8, UInts32
-from services.matcher.index.base import VOTE_POWER
+from services.matcher.index.base import VOTING_OFFERS
 from services.matcher.index.collection import YOUNG, Collection
 from services.matcher.index.evidence import informative
 from services.matcher.index.fields import Reading, Span, digest, read
 from services.matcher.index.results import Explanation, Match, Prepared, Request, SharedTerm, Vote
 from services.matcher.index.searching import ALL_ALLOWED, document_scores, parts_named, score_named, search_named
 from services.matcher.index.vocabulary import PAIRS, Vocabulary
-from services.matcher.index.weighting import Query, Statistics, Weighting
+from services.matcher.index.weighting import Query, Statistics, Weighting, standing_of
 
 ENGINE_VERSION = "tfidf-2"
 """Changes whenever the same offers and request may give other scores."""
 
 SHOWN_OFFERS = 8
 """Offers of a member that a match names, its best ones; nobody reads more. All of them vote."""
+
+SMALLEST = 1e-300
 
 SCORE_DECIMALS = 12
 """Digits that scores keep: those beyond are noise of sums and would decide ties at random."""
@@ -202,18 +204,17 @@ class OfferIndex:
     def explain(self, request: Request, match: Match) -> Explanation:
         """Return the words that make the score of a match, with their shares and the passages where they stand.
 
-        Of what an offer with score s brings to the p-norm n, which is n (s / n)^p, each word has the part that it has
-        of s; two words that follow one another bring it half each. So the shares sum to the score (1e-9). Call it
+        An offer with score s brings s² / n to the root n of the sum of squares, and of that each word has the part that
+        it has of s; two words that follow one another bring it half each. So the shares sum to the score (1e-9). Call it
         before the index changes: it explains the score that the member has now.
         """
         known = self._members[match.member]
         query = self.query(request)
         _, texts, names = self._parts(known, query)
         scores = texts.sum(axis=1)
-        total = float((scores**VOTE_POWER).sum())
-        norm = total ** (1 / VOTE_POWER)
-        brought = np.divide(norm * scores**VOTE_POWER, total * scores, out=np.zeros_like(scores), where=scores > 0)
-        shares = self._by_word(request, query, brought @ texts + names)
+        voting = np.argsort(-scores, kind="stable")[:VOTING_OFFERS]
+        norm = max(float(np.sqrt((scores[voting] ** 2).sum())), SMALLEST)
+        shares = self._by_word(request, query, (scores[voting] / norm) @ texts[voting] + names)
         shown = [self._documents[vote.document_id] for vote in match.documents if vote.document_id in self._documents]
         groups = request.prepared.groups
         spans: list[dict[str, list[Span]]] = [{} for _ in shares]
@@ -261,6 +262,10 @@ class OfferIndex:
             fresh = self._prepare(request.reading, numbers, request.words)
             prepared.version, prepared.query, prepared.pairs = fresh.version, fresh.query, fresh.pairs
         return prepared.query
+
+    def standing_of(self, member: str) -> float:
+        """Return the factor of a member's name; it must have an offer."""
+        return standing_of(self._offers.statistics, self.weighting, self._members[member].number)
 
     def rows_of(self, member: str) -> list[UInts32]:
         """Return what each offer of a member holds, `term << 8 | code`; see `Collection`."""
@@ -387,7 +392,8 @@ class OfferIndex:
         texts, names = parts_named(
             self._offers.held, self._names.held, query, *self._offers.places(documents), *self._names.places(named)
         )
-        return documents, texts, names.sum(axis=0)
+        standing = standing_of(self._offers.statistics, self.weighting, member.number)
+        return documents, texts, names.sum(axis=0) * standing
 
     # Evidence
 

@@ -7,11 +7,10 @@ from typing import Final
 import numpy as np
 
 from services.matcher.index.arrays import Floats32, Floats64, UInts32, with_room
-from services.matcher.index.base import VOTE_POWER
 from services.matcher.index.collection import Collection
 from services.matcher.index.offers import OfferIndex
 from services.matcher.index.results import Request
-from services.matcher.index.scoring import FREQUENCIES
+from services.matcher.index.plans import FREQUENCIES
 from services.matcher.index.searching import matches
 from services.matcher.index.vocabulary import PAIRS, frequency_level, length_level
 from services.matcher.index.weighting import Query, l2_norm, reverse_name_plan, reverse_plan
@@ -89,8 +88,8 @@ class RequestIndex:
                 level = int(row[0] >> np.uint32(3)) & 31
                 planned = reverse_plan(offers, lengths, query, frequencies, level, weighting)
                 numbers, found = matches(held, planned, nothing)
-                votes[numbers] += (weighting.text * self._inverse_norms[numbers] * found) ** VOTE_POWER
-        scores = votes ** (1 / VOTE_POWER) + self._by_name(member, nothing)
+                votes[numbers] += (weighting.text * self._inverse_norms[numbers] * found) ** 2
+        scores = np.sqrt(votes) + self._by_name(member, nothing)
         return [self._keys[number] for number in np.flatnonzero(scores >= MARGIN * least).tolist()]
 
     def _by_name(self, member: str, nothing: Floats32) -> Floats64:
@@ -102,7 +101,7 @@ class RequestIndex:
             level = int(row[0] >> np.uint32(3)) & 31
             planned = reverse_name_plan(self._offers.statistics, names, query, level, self._offers.weighting)
             numbers, found = matches(self._requests.held, planned, nothing)
-            scores[numbers] = found
+            scores[numbers] = self._offers.standing_of(member) * found
         return scores
 
     def _answered(self, row: UInts32) -> tuple[Query, Floats32]:

@@ -61,8 +61,8 @@ class Vote(NamedTuple):
 class Match:
     """One member facing a request.
 
-    `score` is `name`, what the member's name gives, and on top the p-norm of the scores of all its offers, p being
-    `VOTE_POWER`. `documents` are its best offers, best first, ties by id, `SHOWN_OFFERS` at most.
+    `score` is `name`, what the member's name gives, and on top the root of the sum of the squared scores of its
+    `VOTING_OFFERS` best offers. `documents` are the best of them, best first, ties by id, `SHOWN_OFFERS` at most.
     """
 
     member: str

@@ -17,7 +17,8 @@ from services.matcher.index.arrays import (
     prefetch,
     reordering,
 )
-from services.matcher.index.base import VOTE_POWER, Base
+from services.matcher.index.base import VOTING_OFFERS, Base
+from services.matcher.index.plans import FREQUENCIES, Lookup, Plan, look_up, score_row
 
 BLOCK = 1 << 17
 """Slots scored together: their scores, half a megabyte, stay in the processor's own cache."""
@@ -32,36 +33,6 @@ ALMOST = np.float32(0.99999)
 """Scores are summed in 32 bits, in any order: what is this close to the threshold is looked at."""
 
 LAST_POSTING = np.uint32(0xFFFFFFFF)
-
-
-FREQUENCIES = np.array([1, 2, 3, 4, 5, 6.5, 9.5, 14], np.float32)
-"""Frequency that the lowest three bits of a code stand for: 1 to 5, 6-7, 8-11, 12 and more."""
-
-
-class Plan(NamedTuple):
-    """What documents are scored by.
-
-    A document has the score sum over groups of `weights[g] * value(f, level)`, where f is the sum over the group's
-    terms of `closeness * frequency` and value(f, level) = f * factors[level] / (f + halves[level]). `frequency` and
-    `level` are what the code of a posting stands for.
-
-    Attributes:
-        terms: all terms, group after group; the first of a group is the word itself.
-        closeness: of each term to the word of its group, 0 to 1; 1 for the word itself.
-        pointers: where each group begins, and the number of terms.
-        weights: of each group, at least 0; a group of weight 0 is passed over.
-        factors: of each length level, shape (32,).
-        halves: of each length level, shape (32,): the frequency that gives half of the factor.
-        table: value of each code, shape (256,), for groups of one word.
-    """
-
-    terms: Ints32
-    closeness: Floats32
-    pointers: Ints32
-    weights: Floats32
-    factors: Floats32
-    halves: Floats32
-    table: Floats32
 
 
 class Segments(NamedTuple):
@@ -112,21 +83,10 @@ def new_workspace(segments: Segments, members: int) -> Workspace:
 
 
 @reordering
-def to_the_power(score: np.float32) -> np.float32:
-    """Return `score ** VOTE_POWER`, which is 2.5."""
-    return score * score * np.sqrt(score)
-
-
-@reordering
-def root(votes: np.float32) -> np.float32:
-    """Undo `to_the_power`."""
-    return np.float32(votes ** np.float32(1 / VOTE_POWER))
-
-
-@reordering
 def top(
     segments: Segments,
     work: Workspace,
+    documents: Ints32,
     plan: Plan,
     allowed: UInts8,
     bonus_members: Ints32,
@@ -136,12 +96,14 @@ def top(
 ) -> int:
     """Find the best members, and return how many were found: `best_members.size`, if so many score at all.
 
-    The score of a member is the p-norm of its documents' scores, p being `VOTE_POWER`, and its bonus on top. A member
+    The score of a member is the root of the sum of the squares of its `VOTING_OFFERS` best documents' scores, and its bonus
+    on top. A member
     without documents is not found.
 
     Args:
         segments: what is searched.
         work: scratch memory.
+        documents: number of living documents of each member.
         plan: what is searched for.
         allowed: 1 for each group of members that may be found; empty if all may.
         bonus_members: distinct members with a bonus.
@@ -166,7 +128,10 @@ def top(
         if chunk != NOBODY:
             work.chunk_votes[chunk] = max(work.chunk_votes[chunk], work.votes[member])
         elif work.votes[member] > _least_votes(best_scores[-1] - work.bonuses[member]):
-            found = _enter(best_members, best_scores, found, member, root(work.votes[member]) + work.bonuses[member])
+            votes = work.votes[member]
+            if documents[member] > VOTING_OFFERS:
+                votes = _best_votes(segments, work, plan, member, NOBODY, 0)
+            found = _enter(best_members, best_scores, found, member, np.sqrt(votes) + work.bonuses[member])
     # A name alone may find a member all of whose documents are young and share no word.
     for number in range(bonus_members.size):
         member = bonus_members[number]
@@ -177,7 +142,7 @@ def top(
         ):
             found = _enter(best_members, best_scores, found, member, bonus_scores[number])
     if base.groups.size:
-        found = _scan(segments, work, plan, allowed, best_members, best_scores, found)
+        found = _scan(segments, work, documents, plan, allowed, best_members, best_scores, found)
     for number in range(count):
         work.votes[young[number]] = 0
         chunk = _chunk_of(base, young[number], allowed)
@@ -278,7 +243,7 @@ def _collect(arena: Arena, work: Workspace, plan: Plan, allowed: UInts8, young: 
                 if votes[member] == 0:
                     young[count] = member
                     count += 1
-                votes[member] += to_the_power(score)
+                votes[member] += score * score
     return count
 
 
@@ -401,6 +366,7 @@ def _cursors(base: Base, plan: Plan) -> tuple[Ints64, Ints64]:
 def _scan(
     segments: Segments,
     work: Workspace,
+    documents: Ints32,
     plan: Plan,
     allowed: UInts8,
     best_members: Ints32,
@@ -429,7 +395,7 @@ def _scan(
         for slot in base.graves[: base.buried[0]]:
             if begin <= slot < chunk_starts[last]:
                 work.scores[slot - begin] = 0
-        found = _best_of(segments, work, allowed, first, last, best_members, best_scores, found)
+        found = _best_of(segments, work, documents, plan, allowed, first, last, best_members, best_scores, found)
         first = _next_allowed(base, allowed, last)
     return found
 
@@ -466,6 +432,8 @@ def _first_from(postings: UInts32, place: int, end: int, limit: np.uint32) -> in
 def _best_of(
     segments: Segments,
     work: Workspace,
+    documents: Ints32,
+    plan: Plan,
     allowed: UInts8,
     first: int,
     last: int,
@@ -491,24 +459,26 @@ def _best_of(
         if allowed.size and not allowed[groups[chunk]]:
             highest[chunk] = -1
         elif highest[chunk] > floors[k - 1]:
-            _keep(floors, highest[chunk])
+            keep_best(floors, highest[chunk])
     bits[spare] = 0
     for chunk in range(first, last):
         floor = max(floors[k - 1], best_scores[k - 1]) * ALMOST - work.chunk_bonuses[chunk]
         bound = highest[chunk] * reach[chunk]
         if work.chunk_votes[chunk] > 0:  # the root of a sum is at most the sum of the roots
-            bound += root(work.chunk_votes[chunk])
+            bound += np.sqrt(work.chunk_votes[chunk])
         if highest[chunk] < 0 or bound <= floor:
             continue
         least = _least_votes(floor)
         for ordinal in range(base.chunks[chunk], base.chunks[chunk + 1]):
             votes = np.float32(0)
             for slot in range(np.uint64(starts[ordinal] - begin), np.uint64(starts[ordinal + 1] - begin)):
-                votes += to_the_power(scores[slot])
+                votes += scores[slot] * scores[slot]
             member = base.members[ordinal]
             votes += work.votes[member]
             if votes > least and (votes > 0 or work.bonuses[member] > 0):
-                score = root(votes) + work.bonuses[member]
+                if documents[member] > VOTING_OFFERS:
+                    votes = _best_votes(segments, work, plan, member, ordinal, begin)
+                score = np.sqrt(votes) + work.bonuses[member]
                 if votes > 0 or _lives(base, ordinal) or _is_young(segments, member, allowed):
                     found = _enter(best_members, best_scores, found, member, score)
     scores[: chunk_starts[last] - begin] = 0
@@ -516,9 +486,43 @@ def _best_of(
 
 
 @compiled
+def _best_votes(
+    segments: Segments, work: Workspace, plan: Plan, member: int, ordinal: int, begin: int
+) -> np.float32:
+    """Return the sum of the squared scores of the best documents of a member that has more than vote.
+
+    Those of the block that begins at `begin` are known; the young ones, few, are scored one by one.
+    """
+    best = np.zeros(VOTING_OFFERS, np.float32)
+    if ordinal != NOBODY:
+        starts = segments.base.starts
+        for slot in range(np.uint64(starts[ordinal] - begin), np.uint64(starts[ordinal + 1] - begin)):
+            keep_best(best, work.scores[slot])
+    if work.votes[member] > 0:
+        lookup = look_up(plan)
+        _keep_young(segments.settling, lookup, member, best)
+        _keep_young(segments.young, lookup, member, best)
+    votes = np.float32(0)
+    for score in best:
+        votes += score * score
+    return votes
+
+
+@compiled
+def _keep_young(arena: Arena, lookup: Lookup, member: int, best: Floats32) -> None:
+    nothing = np.empty(0, np.float64)
+    slot = arena.last[member] if member < arena.last.size else NOBODY
+    while slot != NOBODY:
+        if arena.owners[slot] == member:
+            begin, end = arena.row_pointers[slot], arena.row_pointers[slot + 1]
+            keep_best(best, np.float32(score_row(arena.rows, begin, end, lookup, nothing)))
+        slot = arena.previous[slot]
+
+
+@compiled
 def _least_votes(score: np.float32) -> np.float32:
     """Return what votes must exceed for a member to have more than a score."""
-    return to_the_power(score) if score > 0 else np.float32(-1)
+    return score * score if score > 0 else np.float32(-1)
 
 
 @compiled
@@ -528,13 +532,15 @@ def _lives(base: Base, ordinal: int) -> bool:
 
 
 @compiled
-def _keep(highest: Floats32, score: np.float32) -> None:
-    """Put a score among the highest, in descending order; the last falls out."""
-    place = highest.size - 1
-    while place > 0 and highest[place - 1] < score:
-        highest[place] = highest[place - 1]
+def keep_best(best: Floats32, score: np.float32) -> None:
+    """Put a score among the best, in descending order, if it is one of them; the last falls out."""
+    place = best.size - 1
+    if score <= best[place]:
+        return
+    while place > 0 and best[place - 1] < score:
+        best[place] = best[place - 1]
         place -= 1
-    highest[place] = score
+    best[place] = score
 
 
 @compiled

@@ -7,8 +7,9 @@ import numpy as np
 from services.matcher.index.arrays import Floats32, Floats64, Ints8, Ints32, Ints64, UInts8, compiled
 from services.matcher.index.exact import exact_scores, parts, scores_of
 from services.matcher.index.held import Held
-from services.matcher.index.scoring import ALMOST, Plan, above, top
-from services.matcher.index.weighting import Query, name_plan, plan
+from services.matcher.index.plans import Plan
+from services.matcher.index.scoring import ALMOST, above, top
+from services.matcher.index.weighting import Query, name_plan, plan, standing_of
 
 SPARE = 6
 """Members looked at beyond those asked for: 32 bits may put two that are almost equal in the wrong order."""
@@ -31,7 +32,7 @@ def search(
     size = k + SPARE
     while True:
         best_members, best_scores = np.empty(size, np.int32), np.empty(size, np.float32)
-        found = top(held.segments, held.work, planned, allowed, bonus_members, bonus_scores, best_members, best_scores)
+        found = top(held.segments, held.work, held.statistics.owned, planned, allowed, bonus_members, bonus_scores, best_members, best_scores)
         if found < size or best_scores[size - 1] < best_scores[k - 1] * ALMOST:
             break
         size *= 2  # so many are equal to the k-th that the right ones may be left out
@@ -53,10 +54,11 @@ def search_named(held: Held, names: Held, query: Query, k: int, allowed: UInts8)
     living = 0
     for number in range(named.size):
         if named[number] < held.work.votes.size:
-            named[living], bonuses[living] = named[number], bonuses[number]
+            factor = np.float32(standing_of(held.statistics, held.weighting, named[number]))
+            named[living], bonuses[living] = named[number], factor * bonuses[number]
             living += 1
     members, scores = search(held, query, k, allowed, named[:living], bonuses[:living])
-    return members, scores, exact_scores(names.segments, by_name, members)
+    return members, scores, _name_scores(held, names, by_name, members)
 
 
 @compiled
@@ -65,7 +67,15 @@ def score_named(held: Held, names: Held, query: Query, member: int) -> tuple[flo
     members = np.array([member], np.int32)
     texts = exact_scores(held.segments, plan(held.statistics, query, held.weighting), members)
     by_name = name_plan(held.statistics, names.statistics.lengths, query, held.weighting)
-    return texts[0], exact_scores(names.segments, by_name, members)[0]
+    return texts[0], _name_scores(held, names, by_name, members)[0]
+
+
+@compiled
+def _name_scores(held: Held, names: Held, by_name: Plan, members: Ints32) -> Floats64:
+    scores = exact_scores(names.segments, by_name, members)
+    for number in range(members.size):
+        scores[number] *= standing_of(held.statistics, held.weighting, members[number])
+    return scores
 
 
 @compiled

@@ -53,7 +53,9 @@ class Variants:
 
     def add(self, number: int, word: str) -> None:
         """Take a word of the vocabulary, numbered; each number comes once."""
-        self._sizes = with_room(self._sizes, number + 1, 0) if number < self._sizes.size else _doubled(self._sizes, number)
+        self._sizes = (
+            with_room(self._sizes, number + 1, 0) if number < self._sizes.size else _doubled(self._sizes, number)
+        )
         pieces = _pieces(word)
         self._sizes[number] = min(pieces.size, 255)
         if pieces.size == 0:

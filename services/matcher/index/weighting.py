@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from services.matcher.index.arrays import Floats32, Ints32, Ints64, compiled
-from services.matcher.index.scoring import FREQUENCIES, Plan
+from services.matcher.index.plans import FREQUENCIES, Plan
 
 LEVELS: Final = 32
 """Lengths that documents are told apart by: five bits of a posting."""
@@ -29,6 +29,7 @@ class Weighting(NamedTuple):
         variant: weight of a word that resembles the request's, beside the word itself.
         text: weight of the text's part of the score.
         name: weight of the name's part.
+        standing: how much more the name of a member with many offers counts: who is known for much is meant.
     """
 
     k1: float = 0.9
@@ -40,6 +41,11 @@ class Weighting(NamedTuple):
     variant: float = 0.3
     text: float = 0.23
     name: float = 0.83
+    standing: float = 0.35
+
+
+STANDING_OFFERS: Final = 15
+"""Offers beyond which a member's name counts no more."""
 
 
 class Query(NamedTuple):
@@ -66,10 +72,12 @@ class Statistics(NamedTuple):
     Attributes:
         frequencies: number of documents that hold each term.
         lengths: number of documents of each length level, shape (32,).
+        owned: number of documents of each member.
     """
 
     frequencies: Ints32
     lengths: Ints64
+    owned: Ints32
 
 
 LENGTHS: Final = LONGEST ** (np.arange(LEVELS) / (LEVELS - 1))
@@ -180,6 +188,12 @@ def _documents_and_mean(statistics: Statistics) -> tuple[float, float]:
         documents += statistics.lengths[level]
         words += statistics.lengths[level] * LENGTHS[level]
     return documents, words / documents if documents > 0 else 1.0
+
+
+@compiled
+def standing_of(statistics: Statistics, weighting: Weighting, member: int) -> float:
+    """Return the factor of a member's name: its number of offers, `STANDING_OFFERS` at most, to a power."""
+    return min(statistics.owned[member], STANDING_OFFERS) ** weighting.standing
 
 
 @compiled
