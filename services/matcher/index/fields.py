@@ -13,6 +13,10 @@ from services.matcher.index.arrays import Ints32
 Field = Literal["title", "text", "name"]
 
 
+SHORTEST_ACRONYM = 3
+"""Letters: two capitals in a name are more often initials or a legal form (SA)."""
+
+
 class Span(NamedTuple):
     """A passage: characters `start` to `end` (exclusive) of a field, as its author wrote it.
 
@@ -48,6 +52,12 @@ class Reading(NamedTuple):
             Span("title" if place < self.title else "text", start, end)
             for place, (start, end) in enumerate(self.spans.tolist())
         ]
+
+
+def acronym(word: str, name: str) -> bool:
+    """Tell whether a word of a name is its acronym: three capitals or more, in a name that is not all in capitals."""
+    capitals = len(word) >= SHORTEST_ACRONYM and word[0].isalpha() and word.isupper()
+    return capitals and sum(map(str.islower, name)) > sum(map(str.isupper, name))
 
 
 def digest(*said: str | None) -> int:

@@ -16,10 +16,10 @@ from services.matcher.index.arrays import Floats64, Ints32, Ints64, UInts8, UInt
 from services.matcher.index.base import VOTING_OFFERS
 from services.matcher.index.collection import YOUNG, Collection
 from services.matcher.index.evidence import informative
-from services.matcher.index.fields import Reading, Span, digest, read
+from services.matcher.index.fields import Reading, Span, acronym, digest, read
 from services.matcher.index.results import Explanation, Match, Prepared, Request, SharedTerm, Vote
 from services.matcher.index.searching import ALL_ALLOWED, document_scores, parts_named, score_named, search_named
-from services.matcher.index.vocabulary import PAIRS, Vocabulary
+from services.matcher.index.vocabulary import PAIRS, Vocabulary, frequency_level, length_level
 from services.matcher.index.weighting import Query, Statistics, Weighting, standing_of
 
 ENGINE_VERSION = "tfidf-2"
@@ -27,6 +27,9 @@ ENGINE_VERSION = "tfidf-2"
 
 SHOWN_OFFERS = 8
 """Offers of a member that a match names, its best ones; nobody reads more. All of them vote."""
+
+ACRONYM_TIMES = 2
+"""Times that a name counts as saying its acronym: who writes that means this member and no other."""
 
 SMALLEST = 1e-300
 
@@ -148,10 +151,17 @@ class OfferIndex:
             return
         owner.name_digest = said
         owner.name = read(self._analyser, title="", text=name, language=language)
-        words = np.unique(self.vocabulary.numbers(owner.name.words))
-        terms, codes, level = self.vocabulary.row(words, 0, 0)
-        of_words = terms >= PAIRS
-        self._names.put(owner.number, owner.number, 0, terms[of_words], codes[of_words], level)
+        numbers = self.vocabulary.numbers(owner.name.words)
+        words = np.unique(numbers)
+        level = length_level(words.size)
+        short = {
+            number
+            for number, span in zip(numbers.tolist(), owner.name.all_spans(), strict=True)
+            if acronym(name[span.start : span.end], name)
+        }
+        times = [frequency_level(ACRONYM_TIMES if number in short else 1) for number in words.tolist()]
+        codes = np.array([level << 3 | each for each in times], np.uint8)
+        self._names.put(owner.number, owner.number, 0, words + np.int32(PAIRS), codes, level)
 
     def group(self, member: str, group: Hashable) -> None:
         """Say which members are eligible for the same requests: those of one group (None until it is said)."""

@@ -44,6 +44,9 @@ class Weighting(NamedTuple):
     standing: float = 0.35
 
 
+NO_SATURATION: Final = 1e6
+"""Half of the greatest weight is so far off that weight is in proportion to frequency."""
+
 STANDING_OFFERS: Final = 15
 """Offers beyond which a member's name counts no more."""
 
@@ -200,8 +203,8 @@ def standing_of(statistics: Statistics, weighting: Weighting, member: int) -> fl
 def name_plan(statistics: Statistics, names: Ints64, query: Query, weighting: Weighting) -> Plan:
     """Return what names are scored by for a request; `names` is how many names there are of each length level.
 
-    The weight of a word is `emphasis * idf²`, with the idf among the offers, in units of ln(1 + offers)²; a name of n
-    words is divided by the root of n times the mean n.
+    The weight of a word is `emphasis * idf²`, with the idf among the offers, in units of ln(1 + offers)², times how
+    often the name says it (its acronym counts as said twice); a name of n words is divided by the root of n times the mean n.
     """
     documents, _ = _documents_and_mean(statistics)
     most = np.log(1 + documents)
@@ -214,12 +217,12 @@ def name_plan(statistics: Statistics, names: Ints64, query: Query, weighting: We
         count += names[level]
         words += names[level] * LENGTHS[level]
     mean = words / count if count > 0 else 1.0
+    factors, halves = np.empty(LEVELS, np.float32), np.full(LEVELS, NO_SATURATION, np.float32)
     table = np.empty(256, np.float32)
-    factors, halves = np.empty(LEVELS, np.float32), np.zeros(LEVELS, np.float32)
     for level in range(LEVELS):
-        factors[level] = 1 / np.sqrt(LENGTHS[level] * mean)
+        factors[level] = NO_SATURATION / np.sqrt(LENGTHS[level] * mean)
     for code in range(256):
-        table[code] = factors[code >> 3]
+        table[code] = FREQUENCIES[code & 7] * factors[code >> 3] / NO_SATURATION
     pointers = query.pointers
     terms = np.empty(query.pointers.size - 1, np.int32)
     for group in range(terms.size):
@@ -276,7 +279,7 @@ def reverse_plan(
 def reverse_name_plan(statistics: Statistics, names: Ints64, query: Query, level: int, weighting: Weighting) -> Plan:
     """Return what open requests are scored by for a name of length level `level`: see `name_plan`."""
     by_name = name_plan(statistics, names, query, weighting)
-    factor = by_name.table[level << 3]
+    factor = by_name.factors[level] / NO_SATURATION
     table = np.empty(256, np.float32)
     for code in range(256):
         table[code] = (1 + np.log(FREQUENCIES[code & 7])) * factor
