@@ -43,13 +43,14 @@ def _cache_folder() -> str:
 numba.config.CACHE_DIR = _cache_folder()
 
 
-def _compiled(function: Callable[Parameters, Result], **options: bool) -> Callable[Parameters, Result]:
+def _compiled(function: Callable[Parameters, Result], **options: Any) -> Callable[Parameters, Result]:
+    njit: Any = numba.njit  # its overloads know no function whose type is a variable
     try:
         result: Callable[Parameters, Result] = numba.njit(cache=True, nogil=True, boundscheck=False, **options)(
             function
         )
     except RuntimeError:  # there is no folder to write to: compiled anew by each process
-        result = numba.njit(nogil=True, boundscheck=False, **options)(function)
+        result = njit(nogil=True, boundscheck=False, **options)(function)
     return result
 
 

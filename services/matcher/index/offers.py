@@ -270,7 +270,7 @@ class OfferIndex:
         if prepared.version != self.vocabulary.variants.version:
             numbers = self.vocabulary.numbers(request.reading.words)
             fresh = self._prepare(request.reading, numbers, request.words)
-            prepared.version, prepared.query, prepared.pairs = fresh.version, fresh.query, fresh.pairs
+            prepared.version, prepared.query, prepared.groups = fresh.version, fresh.query, fresh.groups
         return prepared.query
 
     def standing_of(self, member: str) -> float:
