@@ -1,7 +1,8 @@
-"""The process that `bench.cold_start` starts: `python -m bench._cold_process HOW PATH REQUESTS`; imports no more than a matcher.
+"""The process that `bench.cold_start` starts: `python -m bench._cold_process HOW PATH REQUESTS`.
 
-HOW is `snapshot` (PATH is one) or `texts` (PATH is a file of offers, one JSON list a line). Writes one line of JSON for
-each step: its name, seconds since the first line of this file ran, and what was found.
+It imports no more of ours than a matcher does. HOW is `snapshot` (PATH is one) or `texts` (PATH is a file of offers,
+one JSON list a line). It writes one line of JSON for each step: its name, seconds since the first line of this file ran,
+and what was found.
 """
 
 from __future__ import annotations
@@ -60,9 +61,10 @@ def _lines(path: Path) -> Iterator[list[str]]:
 
 
 def _peak_mib() -> int:
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    """Return the most memory that this process had; `getrusage` would tell that of its parent, if that had more."""
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    return sum(int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def _say(step: str, found: int) -> None:

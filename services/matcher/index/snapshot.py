@@ -21,6 +21,7 @@ import sys
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 from uuid import uuid4
@@ -59,9 +60,13 @@ class SnapshotError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """All that a snapshot says of an index at one moment. It shares nothing that a change of the index changes."""
+    """All that a snapshot says of an index at one moment. It shares nothing that a change of the index changes.
+
+    What takes long to put into its form is in `later`, each part under what its names begin with.
+    """
 
     arrays: Mapping[str, Array]
+    later: Mapping[str, Callable[[], dict[str, Array]]]
     lists: Mapping[str, Sequence[Any]]
     weighting: Weighting
     documents: int
@@ -80,7 +85,7 @@ class Image:
             data = folder / f"{_DATA}{uuid4().hex}"
             data.mkdir(mode=0o700)
             try:
-                files = {f"{name}.npy": _write_array(data / f"{name}.npy", a) for name, a in self.arrays.items()}
+                files = {f"{name}.npy": _write_array(data / f"{name}.npy", a) for name, a in self._arrays()}
                 files |= {f"{name}.json": _write_json(data / f"{name}.json", a) for name, a in self.lists.items()}
                 _sync(data)
                 manifest = {
@@ -104,6 +109,12 @@ class Image:
                 if other != data:  # the one before, or what a crash left behind
                     shutil.rmtree(other, ignore_errors=True)
 
+    def _arrays(self) -> Iterator[tuple[str, Array]]:
+        yield from self.arrays.items()
+        for prefix, part in self.later.items():
+            for name, array in part().items():
+                yield f"{prefix}_{name}", array
+
 
 def save(index: OfferIndex, folder: Path, *, encode: Callable[[Hashable], Any] = lambda group: group) -> None:
     """Write a snapshot of an index; see `take` and `Image.write`, which it is made of."""
@@ -113,8 +124,8 @@ def save(index: OfferIndex, folder: Path, *, encode: Callable[[Hashable], Any] =
 def take(index: OfferIndex, *, encode: Callable[[Hashable], Any] = lambda group: group) -> Image:
     """Return what a snapshot of the index holds; settles its young documents first.
 
-    Neither change nor search the index until it returns (tenths of a second for 100,000 offers). It may run in a thread
-    of its own; most of the time it holds no GIL.
+    Neither change nor search the index until it returns (half a second for 100,000 offers). It may run in a thread of
+    its own, beside an event loop.
 
     Args:
         encode: turns a group into what JSON can say.
@@ -124,6 +135,7 @@ def take(index: OfferIndex, *, encode: Callable[[Hashable], Any] = lambda group:
     offers, names = index._offers.settled, index._names.settled
     vocabulary, variants = index.vocabulary, index.vocabulary.variants
     words = len(vocabulary)
+    # Numbers keep their order, so what is sorted stays sorted; words that nobody uses any more lose theirs.
     used = _held(offers, words) | _held(names, words)
     kept = np.flatnonzero(used)
     numbers = np.where(used, np.cumsum(used) - 1, -1).astype(np.int32)
@@ -142,9 +154,9 @@ def take(index: OfferIndex, *, encode: Callable[[Hashable], Any] = lambda group:
         "free_members": np.array(index._free_members, np.int32),
         "groups": np.array([0 if m is None else group_numbers[m.group] for m in members], np.int32),
     }
+    later: dict[str, Callable[[], dict[str, Array]]] = {}
     for prefix, base, levels in (("offers", offers, index._offers.levels), ("names", names, index._names.levels)):
-        settled = _renumbered(base, kept, numbers, group_numbers)
-        arrays |= {f"{prefix}_{name}": array for name, array in settled.items()}
+        later[prefix] = partial(_renumbered, base, kept, numbers, group_numbers)
         arrays[f"{prefix}_levels"] = levels
     for prefix, pieces in (("known", variants.known), ("asked", variants.asked)):
         few = renumbered(pieces, numbers)
@@ -162,18 +174,18 @@ def take(index: OfferIndex, *, encode: Callable[[Hashable], Any] = lambda group:
         for name in called
     ]
     for prefix, readings in (("texts", texts), ("said", said)):
-        arrays |= {f"{prefix}_{name}": array for name, array in _flat(readings, numbers).items()}
+        later[prefix] = partial(_flat, readings, numbers)
     groups = list(index._groups) or [None]
-    lists = {
+    lists: dict[str, Sequence[Any]] = {
         "words": [vocabulary.word(number) for number in kept.tolist()],
         "documents": [None if offer is None else offer.document_id for offer in index._by_document],
         "members": [None if member is None else member.key for member in members],
         "groups": [encode(groups[number]) if groups[number] is not None else None for number in sorted(in_use)],
     }
-    return Image(arrays, lists, index.weighting, len(index))
+    return Image(arrays, later, lists, index.weighting, len(index))
 
 
-def open(  # noqa: A001  # like gzip.open: always called by the module's name
+def open(  # like gzip.open: always called by the module's name
     folder: Path,
     analyser: Analyser,
     *,
@@ -229,6 +241,7 @@ class _SavedOffer(_Offer):
     """An offer whose words are looked up when they are asked for."""
 
     __slots__ = ("_readings",)
+    _readings: _Readings
 
     def __init__(self, document_id: str, member: _Member, number: int, readings: _Readings) -> None:
         put = object.__setattr__  # frozen, as all offers are
@@ -238,11 +251,11 @@ class _SavedOffer(_Offer):
         put(self, "_readings", readings)
 
     @property
-    def reading(self) -> Reading:  # type: ignore[override]  # the same to those who read it
+    def reading(self) -> Reading:
         return self._readings.reading(self.number)
 
     @property
-    def words(self) -> Ints32:  # type: ignore[override]
+    def words(self) -> Ints32:
         return self._readings.words_of(self.number)
 
 
@@ -341,9 +354,15 @@ def _index(files: _Files, analyser: Analyser, decode: Callable[[Any], Hashable])
 
 def _restore(files: _Files, prefix: str, collection: Collection) -> None:
     kinds = {name: array.dtype for name, array in empty_base()._asdict().items()}
-    found = {name: files.array(f"{prefix}_{name}", kinds[name]) for name in Base._fields if name not in _FRESH}
+    found: dict[str, Any] = {
+        name: files.array(f"{prefix}_{name}", kinds[name]) for name in Base._fields if name not in _FRESH
+    }
     slots = found["documents"].size
-    fresh = {"dead": np.zeros(slots, np.uint8), "graves": np.empty(slots, np.int32), "buried": np.zeros(1, np.int64)}
+    fresh: dict[str, Any] = {
+        "dead": np.zeros(slots, np.uint8),
+        "graves": np.empty(slots, np.int32),
+        "buried": np.zeros(1, np.int64),
+    }
     collection.adopt(Base(**found, **fresh), files.array(f"{prefix}_levels", np.uint8))
 
 

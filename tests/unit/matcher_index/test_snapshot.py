@@ -1,4 +1,4 @@
-"""A snapshot is the index as it was: the same answers, before and after further changes, and nothing of what is gone."""
+"""A snapshot is the index as it was: the same answers, also after further changes, and nothing of what is gone."""
 
 import json
 import os
@@ -13,11 +13,12 @@ from services.matcher.index import Analyser, OfferIndex, Weighting, snapshot
 from services.matcher.index.requests import RequestIndex
 from services.matcher.index.snapshot import SnapshotError
 
-WORDS = (
+SAID = (
     "étalonnage tensiomètre tensiomètres sols salins capteur capteurs réseaux usine données santé énergie hydrogène "
     "pour la de des water sensors sensing networks hydrogen storage the of الطاقة والصِّناعة للماء الجامعة 5G TRL6 CO₂ "
     "métrologie métrologique microfluidique polymères biopolymères"
-).split()
+)
+WORDS = SAID.split()
 ASKED = (
     ("Étalonner des tensiomètres en sols salins", "Besoin"),
     ("hydrogen storage and sensing networks", ""),
@@ -165,11 +166,11 @@ def test_what_was_erased_is_gone_from_the_disk(tmp_path: Path) -> None:
         # Nor can its letters be put together again from the pieces of words.
         opened = snapshot.open(tmp_path, Analyser())
         assert int(opened.vocabulary.variants.known.used[1]) == int(
-            OfferIndexOf("tensiomètres", "Étalonnage").vocabulary.variants.known.used[1]
+            index_of("tensiomètres", "Étalonnage").vocabulary.variants.known.used[1]
         )
 
 
-def OfferIndexOf(text: str, title: str) -> OfferIndex:  # noqa: N802  # reads as a constructor
+def index_of(text: str, title: str) -> OfferIndex:
     index = OfferIndex(Analyser())
     index.put("d", "m", text, title=title)
     return index
@@ -268,7 +269,7 @@ def test_a_manifest_without_a_field_is_refused(tmp_path: Path) -> None:
     whole = json.loads(manifest.read_text())
     for field in whole:
         manifest.write_text(json.dumps({key: value for key, value in whole.items() if key != field}))
-        refused(tmp_path, "")
+        refused(tmp_path, "made with|another program|not readable|offers, not")
 
 
 def test_other_constants_than_those_wanted_are_refused(tmp_path: Path) -> None:
