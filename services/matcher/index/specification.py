@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import pairwise
-from math import log, sqrt
+from math import hypot, log, sqrt
 from statistics import fmean as mean
 from typing import Final
 from zlib import crc32
@@ -21,8 +21,11 @@ from services.matcher.index.analysis import Analyser
 from services.matcher.index.fields import read
 from services.matcher.index.weighting import Weighting
 
-P: Final = 2.5
-"""A member's score is the p-norm of the scores of its offers."""
+VOTING_OFFERS: Final = 20
+"""Offers of a member that count for it: its best ones."""
+
+STANDING_OFFERS: Final = 15
+"""Offers beyond which a member's name counts no more."""
 
 Term = str | int
 
@@ -175,28 +178,35 @@ class Specification:
 
     # Members.
 
-    def name_parts(self, request: Text, member: str) -> dict[str, float]:
-        """Return what each word of a request brings to the score because the member is called so."""
-        if member not in self.names or not self.offers:
-            return {}
-        lengths = {each: about_length(len(set(name.words))) for each, name in self.names.items()}
-        size, most = sqrt(lengths[member] * mean(lengths.values())), log(1 + len(self.offers))
-        return {
-            word: self.weighting.name * (1 + log(times)) * (self.idf(self.held(word)) / most) ** 2 / size
-            for word, times in Counter(request.words).items()
-            if word in self.names[member].words
-        }
-
     def offers_of(self, member: str) -> dict[str, Offer]:
         """Return a member's offers by id."""
         return {key: offer for key, offer in self.offers.items() if offer.member == member}
 
+    def votes(self, weights: Mapping[Term, float], member: str) -> list[dict[Term, float]]:
+        """Return the parts of the offers that count for a member."""
+        parts = [self.parts(weights, offer) for offer in self.offers_of(member).values()]
+        return sorted(parts, key=lambda each: sum(each.values()), reverse=True)[:VOTING_OFFERS]
+
+    def name_parts(self, request: Text, member: str) -> dict[str, float]:
+        """Return what each word of a request brings to the score because the member is called so.
+
+        The more a member offers, the more it is one that is called by its name.
+        """
+        if member not in self.names or not self.offers:
+            return {}
+        lengths = {each: about_length(len(set(name.words))) for each, name in self.names.items()}
+        size, most = sqrt(lengths[member] * mean(lengths.values())), log(1 + len(self.offers))
+        standing: float = min(len(self.offers_of(member)), STANDING_OFFERS) ** self.weighting.standing
+        return {
+            word: self.weighting.name * standing * (1 + log(times)) * (self.idf(self.held(word)) / most) ** 2 / size
+            for word, times in Counter(request.words).items()
+            if word in self.names[member].words
+        }
+
     def score(self, request: Text, member: str) -> float:
-        """Return the score of a member that has offers: the p-norm of theirs, and what its name brings."""
-        weights = self.weights(request)
-        scores = [sum(self.parts(weights, offer).values()) for offer in self.offers_of(member).values()]
-        norm: float = sum(score**P for score in scores) ** (1 / P)
-        return norm + sum(self.name_parts(request, member).values())
+        """Return the score of a member that has offers: the l2 norm of those that count, and what its name brings."""
+        votes = self.votes(self.weights(request), member)
+        return hypot(*(sum(parts.values()) for parts in votes)) + sum(self.name_parts(request, member).values())
 
     def scores(self, request: Text, admits: Callable[[Hashable], bool] = lambda _: True) -> dict[str, float]:
         """Return the score of each member that has offers and is of an admitted group."""
@@ -206,20 +216,18 @@ class Specification:
     def shares(self, request: Text, member: str) -> dict[str, float]:
         """Return what each word of a request brings to a member's score; they sum to it.
 
-        An offer of score s brings norm * (s / norm)^p to the norm; a term has the same part of that as of s, and a pair
-        leaves half of its own to each of its words.
+        An offer of score s brings s² / norm to the norm; a term has the same part of that as of s, and a pair leaves
+        half of its own to each of its words.
         """
         shares = dict.fromkeys(request.words, 0.0) | self.name_parts(request, member)
-        weights = self.weights(request)
-        parts = [self.parts(weights, offer) for offer in self.offers_of(member).values()]
-        norm = sum(sum(each.values()) ** P for each in parts) ** (1 / P)
+        votes = self.votes(self.weights(request), member)
+        norm = hypot(*(sum(parts.values()) for parts in votes))
         first = {pair(two): two for two in reversed(request.neighbours)}
-        for each in parts:
-            score = sum(each.values())
-            for term, part in each.items():
+        for parts in votes:
+            for term, part in parts.items():
                 words = (term,) if isinstance(term, str) else first[term]
                 for word in words:
-                    shares[word] += norm * (score / norm) ** P * part / score / len(words) if score else 0.0
+                    shares[word] += part * sum(parts.values()) / norm / len(words) if norm else 0.0
         return shares
 
     def holders(self, word: str) -> int:
