@@ -1,8 +1,8 @@
 """The process that `bench.cold_start` starts: `python -m bench._cold_process HOW PATH REQUESTS`.
 
 It imports no more of ours than a matcher does. HOW is `snapshot` (PATH is one) or `texts` (PATH is a file of offers,
-one JSON list a line). It writes one line of JSON for each step: its name, seconds since the first line of this file ran,
-and what was found.
+one JSON list a line). It writes one line of JSON for each step: its name, seconds since the first line of this file
+ran, and what was found.
 """
 
 from __future__ import annotations
