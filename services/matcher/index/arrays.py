@@ -27,6 +27,10 @@ Result = TypeVar("Result")
 Number = TypeVar("Number", np.int8, np.uint8, np.int32, np.uint32, np.int64, np.float64)
 
 
+NUMBA: Any = numba.config
+"""Numba's settings; it says nothing of their types."""
+
+
 def _cache_folder() -> str:
     """Return where machine code of just this source is kept.
 
@@ -37,10 +41,10 @@ def _cache_folder() -> str:
     digest = sha256()
     for source in sorted(here.glob("*.py")):
         digest.update(source.read_bytes())
-    return str(Path(numba.config.CACHE_DIR or here / "__pycache__") / f"compiled-{digest.hexdigest()[:16]}")
+    return str(Path(NUMBA.CACHE_DIR or here / "__pycache__") / f"compiled-{digest.hexdigest()[:16]}")
 
 
-numba.config.CACHE_DIR = _cache_folder()
+NUMBA.CACHE_DIR = _cache_folder()
 
 
 def _compiled(function: Callable[Parameters, Result], **options: Any) -> Callable[Parameters, Result]:

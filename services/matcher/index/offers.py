@@ -169,7 +169,7 @@ class OfferIndex:
         number = self._group(group)
         if number != owner.group:
             owner.group = number
-            # All out before any goes in: were a merge to begin in between, its base would hold the member in two groups.
+            # All out before any goes in: a merge that begins in between must not find the member in two groups.
             for document in owner.documents:
                 self._offers.remove(document)
             for document in owner.documents:
@@ -215,8 +215,8 @@ class OfferIndex:
         """Return the words that make the score of a match, with their shares and the passages where they stand.
 
         An offer with score s brings s² / n to the root n of the sum of squares, and of that each word has the part that
-        it has of s; two words that follow one another bring it half each. So the shares sum to the score (1e-9). Call it
-        before the index changes: it explains the score that the member has now.
+        it has of s; two words that follow one another bring it half each. So the shares sum to the score (1e-9). Call
+        it before the index changes: it explains the score that the member has now.
         """
         known = self._members[match.member]
         query = self.query(request)

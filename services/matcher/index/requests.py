@@ -9,8 +9,8 @@ import numpy as np
 from services.matcher.index.arrays import Floats32, Floats64, UInts32, with_room
 from services.matcher.index.collection import Collection
 from services.matcher.index.offers import OfferIndex
-from services.matcher.index.results import Request
 from services.matcher.index.plans import FREQUENCIES
+from services.matcher.index.results import Request
 from services.matcher.index.searching import matches
 from services.matcher.index.vocabulary import PAIRS, frequency_level, length_level
 from services.matcher.index.weighting import Query, l2_norm, reverse_name_plan, reverse_plan

@@ -204,7 +204,8 @@ def name_plan(statistics: Statistics, names: Ints64, query: Query, weighting: We
     """Return what names are scored by for a request; `names` is how many names there are of each length level.
 
     The weight of a word is `emphasis * idf²`, with the idf among the offers, in units of ln(1 + offers)², times how
-    often the name says it (its acronym counts as said twice); a name of n words is divided by the root of n times the mean n.
+    often the name says it (its acronym counts as said twice). A name of n words is divided by the root of n times the
+    mean n.
     """
     documents, _ = _documents_and_mean(statistics)
     most = np.log(1 + documents)
