@@ -11,11 +11,14 @@ from services.matcher.index.arrays import Ints32, Ints64, UInts32, compiled
 NOBODY = -1
 """Owner of a slot whose document was removed."""
 
-POSTINGS_PER_DOCUMENT = 64
-"""Room set aside per document; a longer one only fills the arena sooner."""
+FIRST_POSTINGS = 1 << 12
+"""Postings that a new arena has room for; it grows as it fills, and what it never needs is never there."""
 
 FIRST_CAPACITY = 2
 """Of a posting list: most terms of a young document are in no other young one."""
+
+POOL_PER_POSTING = 4
+"""A list that grows leaves its old place unused: at most as much again as it takes, which is up to twice its need."""
 
 
 class Arena(NamedTuple):
@@ -39,13 +42,12 @@ class Arena(NamedTuple):
     used: Ints64
 
 
-def new_arena(documents: int, postings: int, members: int) -> Arena:
-    """Return an empty arena with room for so much; its memory is touched only as it fills."""
+def new_arena(documents: int, members: int) -> Arena:
+    """Return an empty arena for so many documents; `with_space` makes room for their terms as they come."""
     return Arena(
-        lists=np.zeros((_power_of_two(2 * postings), 4), np.int32),
-        # A list that grows leaves its old place unused: at most as much again as it takes, and capacity up to twice.
-        pool=np.empty(4 * postings, np.uint32),
-        rows=np.empty(postings, np.uint32),
+        lists=np.zeros((FIRST_POSTINGS, 4), np.int32),
+        pool=np.empty(POOL_PER_POSTING * FIRST_POSTINGS, np.uint32),
+        rows=np.empty(FIRST_POSTINGS, np.uint32),
         row_pointers=np.zeros(documents + 1, np.int64),
         documents=np.empty(documents, np.int32),
         owners=np.empty(documents, np.int32),
@@ -56,33 +58,54 @@ def new_arena(documents: int, postings: int, members: int) -> Arena:
     )
 
 
+def with_space(arena: Arena, terms: int) -> Arena:
+    """Return an arena with room for the terms of one more document: the same one, if it has."""
+    entries, listed = int(arena.used[2]) + terms, int(arena.used[3]) + terms
+    if entries > arena.rows.size:
+        size = _power_of_two(entries)
+        pool, rows = np.empty(POOL_PER_POSTING * size, np.uint32), np.empty(size, np.uint32)
+        pool[: arena.used[0]], rows[: arena.used[2]] = arena.pool[: arena.used[0]], arena.rows[: arena.used[2]]
+        arena = arena._replace(pool=pool, rows=rows)
+    if 2 * listed > arena.lists.shape[0]:
+        arena = arena._replace(lists=_spread(arena.lists, _power_of_two(2 * listed)))
+    return arena
+
+
+@compiled
+def _spread(lists: Ints32, places: int) -> Ints32:
+    """Return a hash table with so many places that holds the same lists."""
+    larger = np.zeros((places, 4), np.int32)
+    for number in range(lists.shape[0]):
+        if lists[number, 0] != 0:
+            place = find_list(larger, np.int64(lists[number, 0] - 1))
+            for column in range(4):
+                larger[place, column] = lists[number, column]
+    return larger
+
+
 def _power_of_two(least: int) -> int:
     return 1 << max(4, (least - 1).bit_length())
+
+
+@compiled
+def home_of(lists: Ints32, term: int) -> int:
+    """Return the place from which on a term's list is looked for."""
+    return (term * 0x9E3779B1 & 0xFFFFFFFF) * lists.shape[0] >> 32
 
 
 @compiled
 def find_list(lists: Ints32, term: int) -> int:
     """Return the place of a term's list, or of the free place where it would go."""
     mask = lists.shape[0] - 1
-    place = (term * 0x9E3779B1 & 0xFFFFFFFF) * (mask + 1) >> 32
+    place = home_of(lists, term)
     while lists[place, 0] != 0 and lists[place, 0] != term + 1:
         place = (place + 1) & mask
     return place
 
 
 @compiled
-def has_room(arena: Arena, terms: int) -> bool:
-    """Tell whether a document of so many distinct terms fits."""
-    used = arena.used
-    postings = arena.rows.size
-    return (
-        used[1] < arena.documents.size and used[2] + terms <= postings and 2 * (used[3] + terms) <= arena.lists.shape[0]
-    )
-
-
-@compiled
 def insert(arena: Arena, document: int, member: int, group: int, entries: UInts32) -> int:
-    """Append a document, given as its row; return its slot. There must be room."""
+    """Append a document, given as its row; return its slot. There must be space for its terms."""
     lists, pool, used = arena.lists, arena.pool, arena.used
     slot, row = used[1], used[2]
     for number in range(entries.size):
@@ -110,10 +133,3 @@ def insert(arena: Arena, document: int, member: int, group: int, entries: UInts3
     used[1], used[2] = slot + 1, row + entries.size
     arena.row_pointers[slot + 1] = used[2]
     return slot
-
-
-@compiled
-def postings_of(arena: Arena, term: int) -> tuple[int, int]:
-    """Return where a term's postings begin and end in the pool."""
-    place = find_list(arena.lists, np.int64(term))
-    return np.int64(arena.lists[place, 1]), np.int64(arena.lists[place, 1] + arena.lists[place, 2])

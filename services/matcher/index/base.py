@@ -17,6 +17,10 @@ VOTING_OFFERS = 20
 """Documents of a member that count for it, its best ones: beyond them many weak resemblances outweigh a good one."""
 
 
+FIRST_GRAVES = 64
+"""Removed documents that a new base has room for; the room doubles as they come."""
+
+
 class Base(NamedTuple):
     """Documents in slots sorted by group, then member: what may be searched together lies together.
 
@@ -89,7 +93,7 @@ def settle(documents: Documents, terms: int, members: int) -> Base:
         rows=documents.rows,
         documents=documents.documents,
         dead=np.zeros(documents.documents.size, np.uint8),
-        graves=np.empty(documents.documents.size, np.int32),
+        graves=np.empty(FIRST_GRAVES, np.int32),
         buried=np.zeros(1, np.int64),
         members=owners,
         starts=starts,

@@ -6,9 +6,9 @@ from threading import Thread
 
 import numpy as np
 
-from services.matcher.index.arena import NOBODY, POSTINGS_PER_DOCUMENT, Arena, has_room, insert, new_arena
+from services.matcher.index.arena import NOBODY, Arena, insert, new_arena, with_space
 from services.matcher.index.arrays import Ints8, Ints32, UInts8, UInts32, compiled, with_room
-from services.matcher.index.base import Base, Documents, empty_base, live_documents, settle
+from services.matcher.index.base import FIRST_GRAVES, Base, Documents, empty_base, live_documents, settle
 from services.matcher.index.exact import row_of
 from services.matcher.index.held import Held, hold
 from services.matcher.index.scoring import Segments, new_workspace
@@ -44,8 +44,8 @@ class Collection:
         self._least_young = young
         self._members = 16
         self._base = empty_base()
-        self._young = self._new_arena(0)
-        self._settling = new_arena(1, 1, 1)
+        self._young = self._new_arena()
+        self._settling = new_arena(1, 1)
         self._merge: _Merge | None = None
         self._frequencies = np.zeros(1024, np.int32)
         self._lengths = np.zeros(LEVELS, np.int64)
@@ -101,7 +101,9 @@ class Collection:
         self._lengths[self._level[document]] -= 1
         self._owned[self._owner[document]] -= 1
         if segment == _BASE:
-            _bury(self._base, slot)
+            base = _bury(self._base, slot)
+            if base is not self._base:
+                self._base, self._held = base, None
         else:
             (self._young if segment == _YOUNG else self._settling).owners[slot] = NOBODY
         self._segment[document] = _NOWHERE
@@ -138,7 +140,7 @@ class Collection:
         self._lengths += np.bincount(levels, minlength=LEVELS)
         self._frequencies = np.diff(base.pointers).astype(np.int32)
         self._base = base
-        self._young = self._new_arena(0)
+        self._young = self._new_arena()
         self._held = None
 
     @property
@@ -157,11 +159,11 @@ class Collection:
         self._start_merge()
         self._finish_merge(wait=True)
 
-    def _new_arena(self, postings: int) -> Arena:
+    def _new_arena(self) -> Arena:
         documents = int(
             np.clip(self._base.documents.size // YOUNG_SHARE, self._least_young, max(self._least_young, MOST_YOUNG))
         )
-        return new_arena(documents, max(documents * POSTINGS_PER_DOCUMENT, postings), self._members)
+        return new_arena(documents, self._members)
 
     def _make_room(self, document: int, member: int, terms: Ints32) -> None:
         self._finish_merge(wait=False)
@@ -180,16 +182,19 @@ class Collection:
         if terms.size and terms[-1] >= self._frequencies.size:
             self._frequencies = with_room(self._frequencies, max(int(terms[-1]) + 1, 2 * self._frequencies.size), 0)
             self._held = None
-        if not has_room(self._young, terms.size):
+        if self._young.used[1] == self._young.documents.size:
             self._finish_merge(wait=True)
-            self._start_merge(2 * terms.size)
+            self._start_merge()
+        roomy = with_space(self._young, terms.size)
+        if roomy is not self._young:
+            self._young, self._held = roomy, None
 
     def _note(self, document: int) -> None:
         if self._merge is not None:
             self._merge.changed.append(document)
 
-    def _start_merge(self, postings: int = 0) -> None:
-        self._settling, self._young = self._young, self._new_arena(postings)
+    def _start_merge(self) -> None:
+        self._settling, self._young = self._young, self._new_arena()
         self._segment[self._segment == _YOUNG] = _SETTLING
         self._held = None
         self._merge = _Merge(self._base, self._settling, self._frequencies.size, self._members, self._slot.size)
@@ -203,11 +208,11 @@ class Collection:
         segment, slot = with_room(segment, size, _NOWHERE), with_room(slot, size, 0)
         for document in set(merge.changed):
             if segment[document] == _BASE:
-                _bury(base, int(slot[document]))
+                base = _bury(base, int(slot[document]))
             segment[document] = self._segment[document] if self._segment[document] == _YOUNG else _NOWHERE
             slot[document] = self._slot[document]
         self._base, self._segment, self._slot = base, segment, slot
-        self._settling = new_arena(1, 1, 1)
+        self._settling = new_arena(1, 1)
         self._held = None
 
 
@@ -250,8 +255,12 @@ def _place(documents: Ints32, segment: Ints8, slot: Ints32) -> None:
         slot[documents[place]] = place
 
 
-@compiled
-def _bury(base: Base, slot: int) -> None:
+def _bury(base: Base, slot: int) -> Base:
+    """Flag a slot as dead; return the same base, or one with room for more graves."""
+    buried = int(base.buried[0])
+    if buried == base.graves.size:
+        base = base._replace(graves=with_room(base.graves, max(FIRST_GRAVES, 2 * buried), 0))
     base.dead[slot] = 1
-    base.graves[base.buried[0]] = slot
-    base.buried[0] += 1
+    base.graves[buried] = slot
+    base.buried[0] = buried + 1
+    return base

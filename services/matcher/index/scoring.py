@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from services.matcher.index.arena import NOBODY, Arena, postings_of
+from services.matcher.index.arena import NOBODY, Arena, find_list, home_of
 from services.matcher.index.arrays import (
     Floats32,
     Ints32,
@@ -44,15 +44,16 @@ class Segments(NamedTuple):
 
 
 class Workspace(NamedTuple):
-    """What one search writes to; all zeros between searches. One for each thread.
+    """What one search writes to; all zeros between searches, but for `young` and `touched`. One for each thread.
 
     Attributes:
         scores: of the slots of a block, or of an arena.
         bits: the same memory as integers: numbers not below 0 compare in the same order, and faster; one more entry.
         frequencies: of the slots, while a group of several terms is added.
         touched: one posting of each slot that has a frequency.
-        votes: of each member, the sum over the arenas of its documents' scores, each to the power of the vote.
+        votes: of each member, the sum over the arenas of its documents' squared scores.
         bonuses: of each member, what is added to its score.
+        young: members with votes.
         chunk_highest: of each chunk, the highest score of a document.
         chunk_votes: of each chunk, the greatest of `votes` among its members.
         chunk_bonuses: of each chunk, the greatest of `bonuses` among its members.
@@ -64,6 +65,7 @@ class Workspace(NamedTuple):
     touched: UInts32
     votes: Floats32
     bonuses: Floats32
+    young: Ints32
     chunk_highest: Floats32
     chunk_votes: Floats32
     chunk_bonuses: Floats32
@@ -76,10 +78,11 @@ def new_workspace(segments: Segments, members: int) -> Workspace:
     settled = min(BLOCK, base.documents.size) + longest
     slots = max(settled, segments.young.owners.size, segments.settling.owners.size)
     scores = np.zeros(slots + 1, np.float32)
-    of_members = (np.zeros(members, np.float32) for _ in range(2))
+    frequencies, touched = np.zeros(slots, np.float32), np.zeros(slots, np.uint32)
+    votes, bonuses = np.zeros(members, np.float32), np.zeros(members, np.float32)
+    young = np.zeros(segments.young.owners.size + segments.settling.owners.size, np.int32)
     of_chunks = (np.zeros(base.groups.size, np.float32) for _ in range(3))
-    touched = np.zeros(slots, np.uint32)
-    return Workspace(scores, scores.view(np.int32), np.zeros(slots, np.float32), touched, *of_members, *of_chunks)
+    return Workspace(scores, scores.view(np.int32), frequencies, touched, votes, bonuses, young, *of_chunks)
 
 
 @reordering
@@ -96,9 +99,8 @@ def top(
 ) -> int:
     """Find the best members, and return how many were found: `best_members.size`, if so many score at all.
 
-    The score of a member is the root of the sum of the squares of its `VOTING_OFFERS` best documents' scores, and its bonus
-    on top. A member
-    without documents is not found.
+    The score of a member is the root of the sum of the squares of its `VOTING_OFFERS` best documents' scores, and its
+    bonus on top. A member without documents is not found.
 
     Args:
         segments: what is searched.
@@ -111,48 +113,38 @@ def top(
         best_members: filled with members, best first.
         best_scores: filled with their scores, to 1e-5.
     """
-    base = segments.base
+    # Looking into a tuple of arrays counts references, atomically: loops work on plain arrays, taken out before.
+    work_votes, young = work.votes, work.young
+    named = bonus_members.size > 0
     best_scores[:] = 0
-    found = 0
-    for number in range(bonus_members.size):
-        work.bonuses[bonus_members[number]] = bonus_scores[number]
-        chunk = _chunk_of(base, bonus_members[number], allowed)
-        if chunk != NOBODY:
-            work.chunk_bonuses[chunk] = max(work.chunk_bonuses[chunk], bonus_scores[number])
-    young = np.empty(segments.young.used[1] + segments.settling.used[1], np.int32)
-    count = _collect(segments.settling, work, plan, allowed, young, 0)
-    count = _collect(segments.young, work, plan, allowed, young, count)
-    for number in range(count):
-        member = young[number]
-        chunk = _chunk_of(base, member, allowed)
-        if chunk != NOBODY:
-            work.chunk_votes[chunk] = max(work.chunk_votes[chunk], work.votes[member])
-        elif work.votes[member] > _least_votes(best_scores[-1] - work.bonuses[member]):
-            votes = work.votes[member]
-            if documents[member] > VOTING_OFFERS:
-                votes = _best_votes(segments, work, plan, member, NOBODY, 0)
-            found = _enter(best_members, best_scores, found, member, np.sqrt(votes) + work.bonuses[member])
-    # A name alone may find a member all of whose documents are young and share no word.
-    for number in range(bonus_members.size):
-        member = bonus_members[number]
-        if (
-            work.votes[member] == 0
-            and _chunk_of(base, member, allowed) == NOBODY
-            and _is_young(segments, member, allowed)
-        ):
-            found = _enter(best_members, best_scores, found, member, bonus_scores[number])
-    if base.groups.size:
-        found = _scan(segments, work, documents, plan, allowed, best_members, best_scores, found)
-    for number in range(count):
-        work.votes[young[number]] = 0
-        chunk = _chunk_of(base, young[number], allowed)
-        if chunk != NOBODY:
-            work.chunk_votes[chunk] = 0
-    for number in range(bonus_members.size):
-        work.bonuses[bonus_members[number]] = 0
-        chunk = _chunk_of(base, bonus_members[number], allowed)
-        if chunk != NOBODY:
-            work.chunk_bonuses[chunk] = 0
+    found = count = 0
+    cursors, ends = np.empty(plan.terms.size, np.int64), np.empty(plan.terms.size, np.int64)
+    if named:
+        _set_bonuses(segments.base, work, allowed, bonus_members, bonus_scores)
+    if segments.settling.used[1]:
+        count = _collect(segments.settling, work, plan, allowed, cursors, ends, count)
+    if segments.young.used[1]:
+        count = _collect(segments.young, work, plan, allowed, cursors, ends, count)
+    if count:
+        found = _enter_young(segments, work, documents, plan, allowed, named, count, best_members, best_scores)
+    if named:  # a name alone may find a member all of whose documents are young and share no word
+        for number in range(bonus_members.size):
+            member = bonus_members[number]
+            if (
+                work_votes[member] == 0
+                and _chunk_of(segments.base, member, allowed) == NOBODY
+                and _is_young(segments, member, allowed)
+            ):
+                found = _enter(best_members, best_scores, found, member, bonus_scores[number])
+    if segments.base.groups.size:
+        found = _scan(segments, work, documents, plan, allowed, cursors, ends, best_members, best_scores, found)
+    if count:
+        work.chunk_votes[:] = 0
+        for number in range(np.uint64(count)):
+            work_votes[young[number]] = 0
+    if named:
+        _set_bonuses(segments.base, work, allowed, bonus_members, np.zeros(bonus_members.size, np.float32))
+        work.chunk_bonuses[:] = 0
     return found
 
 
@@ -163,38 +155,40 @@ def above(segments: Segments, work: Workspace, plan: Plan, least: Floats32, memb
     For collections in which each member has one document at most. `members` and `scores` are filled; they hold as many
     as there are members.
     """
-    base = segments.base
     found = 0
+    cursors, ends = np.empty(plan.terms.size, np.int64), np.empty(plan.terms.size, np.int64)
+    block = work.scores
     for arena in (segments.settling, segments.young):
         slots = arena.used[1]
         if slots:
-            _add_arena(arena, work, plan)
-            for slot in range(slots):
-                score = work.scores[slot]
-                if score > 0:
-                    work.scores[slot] = 0
-                    member = arena.owners[slot]
-                    if member != NOBODY and score >= least[member]:
-                        members[found], scores[found] = member, score
-                        found += 1
-    cursors, ends = _cursors(base, plan)
-    chunk_starts = base.chunk_starts
+            owners = arena.owners
+            _find_lists(arena, plan.terms, cursors, ends)
+            _add(arena.pool, cursors, ends, LAST_POSTING, 0, plan, work)
+            for slot in range(np.uint64(slots)):
+                score, member = block[slot], owners[slot]
+                if score > 0 and member != NOBODY and score >= least[member]:
+                    members[found], scores[found] = member, score
+                    found += 1
+            block[:slots] = 0
+    base = segments.base
+    chunk_starts, base_members, dead, chunks = base.chunk_starts, base.members, base.dead, base.groups.size
+    _find_postings(base, plan.terms, cursors, ends)
     first = 0
-    while first < base.groups.size:
+    while first < chunks:
         last = first + 1
         begin = np.int64(chunk_starts[first])
-        while last < base.groups.size and chunk_starts[last] - begin < BLOCK:
+        while last < chunks and chunk_starts[last] - begin < BLOCK:
             last += 1
         end = np.int64(chunk_starts[last])
-        limit = LAST_POSTING if last == base.groups.size else np.uint32(end << 8)
-        _add_base(base, work, plan, cursors, ends, limit, begin)
-        block = work.scores
-        for slot in range(end - begin):
-            if block[slot] > 0:
-                ordinal = begin + slot  # one document each: the ordinal is the slot
-                member = base.members[ordinal]
-                if not base.dead[ordinal] and block[slot] >= least[member]:
-                    members[found], scores[found] = member, block[slot]
+        limit = LAST_POSTING if last == chunks else np.uint32(end << 8)
+        _add(base.postings, cursors, ends, limit, begin, plan, work)
+        for slot in range(np.uint64(end - begin)):
+            score = block[slot]
+            if score > 0:
+                ordinal = np.uint64(begin) + slot  # one document each: the ordinal is the slot
+                member = base_members[ordinal]
+                if not dead[ordinal] and score >= least[member]:
+                    members[found], scores[found] = member, score
                     found += 1
         block[: end - begin] = 0
         first = last
@@ -226,140 +220,149 @@ def _is_in(arena: Arena, member: int, allowed: UInts8) -> bool:
     return False
 
 
+@compiled
+def _set_bonuses(base: Base, work: Workspace, allowed: UInts8, members: Ints32, scores: Floats32) -> None:
+    """Set the bonuses of members, and those of their chunks."""
+    bonuses, chunk_bonuses = work.bonuses, work.chunk_bonuses
+    ordinals, member_chunks, groups = base.ordinals, base.member_chunks, base.groups
+    for number in range(members.size):
+        member = members[number]
+        bonuses[member] = scores[number]
+        ordinal = ordinals[member] if member < ordinals.size else NOBODY
+        if ordinal != NOBODY:
+            chunk = member_chunks[ordinal]
+            if allowed.size == 0 or allowed[groups[chunk]]:
+                chunk_bonuses[chunk] = max(chunk_bonuses[chunk], scores[number])
+
+
 @reordering
-def _collect(arena: Arena, work: Workspace, plan: Plan, allowed: UInts8, young: Ints32, count: int) -> int:
-    """Add the documents of an arena to their members' votes, and members that had none to `young`."""
+def _collect(
+    arena: Arena, work: Workspace, plan: Plan, allowed: UInts8, cursors: Ints64, ends: Ints64, count: int
+) -> int:
+    """Add the documents of an arena to their members' votes, and members that had none to the young ones."""
     slots = arena.used[1]
-    if slots == 0:
-        return count
-    _add_arena(arena, work, plan)
-    scores, votes = work.scores, work.votes
-    for slot in range(slots):
-        score = scores[slot]
-        if score > 0:
-            scores[slot] = 0
-            member = arena.owners[slot]
-            if member != NOBODY and (allowed.size == 0 or allowed[arena.groups[slot]]):
-                if votes[member] == 0:
-                    young[count] = member
-                    count += 1
-                votes[member] += score * score
+    _find_lists(arena, plan.terms, cursors, ends)
+    _add(arena.pool, cursors, ends, LAST_POSTING, 0, plan, work)
+    scores, votes, young, owners, groups = work.scores, work.votes, work.young, arena.owners, arena.groups
+    restricted = allowed.size > 0
+    for slot in range(np.uint64(slots)):
+        score, member = scores[slot], owners[slot]
+        if score > 0 and member != NOBODY and (not restricted or allowed[groups[slot]]):
+            if votes[member] == 0:
+                young[count] = member
+                count += 1
+            votes[member] += score * score
+    scores[:slots] = 0
     return count
 
 
 @reordering
-def _add_arena(arena: Arena, work: Workspace, plan: Plan) -> None:
-    """Add to the scores of an arena's slots what each gets from the plan."""
-    for group in range(plan.weights.size):
-        weight = plan.weights[group]
-        if weight == 0:
-            continue
-        first, last = plan.pointers[group], plan.pointers[group + 1]
-        if last - first == 1:
-            begin, end = postings_of(arena, plan.terms[first])
-            _add(arena.pool, begin, end, LAST_POSTING, weight, plan.table, work.scores, 0)
-            continue
-        count = 0
-        for place in range(first, last):
-            begin, end = postings_of(arena, plan.terms[place])
-            end, count = _gather(arena.pool, begin, end, LAST_POSTING, plan.closeness[place], work, 0, count)
-        _spend(work, count, weight, plan.factors, plan.halves, 0)
-
-
-@reordering
-def _add_base(
-    base: Base, work: Workspace, plan: Plan, cursors: Ints64, ends: Ints64, limit: np.uint32, begin: int
-) -> None:
-    """Add to the scores of a block what each slot gets from the plan; `cursors` move to the next block."""
-    postings, pointers, weights = base.postings, plan.pointers, plan.weights
-    for group in range(weights.size):
-        weight = weights[group]
-        if weight == 0:
-            continue
-        first, last = pointers[group], pointers[group + 1]
-        if last - first == 1:
-            cursors[first] = _add(postings, cursors[first], ends[first], limit, weight, plan.table, work.scores, begin)
-            continue
-        count = 0
-        for place in range(first, last):
-            cursors[place], count = _gather(
-                postings, cursors[place], ends[place], limit, plan.closeness[place], work, begin, count
-            )
-        _spend(work, count, weight, plan.factors, plan.halves, begin)
+def _enter_young(
+    segments: Segments,
+    work: Workspace,
+    documents: Ints32,
+    plan: Plan,
+    allowed: UInts8,
+    named: bool,
+    count: int,
+    best_members: Ints32,
+    best_scores: Floats32,
+) -> int:
+    """Enter the best of the members that have young documents only; tell the chunks of the others of their votes."""
+    base = segments.base
+    ordinals, member_chunks, groups = base.ordinals, base.member_chunks, base.groups
+    votes, young, bonuses, chunk_votes = work.votes, work.young, work.bonuses, work.chunk_votes
+    restricted, last, found = allowed.size > 0, best_scores.size - 1, 0
+    for number in range(np.uint64(count)):
+        member = young[number]
+        ordinal = ordinals[member] if member < ordinals.size else NOBODY
+        if ordinal != NOBODY:
+            chunk = member_chunks[ordinal]
+            if not restricted or allowed[groups[chunk]]:
+                chunk_votes[chunk] = max(chunk_votes[chunk], votes[member])
+                continue
+        own = votes[member]
+        bonus = bonuses[member] if named else np.float32(0)
+        if own > _least_votes(best_scores[last] - bonus):
+            if documents[member] > VOTING_OFFERS:
+                own = _best_votes(segments, work, plan, member, NOBODY, 0)
+            found = _enter(best_members, best_scores, found, member, np.sqrt(own) + bonus)
+    return found
 
 
 @reordering
 def _add(
-    postings: UInts32,
-    place: int,
-    end: int,
-    limit: np.uint32,
-    weight: np.float32,
-    table: Floats32,
-    scores: Floats32,
-    begin: int,
-) -> int:
-    """Add a term's postings below `limit` to the scores of a block; return where they end.
+    postings: UInts32, cursors: Ints64, ends: Ints64, limit: np.uint32, begin: int, plan: Plan, work: Workspace
+) -> None:
+    """Add to the scores of a block what each slot gets from the plan; `cursors` move to the next block.
 
-    The loop is tight because its end is known beforehand.
+    The block begins at slot `begin` and ends where postings reach `limit`.
     """
-    end = end if limit == LAST_POSTING else _first_from(postings, place, end, limit)
-    for at in range(np.uint64(place), np.uint64(end)):
-        posting = postings[at]
-        scores[np.uint64(posting >> np.uint32(8)) - np.uint64(begin)] += (
-            weight * table[np.uint64(posting & np.uint32(255))]
-        )
-    return end
-
-
-@reordering
-def _gather(
-    postings: UInts32,
-    place: int,
-    end: int,
-    limit: np.uint32,
-    closeness: np.float32,
-    work: Workspace,
-    begin: int,
-    count: int,
-) -> tuple[int, int]:
-    """Add the frequencies of a term's postings below `limit`; return where they end and how many slots have some."""
-    end = end if limit == LAST_POSTING else _first_from(postings, place, end, limit)
-    frequencies, touched = work.frequencies, work.touched
-    for at in range(np.uint64(place), np.uint64(end)):
-        posting = postings[at]
-        slot = np.uint64(posting >> np.uint32(8)) - np.uint64(begin)
-        if frequencies[slot] == 0:
-            touched[count] = posting
-            count += 1
-        frequencies[slot] += closeness * FREQUENCIES[np.uint64(posting & np.uint32(7))]
-    return end, count
-
-
-@reordering
-def _spend(work: Workspace, count: int, weight: np.float32, factors: Floats32, halves: Floats32, begin: int) -> None:
-    """Turn the frequencies of a group into scores."""
+    pointers, weights, table, closeness = plan.pointers, plan.weights, plan.table, plan.closeness
     scores, frequencies, touched = work.scores, work.frequencies, work.touched
-    for number in range(np.uint64(count)):
-        posting = touched[number]
-        slot = np.uint64(posting >> np.uint32(8)) - np.uint64(begin)
-        level = np.uint64((posting >> np.uint32(3)) & np.uint32(31))
-        scores[slot] += weight * frequencies[slot] * factors[level] / (frequencies[slot] + halves[level])
-        frequencies[slot] = 0
+    factors, halves = plan.factors, plan.halves
+    base = np.uint64(begin)
+    for group in range(np.uint64(weights.size)):
+        weight = weights[group]
+        if weight == 0:
+            continue
+        first, last = np.uint64(pointers[group]), np.uint64(pointers[group + np.uint64(1)])
+        if last - first == np.uint64(1):
+            place, end = cursors[first], ends[first]
+            if limit != LAST_POSTING:
+                end = _first_from(postings, place, end, limit)
+                cursors[first] = end
+            for at in range(np.uint64(place), np.uint64(end)):  # tight because its end is known beforehand
+                posting = postings[at]
+                scores[np.uint64(posting >> np.uint32(8)) - base] += weight * table[np.uint64(posting & np.uint32(255))]
+            continue
+        count = np.uint64(0)
+        for number in range(first, last):
+            place, end, close = cursors[number], ends[number], closeness[number]
+            if limit != LAST_POSTING:
+                end = _first_from(postings, place, end, limit)
+                cursors[number] = end
+            for at in range(np.uint64(place), np.uint64(end)):
+                posting = postings[at]
+                slot = np.uint64(posting >> np.uint32(8)) - base
+                if frequencies[slot] == 0:
+                    touched[count] = posting
+                    count += np.uint64(1)
+                frequencies[slot] += close * FREQUENCIES[np.uint64(posting & np.uint32(7))]
+        for number in range(count):
+            posting = touched[number]
+            slot = np.uint64(posting >> np.uint32(8)) - base
+            level = np.uint64((posting >> np.uint32(3)) & np.uint32(31))
+            scores[slot] += weight * frequencies[slot] * factors[level] / (frequencies[slot] + halves[level])
+            frequencies[slot] = 0
 
 
 @compiled
-def _cursors(base: Base, plan: Plan) -> tuple[Ints64, Ints64]:
-    """Return where the postings of each term of a plan begin and end."""
-    known = base.pointers.size - 1
-    cursors, ends = np.zeros(plan.terms.size, np.int64), np.zeros(plan.terms.size, np.int64)
-    for number in range(plan.terms.size):
-        term = plan.terms[number]
+def _find_lists(arena: Arena, terms: Ints32, begins: Ints64, ends: Ints64) -> None:
+    """Fill in where the postings of each term begin and end in an arena's pool."""
+    lists, pool = arena.lists, arena.pool
+    for number in range(terms.size):
+        begins[number] = home_of(lists, np.int64(terms[number]))
+        prefetch(lists, 4 * begins[number])  # type: ignore[call-arg] # numba gives the context
+    for number in range(terms.size):
+        place = find_list(lists, np.int64(terms[number]))
+        begins[number] = lists[place, 1]
+        ends[number] = begins[number] + lists[place, 2]
+        prefetch(pool, begins[number])  # type: ignore[call-arg]
+
+
+@compiled
+def _find_postings(base: Base, terms: Ints32, begins: Ints64, ends: Ints64) -> None:
+    """Fill in where the settled postings of each term begin and end."""
+    pointers, postings = base.pointers, base.postings
+    known = pointers.size - 1
+    for number in range(terms.size):
+        term = terms[number]
+        begins[number] = ends[number] = 0
         if term < known:
-            cursors[number], ends[number] = base.pointers[term], base.pointers[term + 1]
-            for place in (cursors[number], cursors[number] + POSTINGS_PER_LINE):
-                prefetch(base.postings, place)  # type: ignore[call-arg] # numba gives the context
-    return cursors, ends
+            begins[number], ends[number] = pointers[term], pointers[term + 1]
+            prefetch(postings, begins[number])  # type: ignore[call-arg] # numba gives the context
+            prefetch(postings, begins[number] + POSTINGS_PER_LINE)  # type: ignore[call-arg]
 
 
 @reordering
@@ -369,42 +372,46 @@ def _scan(
     documents: Ints32,
     plan: Plan,
     allowed: UInts8,
+    cursors: Ints64,
+    ends: Ints64,
     best_members: Ints32,
     best_scores: Floats32,
     found: int,
 ) -> int:
     """Score the settled documents block by block, leaving out stretches that nobody may find."""
     base = segments.base
-    cursors, ends = _cursors(base, plan)
-    chunks, chunk_starts = base.groups.size, base.chunk_starts
-    first = _next_allowed(base, allowed, 0)
+    postings, chunk_starts, groups, scores = base.postings, base.chunk_starts, base.groups, work.scores
+    graves, buried, chunks = base.graves, base.buried[0], groups.size
+    _find_postings(base, plan.terms, cursors, ends)
+    first = _next_allowed(groups, allowed, 0)
     while first < chunks:
         last = first + 1  # exclusive
         begin = np.int64(chunk_starts[first])
         while last < chunks and chunk_starts[last] - begin < BLOCK:
-            following = _next_allowed(base, allowed, last)
+            following = _next_allowed(groups, allowed, last)
             if following == chunks or chunk_starts[following] - chunk_starts[last] >= SKIPPED_GAP:
                 break
             last += 1
         if first:
             start = np.uint32(begin << 8)
             for number in range(cursors.size):
-                cursors[number] = _first_from(base.postings, cursors[number], ends[number], start)
+                cursors[number] = _first_from(postings, cursors[number], ends[number], start)
         limit = LAST_POSTING if last == chunks else np.uint32(np.int64(chunk_starts[last]) << 8)
-        _add_base(base, work, plan, cursors, ends, limit, begin)
-        for slot in base.graves[: base.buried[0]]:
+        _add(postings, cursors, ends, limit, begin, plan, work)
+        for number in range(buried):
+            slot = graves[number]
             if begin <= slot < chunk_starts[last]:
-                work.scores[slot - begin] = 0
+                scores[slot - begin] = 0
         found = _best_of(segments, work, documents, plan, allowed, first, last, best_members, best_scores, found)
-        first = _next_allowed(base, allowed, last)
+        first = _next_allowed(groups, allowed, last)
     return found
 
 
 @compiled
-def _next_allowed(base: Base, allowed: UInts8, chunk: int) -> int:
+def _next_allowed(groups: Ints32, allowed: UInts8, chunk: int) -> int:
     """Return the first chunk from `chunk` on whose members may be found, or the number of chunks."""
     if allowed.size:
-        while chunk < base.groups.size and not allowed[base.groups[chunk]]:
+        while chunk < groups.size and not allowed[groups[chunk]]:
             chunk += 1
     return chunk
 
@@ -443,52 +450,56 @@ def _best_of(
 ) -> int:
     """Enter the best members of a block of chunks, looking only into chunks that may hold one; clear the scores."""
     base = segments.base
-    # A tuple of arrays that is looked into within the loop, or a slice taken there, would cost more than the loop does.
-    chunk_starts, reach, groups, starts = base.chunk_starts, base.reach, base.groups, base.starts
+    chunk_starts, chunks, reach, groups = base.chunk_starts, base.chunks, base.reach, base.groups
+    starts, members = base.starts, base.members
     scores, bits, highest = work.scores, work.bits, work.chunk_highest
-    begin = np.int64(chunk_starts[first])
+    votes_of, bonuses, chunk_votes, chunk_bonuses = work.votes, work.bonuses, work.chunk_votes, work.chunk_bonuses
+    begin, restricted = np.int64(chunk_starts[first]), allowed.size > 0
     # No two chunks share a member: the k-th highest of their best scores is reached by k members.
     floors = best_scores.copy()
     k, spare = floors.size, bits.size - 1
-    for chunk in range(first, last):
+    slot_end = np.int64(0)
+    for chunk in range(np.uint64(first), np.uint64(last)):
+        slot_begin, slot_end = slot_end, np.int64(chunk_starts[chunk + np.uint64(1)]) - begin
         highest_bits = np.int32(0)
-        for slot in range(np.uint64(chunk_starts[chunk] - begin), np.uint64(chunk_starts[chunk + 1] - begin)):
+        for slot in range(np.uint64(slot_begin), np.uint64(slot_end)):
             highest_bits = bits[slot] if bits[slot] > highest_bits else highest_bits
         bits[spare] = highest_bits
         highest[chunk] = scores[spare]
-        if allowed.size and not allowed[groups[chunk]]:
+        if restricted and not allowed[groups[chunk]]:
             highest[chunk] = -1
         elif highest[chunk] > floors[k - 1]:
             keep_best(floors, highest[chunk])
     bits[spare] = 0
-    for chunk in range(first, last):
-        floor = max(floors[k - 1], best_scores[k - 1]) * ALMOST - work.chunk_bonuses[chunk]
-        bound = highest[chunk] * reach[chunk]
-        if work.chunk_votes[chunk] > 0:  # the root of a sum is at most the sum of the roots
-            bound += np.sqrt(work.chunk_votes[chunk])
+    for chunk in range(np.uint64(first), np.uint64(last)):
+        bound, chunk_bonus, chunk_vote = highest[chunk] * reach[chunk], chunk_bonuses[chunk], chunk_votes[chunk]
+        floor = max(floors[k - 1], best_scores[k - 1]) * ALMOST - chunk_bonus
+        if chunk_vote > 0:  # the root of a sum is at most the sum of the roots
+            bound += np.sqrt(chunk_vote)
         if highest[chunk] < 0 or bound <= floor:
             continue
         least = _least_votes(floor)
-        for ordinal in range(base.chunks[chunk], base.chunks[chunk + 1]):
+        slot_end = np.int64(starts[chunks[chunk]]) - begin
+        for ordinal in range(np.uint64(chunks[chunk]), np.uint64(chunks[chunk + np.uint64(1)])):
+            slot_begin, slot_end = slot_end, np.int64(starts[ordinal + np.uint64(1)]) - begin
             votes = np.float32(0)
-            for slot in range(np.uint64(starts[ordinal] - begin), np.uint64(starts[ordinal + 1] - begin)):
+            for slot in range(np.uint64(slot_begin), np.uint64(slot_end)):
                 votes += scores[slot] * scores[slot]
-            member = base.members[ordinal]
-            votes += work.votes[member]
-            if votes > least and (votes > 0 or work.bonuses[member] > 0):
-                if documents[member] > VOTING_OFFERS:
-                    votes = _best_votes(segments, work, plan, member, ordinal, begin)
-                score = np.sqrt(votes) + work.bonuses[member]
-                if votes > 0 or _lives(base, ordinal) or _is_young(segments, member, allowed):
-                    found = _enter(best_members, best_scores, found, member, score)
+            if chunk_vote > 0:
+                votes += votes_of[members[ordinal]]
+            if votes > least:
+                member = members[ordinal]
+                bonus = bonuses[member]
+                if votes > 0 or (bonus > 0 and (_lives(base, ordinal) or _is_young(segments, member, allowed))):
+                    if documents[member] > VOTING_OFFERS:
+                        votes = _best_votes(segments, work, plan, member, ordinal, begin)
+                    found = _enter(best_members, best_scores, found, member, np.sqrt(votes) + bonus)
     scores[: chunk_starts[last] - begin] = 0
     return found
 
 
 @compiled
-def _best_votes(
-    segments: Segments, work: Workspace, plan: Plan, member: int, ordinal: int, begin: int
-) -> np.float32:
+def _best_votes(segments: Segments, work: Workspace, plan: Plan, member: int, ordinal: int, begin: int) -> np.float32:
     """Return the sum of the squared scores of the best documents of a member that has more than vote.
 
     Those of the block that begins at `begin` are known; the young ones, few, are scored one by one.

@@ -29,16 +29,17 @@ def search(
     best once the bonuses are known exactly.
     """
     planned = plan(held.statistics, query, held.weighting)
+    segments, work, documents = held.segments, held.work, held.statistics.owned
     size = k + SPARE
     while True:
         best_members, best_scores = np.empty(size, np.int32), np.empty(size, np.float32)
-        found = top(held.segments, held.work, held.statistics.owned, planned, allowed, bonus_members, bonus_scores, best_members, best_scores)
+        found = top(segments, work, documents, planned, allowed, bonus_members, bonus_scores, best_members, best_scores)
         if found < size or best_scores[size - 1] < best_scores[k - 1] * ALMOST:
             break
         size *= 2  # so many are equal to the k-th that the right ones may be left out
     while found > k and best_scores[found - 1] < best_scores[k - 1] * ALMOST:
         found -= 1
-    return best_members[:found], exact_scores(held.segments, planned, best_members[:found])
+    return best_members[:found], exact_scores(segments, planned, best_members[:found])
 
 
 @compiled
@@ -95,6 +96,20 @@ def parts_named(
 
 
 @compiled
+def best(held: Held, query: Query, k: int) -> tuple[Ints32, Floats64]:
+    """Return the `k` best of all members, best first, and their scores."""
+    members, scores = search(held, query, k, ALL_ALLOWED, NO_MEMBERS, NO_SCORES)
+    for number in range(1, members.size):  # sorted by insertion: they are few, and almost in order
+        member, score = members[number], scores[number]
+        place = number
+        while place > 0 and scores[place - 1] < score:
+            members[place], scores[place] = members[place - 1], scores[place - 1]
+            place -= 1
+        members[place], scores[place] = member, score
+    return members[:k], scores[:k]
+
+
+@compiled
 def search_many(held: Held, queries: Query, starts: Ints64, members: Ints32, scores: Floats64) -> None:
     """Search for several requests in one call.
 
@@ -115,12 +130,11 @@ def search_many(held: Held, queries: Query, starts: Ints64, members: Ints32, sco
             queries.emphasis[first:last],
             last - first,
         )
-        found, exact = search(held, query, k, ALL_ALLOWED, NO_MEMBERS, NO_SCORES)
-        order = np.argsort(-exact, kind="mergesort")[:k]
-        members[number] = -1
-        scores[number] = 0
-        for place in range(order.size):
-            members[number, place], scores[number, place] = found[order[place]], exact[order[place]]
+        found, exact = best(held, query, k)
+        members[number, found.size :] = -1
+        scores[number, found.size :] = 0
+        for place in range(found.size):
+            members[number, place], scores[number, place] = found[place], exact[place]
 
 
 @compiled

@@ -153,12 +153,18 @@ def plan(statistics: Statistics, query: Query, weighting: Weighting) -> Plan:
     groups = query.pointers.size - 1
     weights = np.zeros(groups, np.float32)
     power = 1 + weighting.rarity * query.words / (query.words + weighting.c)
-    known = 0
+    known, squares = 0, 0.0
     for group in range(groups):
-        weights[group] = query.emphasis[group] * group_idf(statistics, query, group, documents) ** power
-        known += group < query.words and weights[group] > 0
-    norm = l2_norm(statistics, query, weighting)
-    scale = weighting.text / norm if norm > 0 else 0.0
+        emphasis, rare = query.emphasis[group], group_idf(statistics, query, group, documents)
+        weight = emphasis * rare**power
+        weights[group] = weight
+        if group < query.words:
+            known += weight > 0
+            if query.pointers[group + 1] - query.pointers[group] > 1:  # as `l2_norm` has it
+                own = _held_by(statistics, query.terms[query.pointers[group]])
+                weight = emphasis * idf(documents, own) ** power if own > 0 else weight
+            squares += weight * weight
+    scale = weighting.text / np.sqrt(squares) if squares > 0 else 0.0
     for group in range(groups):
         weights[group] *= np.float32(scale)
     sizes = np.empty(LEVELS)
@@ -172,9 +178,11 @@ def plan(statistics: Statistics, query: Query, weighting: Weighting) -> Plan:
         factors[level] = (weighting.k1 + 1) / (1 - r + r * sizes[level] / mean_size) if mean_size > 0 else 0.0
         halves[level] = saturation_half(weighting, LENGTHS[level], mean_length)
     table = np.empty(256, np.float32)
-    for code in range(256):
-        frequency, level = FREQUENCIES[code & 7], code >> 3
-        table[code] = frequency * factors[level] / (frequency + halves[level])
+    for level in range(np.uint64(LEVELS)):
+        factor, half = factors[level], halves[level]
+        for code in range(np.uint64(FREQUENCIES.size)):
+            frequency = FREQUENCIES[code]
+            table[level * np.uint64(FREQUENCIES.size) + code] = frequency * factor / (frequency + half)
     return Plan(query.terms, query.closeness, query.pointers, weights, factors, halves, table)
 
 
