@@ -14,7 +14,7 @@ from functools import cache, cached_property
 from itertools import pairwise
 from math import hypot, log, sqrt
 from statistics import fmean as mean
-from typing import Final
+from typing import Final, NamedTuple
 from zlib import crc32
 
 from services.matcher.index.analysis import Analyser
@@ -53,6 +53,13 @@ class Text:
         return [two for field in (self.title, self.text) for two in pairwise(field)]
 
 
+class Wanted(NamedTuple):
+    """What a term of a request is worth, and what answers it, each as far as it counts."""
+
+    weight: float
+    forms: dict[Term, float]
+
+
 @dataclass(frozen=True)
 class Offer:
     """What a member offers."""
@@ -68,7 +75,7 @@ class Specification:
         self._analyser = analyser
         self.weighting = weighting or Weighting()
         self.offers: dict[str, Offer] = {}
-        self.names: dict[str, Text] = {}
+        self.names: dict[str, dict[str, int]] = {}  # how often a name counts as saying each of its words
         self.groups: dict[str, Hashable] = {}
 
     def read(self, text: str, title: str = "", language: str | None = None) -> Text:
@@ -89,10 +96,13 @@ class Specification:
         if before is not None:
             self._forget_group_if_gone(before.member)
 
-    def name(self, member: str, name: Text | None) -> None:
-        """Say what a member is called; None forgets it."""
-        if name is not None:
-            self.names[member] = name
+    def name(self, member: str, name: str) -> None:
+        """Say what a member is called; "" forgets it. A name counts as saying its acronym twice."""
+        if name:
+            reading = read(self._analyser, title="", text=name, language=None)
+            written = [name[start:end] for start, end in reading.spans.tolist()]
+            acronyms = {word for word, form in zip(reading.words, written, strict=True) if acronym(form, name)}
+            self.names[member] = {word: 2 if word in acronyms else 1 for word in reading.words}
         elif self.names.pop(member, None) is not None:
             self._forget_group_if_gone(member)
 
@@ -128,8 +138,8 @@ class Specification:
         own, every = self.held(term), min(len(self.offers), sum(map(self.held, self.variants(term))))
         return self.idf(sqrt(own * every) if own else every) if every else 0.0
 
-    def weights(self, request: Text) -> dict[Term, float]:
-        """Return the weight of each word and each pair of words of a request."""
+    def wanted(self, request: Text) -> dict[Term, Wanted]:
+        """Return what each word and each pair of words of a request is worth."""
         words = set(request.words)
         power = 1 + self.weighting.rarity * len(words) / (len(words) + self.weighting.c)
         emphasis = {term: 1 + log(times) for term, times in request.terms.items()}
@@ -137,10 +147,13 @@ class Specification:
         alone = {word: self.idf(self.held(word)) if self.held(word) else self.group_idf(word) for word in words}
         norm = sqrt(sum((emphasis[word] * alone[word] ** power) ** 2 for word in words))
         scale = self.weighting.text / norm if norm else 0.0
-        return {
-            term: scale * said * self.group_idf(term) ** power * (1 if isinstance(term, str) else self.weighting.bigram)
-            for term, said in emphasis.items()
-        }
+        wanted = {}
+        for term, said in emphasis.items():
+            weight = scale * said * self.group_idf(term) ** power
+            wanted[term] = Wanted(
+                weight if isinstance(term, str) else self.weighting.bigram * weight, self.variants(term)
+            )
+        return wanted
 
     # The offer side: how much of each weight an offer earns.
 
@@ -148,7 +161,7 @@ class Specification:
         """Return about how many words an offer has, those of its opening counted twice."""
         return about_length(len(offer.text.words) + len(offer.text.words[: self.weighting.opening]))
 
-    def parts(self, weights: Mapping[Term, float], offer: Offer) -> dict[Term, float]:
+    def parts(self, wanted: Mapping[Term, Wanted], offer: Offer) -> dict[Term, float]:
         """Return what each term of a request brings to the score of an offer; the sum is the score.
 
         `half` is the frequency at which a term earns half of the most that it can, `size` about how large the vector of
@@ -166,12 +179,12 @@ class Specification:
 
         length = self.length(offer)
         times = offer.text.terms + Counter(offer.text.words[: w.opening])
-        known = sum(isinstance(term, str) and weight > 0 for term, weight in weights.items())
+        known = sum(isinstance(term, str) and each.weight > 0 for term, each in wanted.items())
         r = known / (known + w.c)
         penalty = 1 - r + r * size(length) / mean(map(size, lengths))
         parts = {}
-        for term, weight in weights.items():
-            frequency = sum(close * about_times(times[other]) for other, close in self.variants(term).items())
+        for term, (weight, forms) in wanted.items():
+            frequency = sum(close * about_times(times[form]) for form, close in forms.items())
             saturated = (w.k1 + 1) * frequency / (frequency + half(length)) if frequency else 0.0
             parts[term] = weight * saturated / penalty
         return parts
@@ -182,9 +195,9 @@ class Specification:
         """Return a member's offers by id."""
         return {key: offer for key, offer in self.offers.items() if offer.member == member}
 
-    def votes(self, weights: Mapping[Term, float], member: str) -> list[dict[Term, float]]:
+    def votes(self, wanted: Mapping[Term, Wanted], member: str) -> list[dict[Term, float]]:
         """Return the parts of the offers that count for a member."""
-        parts = [self.parts(weights, offer) for offer in self.offers_of(member).values()]
+        parts = [self.parts(wanted, offer) for offer in self.offers_of(member).values()]
         return sorted(parts, key=lambda each: sum(each.values()), reverse=True)[:VOTING_OFFERS]
 
     def name_parts(self, request: Text, member: str) -> dict[str, float]:
@@ -194,18 +207,19 @@ class Specification:
         """
         if member not in self.names or not self.offers:
             return {}
-        lengths = {each: about_length(len(set(name.words))) for each, name in self.names.items()}
+        lengths = {each: about_length(len(words)) for each, words in self.names.items()}
         size, most = sqrt(lengths[member] * mean(lengths.values())), log(1 + len(self.offers))
         standing: float = min(len(self.offers_of(member)), STANDING_OFFERS) ** self.weighting.standing
+        weight = self.weighting.name * standing / size
         return {
-            word: self.weighting.name * standing * (1 + log(times)) * (self.idf(self.held(word)) / most) ** 2 / size
+            word: weight * self.names[member][word] * (1 + log(times)) * (self.idf(self.held(word)) / most) ** 2
             for word, times in Counter(request.words).items()
-            if word in self.names[member].words
+            if word in self.names[member]
         }
 
     def score(self, request: Text, member: str) -> float:
         """Return the score of a member that has offers: the l2 norm of those that count, and what its name brings."""
-        votes = self.votes(self.weights(request), member)
+        votes = self.votes(self.wanted(request), member)
         return hypot(*(sum(parts.values()) for parts in votes)) + sum(self.name_parts(request, member).values())
 
     def scores(self, request: Text, admits: Callable[[Hashable], bool] = lambda _: True) -> dict[str, float]:
@@ -220,7 +234,7 @@ class Specification:
         half of its own to each of its words.
         """
         shares = dict.fromkeys(request.words, 0.0) | self.name_parts(request, member)
-        votes = self.votes(self.weights(request), member)
+        votes = self.votes(self.wanted(request), member)
         norm = hypot(*(sum(parts.values()) for parts in votes))
         first = {pair(two): two for two in reversed(request.neighbours)}
         for parts in votes:
@@ -240,6 +254,12 @@ def pair(two: tuple[str, str]) -> int:
     first, second = (crc32(word.encode()) for word in two)
     mixed = (first * 0x9E3779B97F4A7C15 + second) * 0xD6E8FEB86659FD93 % 2**64
     return (mixed >> 32) % 2**18
+
+
+def acronym(written: str, name: str) -> bool:
+    """Tell whether a name has a word as its acronym: in capitals, three at least, where most letters are small."""
+    small, capital = (sum(map(kind, name)) for kind in (str.islower, str.isupper))
+    return len(written) >= 3 and written[0].isalpha() and written.isupper() and small > capital
 
 
 def about_times(times: int) -> float:
