@@ -45,7 +45,8 @@ class Arena(NamedTuple):
 def new_arena(documents: int, members: int) -> Arena:
     """Return an empty arena for so many documents; `with_space` makes room for their terms as they come."""
     return Arena(
-        lists=np.zeros((FIRST_POSTINGS, 4), np.int32),
+        # So what spreads lists is compiled by the first arena, not by the first that grows, in the middle of an insert.
+        lists=_spread(np.zeros((0, 4), np.int32), FIRST_POSTINGS),
         pool=np.empty(POOL_PER_POSTING * FIRST_POSTINGS, np.uint32),
         rows=np.empty(FIRST_POSTINGS, np.uint32),
         row_pointers=np.zeros(documents + 1, np.int64),

@@ -362,7 +362,7 @@ def _find_postings(base: Base, terms: Ints32, begins: Ints64, ends: Ints64) -> N
         if term < known:
             begins[number], ends[number] = pointers[term], pointers[term + 1]
             prefetch(postings, begins[number])  # type: ignore[call-arg] # numba gives the context
-            prefetch(postings, begins[number] + POSTINGS_PER_LINE)  # type: ignore[call-arg]
+            prefetch(postings, begins[number] + POSTINGS_PER_LINE)
 
 
 @reordering
