@@ -21,12 +21,13 @@ SCALE = 100_000
 
 VISIBLE_RATIO = 80.0
 """How many times as long a tantivy commit is to take as an insert that the next search sees."""
+RESTRICTED_RATIO = 1.0
+"""How many times as long a search among all members is to take as one among 1 % of them."""
 REVERSE_US = 200.0
 PRODUCTION_US = 2_000.0
 BYTES_PER_DOCUMENT = 400.0
 LOADED_P99_US = 5_000.0
 PAUSE_US = 5_000.0
-COLD_START_SECONDS = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
 import time
 from collections.abc import Iterable, Sequence
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bench._corpus import Ints, Rows
 from bench._engine_exact import Saturation, our_scores
 from bench._engine_timing import Contender, Floats
+from services.matcher.index.base import Documents
+from services.matcher.index.collection import Collection
+from services.matcher.index.plans import FREQUENCIES
+from services.matcher.index.searching import ALL_ALLOWED, NO_MEMBERS, NO_SCORES, best, matches, search, search_many
+from services.matcher.index.vocabulary import frequency_level, length_level
+from services.matcher.index.weighting import LEVELS, LONGEST, Query, Weighting, reverse_plan
 
 OURS = "ours"
 OURS_BATCH = "ours, batch"
@@ -24,73 +28,34 @@ MOST_WORDS = 1_000
 MERGED_AFTER = 10_000
 """Inserts after which every engine with room for young documents has merged them."""
 
+PLAIN = Weighting(text=1.0)
+"""Plain words, as every engine gets them: no bigrams, no variants, no names."""
 
-class _Layer:
-    """The parts of the numeric layer, and tables of its codes; found when they are needed, so that corpus and peers
-    can be used, and tested, without it.
-    """
-
-    def __getattr__(self, name: str) -> Any:
-        return importlib.import_module(f"services.matcher.index.{name}")
-
-    @cached_property
-    def plain(self) -> Any:
-        """Plain words, as every engine gets them: no bigrams, no variants, no names."""
-        return self.weighting.Weighting(text=1.0)
-
-    @cached_property
-    def levels(self) -> Any:
-        """Length level of each number of words."""
-        return np.array([self.vocabulary.length_level(words) for words in range(MOST_WORDS)], np.uint8)
-
-    @cached_property
-    def codes(self) -> Any:
-        """Frequency level of each number of times."""
-        return np.array([self.vocabulary.frequency_level(max(1, times)) for times in range(MOST_WORDS)], np.uint8)
-
-
-_layer = _Layer()
+_LEVELS = np.array([length_level(words) for words in range(MOST_WORDS)], np.uint8)
+_CODES = np.array([frequency_level(max(1, times)) for times in range(MOST_WORDS)], np.uint8)
 _EMPHASIS = np.array([1 + np.log(max(1, times)) for times in range(MOST_WORDS)], np.float32)
 _ONES, _PLACES = np.ones(MOST_WORDS, np.float32), np.arange(MOST_WORDS, dtype=np.int32)
-_EVERY_GROUP = np.zeros(0, np.uint8)
-_NO_MEMBERS, _NO_BONUSES = np.zeros(0, np.int32), np.zeros(0, np.float32)
 
 
 class Ours:
-    """A collection in which each document has a member of its own, of the same number, all in one group."""
+    """A collection in which each document has a member of its own, of the same number."""
 
-    def __init__(self, collection: Any, build_seconds: float = 0.0) -> None:
+    def __init__(self, collection: Collection, build_seconds: float = 0.0) -> None:
         self._collection = collection
-        self._search = _layer.searching.search
-        self._query = _layer.weighting.Query
         self.build_seconds = build_seconds
 
     @classmethod
-    def build(cls, rows: Rows) -> Ours:
-        """Build the index of some documents in bulk."""
-        layer = _layer
-        levels_of, codes_of = layer.levels, layer.codes
+    def build(cls, rows: Rows, groups: int = 1) -> Ours:
+        """Build the index of some documents in bulk; their members are in so many groups of about one size."""
         start = time.perf_counter()
-        levels = levels_of[np.add.reduceat(rows.counts, rows.pointers[:-1])]
-        codes = np.repeat(levels << 3, np.diff(rows.pointers)) | codes_of[rows.counts]
+        levels = _LEVELS[np.add.reduceat(rows.counts, rows.pointers[:-1])]
+        codes = np.repeat(levels << 3, np.diff(rows.pointers)) | _CODES[rows.counts]
         numbers = np.arange(len(rows), dtype=np.int32)
         entries = rows.terms.astype(np.uint32) << np.uint32(8) | codes
-        collection = layer.collection.Collection(layer.plain)
-        documents = layer.base.Documents(numbers, np.zeros_like(numbers), numbers, rows.pointers, entries)
+        collection = Collection(PLAIN)
+        documents = Documents(numbers, group_of(len(rows), groups), numbers, rows.pointers, entries)
         collection.build(documents, levels)
         return cls(collection, time.perf_counter() - start)
-
-    @classmethod
-    def open(cls, snapshot: Path) -> Ours:
-        """Open what `save` wrote."""
-        return cls(_layer.collection.Collection.open(snapshot))
-
-    def save(self, snapshot: Path) -> bool:
-        """Write a snapshot, and tell whether there is such a thing."""
-        if not hasattr(self._collection, "save"):
-            return False
-        self._collection.save(snapshot)
-        return True
 
     @property
     def size_bytes(self) -> int:
@@ -99,26 +64,55 @@ class Ours:
 
     def search(self, terms: Ints, counts: Ints, k: int) -> tuple[Sequence[int], Sequence[float]]:
         """Return the best members, best first, and their scores."""
-        size = len(terms)
-        query = self._query(terms, _ONES[:size], _PLACES[: size + 1], _EMPHASIS[counts], size)
-        members, scores = self._search(self._collection.held, query, k, _EVERY_GROUP, _NO_MEMBERS, _NO_BONUSES)
-        best = (-scores).argsort()[:k]
-        return members[best], scores[best]
+        return best(self._collection.held, _query(terms, counts), k)  # type: ignore[return-value]
+
+    def search_among(
+        self, terms: Ints, counts: Ints, k: int, allowed: npt.NDArray[np.uint8] = ALL_ALLOWED
+    ) -> Sequence[int]:
+        """Return the best members of the groups for which `allowed` is 1, of all if it is empty; best first."""
+        members, scores = search(self._collection.held, _query(terms, counts), k, allowed, NO_MEMBERS, NO_SCORES)
+        return members[(-scores).argsort()[:k]]  # type: ignore[return-value]
 
     def search_many(self, requests: Rows, k: int) -> Sequence[Sequence[int]]:
         """Return the best members of each request, found in one call."""
         size = len(requests.terms)
         ones, places = np.ones(size, np.float32), np.arange(size + 1, dtype=np.int32)
-        queries = self._query(requests.terms, ones, places, _EMPHASIS[requests.counts], size)
+        queries = Query(requests.terms, ones, places, _EMPHASIS[requests.counts], size)
         members = np.empty((len(requests), k), np.int32)
         scores = np.empty((len(requests), k))
-        _layer.searching.search_many(self._collection.held, queries, requests.pointers, members, scores)
+        search_many(self._collection.held, queries, requests.pointers, members, scores)
         return members  # type: ignore[return-value]
+
+    def facing(self, offers: Ours, terms: Ints, counts: Ints, least: npt.NDArray[np.float32]) -> tuple[Ints, Any]:
+        """Return those of these requests that give an offer at least the score `least`, and the scores.
+
+        As production does for a new offer: weights are those among `offers`, and a request's length is its own.
+        """
+        level = int(_LEVELS[counts.sum()])
+        planned = reverse_plan(
+            offers._collection.statistics,
+            self._collection.statistics.lengths,
+            _query(terms, np.ones_like(counts)),
+            FREQUENCIES[_CODES[counts]],
+            level,
+            PLAIN,
+        )
+        return matches(self._collection.held, planned, least)
 
     def put(self, document: int, terms: Ints, counts: Ints) -> None:
         """Insert a document, or replace the one of this number."""
-        level = int(_layer.levels[counts.sum()])
-        self._collection.put(document, document, 0, terms, _layer.codes[counts] | np.uint8(level << 3), level)
+        level = int(_LEVELS[counts.sum()])
+        self._collection.put(document, document, 0, terms, _CODES[counts] | np.uint8(level << 3), level)
+
+
+def group_of(members: int, groups: int) -> Ints:
+    """Return the group of each member."""
+    return (np.arange(members, dtype=np.int64) * groups // members).astype(np.int32)
+
+
+def _query(terms: Ints, counts: Ints) -> Query:
+    size = len(terms)
+    return Query(terms, _ONES[:size], _PLACES[: size + 1], _EMPHASIS[counts], size)
 
 
 def warm_up(rows: Rows) -> None:
@@ -138,15 +132,14 @@ def warm_up(rows: Rows) -> None:
 
 def exact_scores(rows: Rows, terms: Ints, counts: Ints) -> Floats:
     """Return the score that each document is to have, computed without the engine."""
-    plain = _layer.plain
     by = Saturation(
-        k1=plain.k1,
-        b=plain.b,
-        c=plain.c,
-        rarity=plain.rarity,
-        scale=plain.text,
-        levels=_layer.weighting.LEVELS,
-        longest=_layer.weighting.LONGEST,
+        k1=PLAIN.k1,
+        b=PLAIN.b,
+        c=PLAIN.c,
+        rarity=PLAIN.rarity,
+        scale=PLAIN.text,
+        levels=LEVELS,
+        longest=LONGEST,
         frequencies=(0, 1, 2, 3, 4, 5, 6.5, 6.5, 9.5, 9.5, 9.5, 9.5, 14),
     )
     return our_scores(rows, terms, counts, by)

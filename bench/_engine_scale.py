@@ -1,17 +1,16 @@
-"""What is measured at one number of offers: changes, the reverse match, searches under load, a cold start."""
+"""What is measured at one number of offers: changes, the reverse match, searches under load."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
+import numpy.typing as npt
 
 from bench._corpus import Rows, documents, requests
-from bench._engine_cold import STARTS, Start, start
-from bench._engine_ours import Ours, warm_up
+from bench._engine_exact import worst_error
+from bench._engine_ours import Ours, exact_scores, group_of, warm_up
 from bench._engine_production import Production, production
 from bench._engine_timing import Contender, Floats, Latency, interleaved, latency
 from bench._engine_updates import Load, ours_visible, tantivy_visible_both, under_load
@@ -24,6 +23,12 @@ COMMITS = 120
 
 INSERTS_PER_SECOND = 1_000.0
 
+GROUPS = 100
+"""A search restricted to one of so many groups is restricted to 1 % of the members."""
+
+CHECKED = 20
+"""Restricted searches whose answers are checked."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
@@ -32,10 +37,14 @@ class Scale:
     Attributes:
         visible: ours, of an insert until the next search finds it.
         commit, commit_disk: tantivy's, in memory and on disk: add, commit and reload.
-        reverse: of one member against as many open requests.
+        everybody: a search among all members, who are in as many groups as for `restricted`.
+        restricted: the same search among the members of one group, 1 % of all.
+        restricted_error: farthest that a checked restricted answer is from the best by a slow computation, relative to
+            the best score; infinite if one has fewer than it could.
+        reverse: of one member against as many open requests: those that give it a least score, as production asks for
+            them; the least is so high that about ten do.
+        reverse_best: the ten best of them instead.
         load: inserts and requests together.
-        cold: new processes that find everything compiled; `fresh`: one that finds nothing compiled. Empty and none if
-            the engine writes no snapshots.
         production: from text to pairings.
         raw: seconds behind the summaries.
     """
@@ -44,10 +53,12 @@ class Scale:
     visible: Latency
     commit: Latency
     commit_disk: Latency
+    everybody: Latency
+    restricted: Latency
+    restricted_error: float
     reverse: Latency
+    reverse_best: Latency
     load: Load
-    cold: Sequence[Start]
-    fresh: Start | None
     production: Production
     raw: Mapping[str, Sequence[float]]
 
@@ -57,9 +68,9 @@ class Scale:
         return self.commit.mean / self.visible.mean
 
     @property
-    def cold_seconds(self) -> float | None:
-        """Return the median start, none if there was none."""
-        return float(np.median([each.total for each in self.cold])) if self.cold else None
+    def restricted_ratio(self) -> float:
+        """Return how many times as long a search among all takes as one among 1 % of the members."""
+        return self.everybody.mean / self.restricted.mean
 
 
 def scale(offers: int, asked: int, rounds: int, load_seconds: float, tell: Callable[[str], None]) -> Scale:
@@ -85,12 +96,14 @@ def scale(offers: int, asked: int, rounds: int, load_seconds: float, tell: Calla
     )
     raw |= {f"load_{name}": seconds.tolist() for name, seconds in during.items()}
 
-    tell("cold starts")
-    cold, nothing_compiled = _cold_starts(rows, queries)
+    tell("searches among 1 % of the members")
+    everybody, restricted, restricted_error = _restricted(rows, queries, rounds)
+    raw |= {"everybody": everybody.tolist(), "restricted": restricted.tolist()}
 
     tell("reverse match")
-    reverse = _reverse(requests(rows, offers, seed=FRESH_SEED)[0], fresh.head(min(asked, len(fresh))), rounds)
-    raw["reverse"] = reverse.tolist()
+    open_requests = requests(rows, offers, seed=FRESH_SEED)[0]
+    reverse, reverse_best = _reverse(open_requests, Ours.build(rows), fresh.head(min(asked, len(fresh))), rounds)
+    raw |= {"reverse": reverse.tolist(), "reverse_best": reverse_best.tolist()}
 
     from_text, seconds = production(offers, asked, rounds, tell)
     raw |= {f"production_{name}": values for name, values in seconds.items()}
@@ -99,36 +112,66 @@ def scale(offers: int, asked: int, rounds: int, load_seconds: float, tell: Calla
         visible=latency(visible),
         commit=latency(commit),
         commit_disk=latency(commit_disk),
+        everybody=latency(everybody),
+        restricted=latency(restricted),
+        restricted_error=restricted_error,
         reverse=latency(reverse),
+        reverse_best=latency(reverse_best),
         load=load,
-        cold=cold,
-        fresh=nothing_compiled,
         production=from_text,
         raw=raw,
     )
 
 
-def _reverse(open_requests: Rows, members: Rows, rounds: int) -> Floats:
-    """Return the seconds that each member's ten best requests take, with the requests indexed as documents are."""
+def _restricted(rows: Rows, queries: Rows, rounds: int) -> tuple[Floats, Floats, float]:
+    """Return the seconds of searches among all members and among one group, and the error of the latter."""
+    groups = min(GROUPS, len(rows))
+    ours, asked = Ours.build(rows, groups), [queries.row(number) for number in range(len(queries))]
+    allowed = np.zeros(groups, np.uint8)
+    allowed[groups // 2] = 1
+    outside = group_of(len(rows), groups) != groups // 2
+    error = 0.0
+    for terms, counts in asked[:CHECKED]:
+        exact = exact_scores(rows, terms, counts)
+        exact[outside] = 0
+        error = max(error, worst_error(exact, ours.search_among(terms, counts, K, allowed), K))
+
+    def contender(name: str, *among: npt.NDArray[np.uint8]) -> Contender:
+        return Contender(
+            name=name,
+            ask=lambda number: ours.search_among(*asked[number], K, *among),
+            answer=lambda number: ours.search_among(*asked[number], K, *among),
+            build_seconds=ours.build_seconds,
+            size_bytes=ours.size_bytes,
+        )
+
+    seconds = interleaved([contender("everybody"), contender("restricted", allowed)], len(asked), rounds)
+    return seconds["everybody"], seconds["restricted"], error
+
+
+def _reverse(open_requests: Rows, offers: Ours, members: Rows, rounds: int) -> tuple[Floats, Floats]:
+    """Return the seconds that each member's requests take, with the requests indexed as documents are.
+
+    First those that give it at least as much as the tenth best gives to a member in the middle, then the ten best.
+    """
     stored = Ours.build(open_requests)
     offered = [members.row(number) for number in range(len(members))]
-    matching = Contender(
-        name="reverse",
+    nothing = np.zeros(len(open_requests), np.float32)
+    tenth = [np.sort(stored.facing(offers, *offer, nothing)[1])[-K:][0] for offer in offered[:CHECKED]]
+    least = np.full(len(open_requests), np.median(tenth), np.float32)
+    above = Contender(
+        name="above",
+        ask=lambda number: stored.facing(offers, *offered[number], least),
+        answer=lambda number: stored.facing(offers, *offered[number], least)[0].tolist(),
+        build_seconds=stored.build_seconds,
+        size_bytes=stored.size_bytes,
+    )
+    best = Contender(
+        name="best",
         ask=lambda number: stored.search(*offered[number], K),
         answer=lambda number: stored.search(*offered[number], K)[0],
         build_seconds=stored.build_seconds,
         size_bytes=stored.size_bytes,
     )
-    return interleaved([matching], len(members), rounds)[matching.name]
-
-
-def _cold_starts(rows: Rows, queries: Rows) -> tuple[list[Start], Start | None]:
-    """Return starts that find everything compiled, and one that finds nothing compiled."""
-    with TemporaryDirectory(prefix="maillage-snapshot-") as folder:
-        snapshot, request = Path(folder) / "snapshot", Path(folder) / "request.npy"
-        if not Ours.build(rows).save(snapshot):
-            return [], None
-        np.save(request, np.stack(queries.row(0)))
-        # The first finds compiled whatever a process before it has compiled, perhaps for other arguments.
-        start(snapshot, request)
-        return [start(snapshot, request) for _ in range(STARTS)], start(snapshot, request, compiled=False)
+    seconds = interleaved([above, best], len(members), rounds)
+    return seconds["above"], seconds["best"]

@@ -2,8 +2,8 @@
 
 `python -m bench.engine --sizes 10000,100000,1000000 --json FILE` builds the same synthetic corpus for this engine,
 tantivy, bm25s, sparse_dot_topn and scikit-learn, and asks them for the ten best of the same requests, with one thread
-each. The rest (inserts, the reverse match, searches under load, a cold start, text to pairings) is measured at 100,000
-offers, or at the largest size if that is smaller.
+each. The rest (inserts, the reverse match, searches under load and among few members, text to pairings) is measured at
+100,000 offers, or at the largest size if that is smaller. What a start takes, `bench.cold_start` measures.
 
 Numbers are good on a quiet machine only: the JSON keeps its load, and every single duration.
 """

@@ -7,14 +7,11 @@ from xml.etree import ElementTree as Xml
 import pytest
 from rich.console import Console
 
-from bench.curve import curves, draw
-
-pytest.importorskip("services.matcher.index.collection", reason="the numeric layer is not there")
-
 from bench._corpus import documents, requests
 from bench._engine_ours import OURS, Ours, exact_scores
 from bench._engine_report import Result
 from bench._engine_run import run
+from bench.curve import curves, draw
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +49,9 @@ def test_what_has_one_size_is_measured_too(result: Result) -> None:
     assert scale.load.inserts == 500
     assert scale.load.query.count == 100
     assert scale.commit.mean > 0
+    assert scale.restricted_error < 1e-4
+    assert scale.restricted.count == scale.everybody.count == 10
+    assert scale.reverse.count == scale.reverse_best.count == 10
     assert scale.production.found == 10
     assert scale.production.best.mean <= scale.production.first.mean
 
