@@ -233,7 +233,9 @@ class OfferIndex:
                 spans[group].setdefault(offer.document_id, []).append(span)
         in_name: list[list[Span]] = [[] for _ in shares]
         if known.name is not None:
-            for group, span in _met(known.name, self.vocabulary.numbers(known.name.words), groups):
+            # Names are searched for the words themselves, without their variants.
+            own = {word: (group,) for group, word in enumerate(request.words)}
+            for group, span in _met(known.name, self.vocabulary.numbers(known.name.words), own):
                 in_name[group].append(Span("name", span.start, span.end))
         terms = [
             SharedTerm(

@@ -98,6 +98,8 @@ class RequestIndex:
         if row.size:
             terms = (row >> np.uint32(8)).astype(np.int32)
             query = self._groups(terms.tolist())
+            said = FREQUENCIES[(row & np.uint32(7)).astype(np.int64)]  # the acronym more than once
+            query = query._replace(emphasis=query.emphasis * said)
             level = int(row[0] >> np.uint32(3)) & 31
             planned = reverse_name_plan(self._offers.statistics, names, query, level, self._offers.weighting)
             numbers, found = matches(self._requests.held, planned, nothing)

@@ -44,7 +44,7 @@ class Weighting(NamedTuple):
     standing: float = 0.35
 
 
-NO_SATURATION: Final = 1e6
+NO_SATURATION: Final = 1e9
 """Half of the greatest weight is so far off that weight is in proportion to frequency."""
 
 STANDING_OFFERS: Final = 15
