@@ -9,7 +9,7 @@ UV_VERSION := 0.9.5
 help: ## Show this list.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-setup: $(VENV)/.ready ## Prepare the environment alone.
+setup: $(VENV)/.ready $(VENV)/.compiled ## Prepare the environment alone.
 
 $(VENV)/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Maillage needs Python 3.11 or newer; name one: make PYTHON=python3.13")'
@@ -18,6 +18,12 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements.lock
 	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python --editable .
+	@touch $@
+
+# The matching engine is compiled for this processor; each state of its source has a folder of machine code.
+$(VENV)/.compiled: $(VENV)/.ready $(wildcard services/matcher/index/*.py)
+	@rm -rf services/matcher/index/__pycache__/compiled-*
+	@$(BIN)/python -m services.matcher.index.compile
 	@touch $@
 
 demo: setup ## Show a need reaching its ambassador (ARGS=--once ends after the delivery).

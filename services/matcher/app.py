@@ -1,8 +1,11 @@
 """The matcher, composed."""
 
+import asyncio
+
 from schemas.topics import FEEDBACK, MEMBERS, NEEDS
 from services.matcher.domain.pairing import Bar
 from services.matcher.handlers import events_to
+from services.matcher.index.compile import compile_all
 from services.matcher.relay import Relay
 from services.matcher.service import Matcher
 from services.matcher.settings import MatcherSettings
@@ -27,9 +30,15 @@ def build(settings: MatcherSettings) -> Microservice:
     matcher = Matcher(
         store=store, clock=frame.clock, bar=bar, on_told=publishing.wake, on_progress=frame.consumption.progress
     )
+    frame.on_start(_compile)
     frame.on_start(matcher.restore)
     frame.on_new_log(relay.publish_all_again)
     frame.waits("suggestions", store.count_unpublished)
     frame.every(_LOOK_SECONDS, "expiry", matcher.expire)
     frame.consumption.handle_with(events_to(matcher))
     return frame
+
+
+async def _compile() -> None:
+    """Have the index compiled, or its machine code read, before anything waits for it: compiling takes half a minute."""
+    await asyncio.to_thread(compile_all)

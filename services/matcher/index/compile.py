@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
@@ -32,8 +33,9 @@ _PACKAGE = "services.matcher.index."
 _TEXTS = ("Étalonnage de tensiomètres pour sols salins", "Soil moisture sensors for saline soils", "قياس رطوبة التربة")
 
 
+@cache
 def compile_all() -> None:
-    """Do once all that an index can do."""
+    """Do all that an index can do, once a process."""
     index = OfferIndex(Analyser(), young=YOUNG)
     _change(index)
     _ask(index)
