@@ -21,7 +21,9 @@ WEIGHTINGS: Final[Sequence[tuple[str, Mapping[str, Any]]]] = (
     ("BM25's length normalisation alone", {"c": NEVER}),
     ("every request compared like a document", {"c": ALWAYS}),
     ("no length in the saturation, b 0", {"b": 0.0}),
-    ("k1 1.2", {"k1": 1.2}),
+    ("rare words count alike in long requests, rarity 0", {"rarity": 0.0}),
+    ("the opening counts once", {"opening": 0}),
+    ("a name counts alike whatever its member offers", {"standing": 0.0}),
 )
 """What is left out, and the fields of `services.matcher.index.Weighting` that leave it out."""
 
