@@ -157,7 +157,9 @@ def above(segments: Segments, work: Workspace, plan: Plan, least: Floats32, memb
     """
     found = 0
     cursors, ends = np.empty(plan.terms.size, np.int64), np.empty(plan.terms.size, np.int64)
-    block = work.scores
+    block, bits, spare = work.scores, work.bits, work.bits.size - 1
+    # Few scores pass the lowest threshold: most chunks need not be looked into.
+    lowest = least.min() if least.size else np.float32(0)
     for arena in (segments.settling, segments.young):
         slots = arena.used[1]
         if slots:
@@ -166,7 +168,7 @@ def above(segments: Segments, work: Workspace, plan: Plan, least: Floats32, memb
             _add(arena.pool, cursors, ends, LAST_POSTING, 0, plan, work)
             for slot in range(np.uint64(slots)):
                 score, member = block[slot], owners[slot]
-                if score > 0 and member != NOBODY and score >= least[member]:
+                if score > 0 and score >= lowest and member != NOBODY and score >= least[member]:
                     members[found], scores[found] = member, score
                     found += 1
             block[:slots] = 0
@@ -182,14 +184,24 @@ def above(segments: Segments, work: Workspace, plan: Plan, least: Floats32, memb
         end = np.int64(chunk_starts[last])
         limit = LAST_POSTING if last == chunks else np.uint32(end << 8)
         _add(base.postings, cursors, ends, limit, begin, plan, work)
-        for slot in range(np.uint64(end - begin)):
-            score = block[slot]
-            if score > 0:
-                ordinal = np.uint64(begin) + slot  # one document each: the ordinal is the slot
-                member = base_members[ordinal]
-                if not dead[ordinal] and score >= least[member]:
-                    members[found], scores[found] = member, score
-                    found += 1
+        slot_end = np.uint64(0)
+        for chunk in range(np.uint64(first), np.uint64(last)):
+            slot_begin, slot_end = slot_end, np.uint64(chunk_starts[chunk + np.uint64(1)] - begin)
+            highest_bits = np.int32(0)
+            for slot in range(slot_begin, slot_end):
+                highest_bits = bits[slot] if bits[slot] > highest_bits else highest_bits
+            bits[spare] = highest_bits
+            if block[spare] < lowest or highest_bits == 0:
+                continue
+            for slot in range(slot_begin, slot_end):
+                score = block[slot]
+                if score >= lowest and score > 0:
+                    ordinal = np.uint64(begin) + slot  # one document each: the ordinal is the slot
+                    member = base_members[ordinal]
+                    if not dead[ordinal] and score >= least[member]:
+                        members[found], scores[found] = member, score
+                        found += 1
+        bits[spare] = 0
         block[: end - begin] = 0
         first = last
     return found
