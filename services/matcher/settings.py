@@ -10,7 +10,7 @@ from services.runtime.settings import RuntimeSettings
 class MatcherSettings(RuntimeSettings):
     """Settings of the matcher. Each field is read from `MAILLAGE_<FIELD>`."""
 
-    bar: Annotated[float, Field(gt=0, le=5, description="Least score of a suggestion; see docs/matching.md")] = 0.45
+    bar: Annotated[float, Field(gt=0, le=5, description="Least score of a suggestion; see docs/matching.md")] = 0.4
     suggestions_per_request: Annotated[
         int, Field(ge=1, le=100, description="Members suggested for a posted request, the best ones")
     ] = 5

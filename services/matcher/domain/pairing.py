@@ -13,6 +13,9 @@ from services.matcher.index import Explanation, Match, OfferIndex, Request, Requ
 LEAST_SHARED: Final = 2
 """Informative terms that two sides must share to be told of each other: one alone is too often a homonym."""
 
+MOST_FROM_ONE_WORD: Final = 0.7
+"""Part of a score that one word may bring. More comes of a word of a name that means something else in the request."""
+
 LOOKED_AT: Final = 3
 """Times as many members as may be told that are looked at: some of them share too little that is worth showing."""
 
@@ -157,7 +160,8 @@ class Pairing:
     def _tells(self, request: Request, match: Match) -> bool:
         if not match.documents or match.score < self.bar.score:
             return False
-        return self._index.informative_terms(request, match.member) >= LEAST_SHARED
+        worth = self._index.worth(request, match.member)
+        return worth.informative >= LEAST_SHARED and worth.largest <= MOST_FROM_ONE_WORD
 
     @staticmethod
     def _text_of(ask: Ask | None) -> tuple[str, str, str | None] | None:

@@ -68,7 +68,7 @@ def _ask(index: OfferIndex) -> None:
         for match in found:
             index.score(request, match.member)
             index.explain(request, match)
-            index.informative_terms(request, match.member)
+            index.worth(request, match.member)
     requests.facing("m/2", 0.01)
     requests.remove(_TEXTS[0])
     settled = Collection(young=YOUNG)

@@ -17,7 +17,7 @@ from services.matcher.index.base import VOTING_OFFERS
 from services.matcher.index.collection import YOUNG, Collection
 from services.matcher.index.evidence import informative
 from services.matcher.index.fields import Reading, Span, acronym, digest, read
-from services.matcher.index.results import Explanation, Match, Prepared, Request, SharedTerm, Vote
+from services.matcher.index.results import Explanation, Match, Prepared, Request, SharedTerm, Vote, Worth
 from services.matcher.index.searching import ALL_ALLOWED, document_scores, parts_named, score_named, search_named
 from services.matcher.index.vocabulary import PAIRS, Vocabulary, frequency_level, length_level
 from services.matcher.index.weighting import Query, Statistics, Weighting, standing_of
@@ -220,11 +220,7 @@ class OfferIndex:
         """
         known = self._members[match.member]
         query = self.query(request)
-        _, texts, names = self._parts(known, query)
-        scores = texts.sum(axis=1)
-        voting = np.argsort(-scores, kind="stable")[:VOTING_OFFERS]
-        norm = max(float(np.sqrt((scores[voting] ** 2).sum())), SMALLEST)
-        shares = self._by_word(request, query, (scores[voting] / norm) @ texts[voting] + names)
+        shares = self._shares(request, query, known)
         shown = [self._documents[vote.document_id] for vote in match.documents if vote.document_id in self._documents]
         groups = request.prepared.groups
         spans: list[dict[str, list[Span]]] = [{} for _ in shares]
@@ -244,7 +240,7 @@ class OfferIndex:
                 informative=self._informative(request, group),
                 request_spans=request.places[group],
                 offer_spans={document_id: tuple(found) for document_id, found in spans[group].items()},
-                name_spans=tuple(in_name[group]) if names[group] > 0 else (),
+                name_spans=tuple(in_name[group]),
             )
             for group, share in enumerate(shares)
             if share > 0
@@ -252,12 +248,13 @@ class OfferIndex:
         terms.sort(key=lambda term: (-round(term.share, SCORE_DECIMALS), term.term))
         return Explanation(tuple(terms))
 
-    def informative_terms(self, request: Request, member: str) -> int:
-        """Return how many words that are worth telling a request shares with a member: see `explain`."""
-        query = self.query(request)
-        _, texts, names = self._parts(self._members[member], query)
-        shared = np.flatnonzero((texts.sum(axis=0) + names)[: query.words] > 0)
-        return sum(self._informative(request, group) for group in shared.tolist())
+    def worth(self, request: Request, member: str) -> Worth:
+        """Return how much a request and a member have to show for their score: see `explain`."""
+        shares = self._shares(request, self.query(request), self._members[member])
+        return Worth(
+            informative=sum(self._informative(request, group) for group, share in enumerate(shares) if share > 0),
+            largest=max(shares) / max(sum(shares), SMALLEST),
+        )
 
     # For the index of requests
 
@@ -408,6 +405,14 @@ class OfferIndex:
         return documents, texts, names.sum(axis=0) * standing
 
     # Evidence
+
+    def _shares(self, request: Request, query: Query, member: _Member) -> list[float]:
+        """Return what each word of a request brings to the score of a member."""
+        _, texts, names = self._parts(member, query)
+        scores = texts.sum(axis=1)
+        voting = np.argsort(-scores, kind="stable")[:VOTING_OFFERS]
+        norm = max(float(np.sqrt((scores[voting] ** 2).sum())), SMALLEST)
+        return self._by_word(request, query, (scores[voting] / norm) @ texts[voting] + names)
 
     def _by_word(self, request: Request, query: Query, brought: Floats64) -> list[float]:
         """Return what each word brings, once that of each pair is given to its two words."""

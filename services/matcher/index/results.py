@@ -93,3 +93,15 @@ class Explanation:
     """Why a match has its score: every shared term, largest share first, ties by term. The shares sum to the score."""
 
     terms: tuple[SharedTerm, ...]
+
+
+class Worth(NamedTuple):
+    """How much there is to show for a score.
+
+    Attributes:
+        informative: shared words that are worth telling.
+        largest: part of the score that one word brings, 0 to 1.
+    """
+
+    informative: int
+    largest: float
