@@ -40,5 +40,5 @@ def build(settings: MatcherSettings) -> Microservice:
 
 
 async def _compile() -> None:
-    """Have the index compiled, or its machine code read, before anything waits for it: compiling takes half a minute."""
+    """Have the index compiled, or its machine code read, before anything waits for it: it may take half a minute."""
     await asyncio.to_thread(compile_all)
