@@ -249,6 +249,22 @@ def test_explanation_points_at_the_words_that_resemble() -> None:
     assert text[9:23] == "électrolyseurs"
 
 
+def test_a_word_is_as_common_as_it_is_with_the_words_that_resemble_it() -> None:
+    index = OfferIndex(Analyser())
+    for number in range(30):
+        index.put(f"d{number:02}", f"m{number:02}", f"{'capteurs' if number < 8 else 'emballages'} essai{number}")
+    request = index.request("capteurs")
+
+    def informative() -> bool:
+        [term] = index.explain(request, index.search(request, 1)[0]).terms
+        return term.informative
+
+    assert informative()
+    for number in range(8, 16):
+        index.put(f"d{number:02}", f"m{number:02}", f"microcapteurs essai{number}")
+    assert not informative()
+
+
 def test_explanation_leaves_out_an_offer_removed_since() -> None:
     index = cluster()
     request = index.request("capteurs d'eau")
