@@ -284,7 +284,7 @@ def closeness(one: str, other: str) -> float:
 def pieces(word: str) -> set[str]:
     """Return the pieces of a word and its two ends; none of a code or a short word."""
     marked = f"_{word}_"
-    return {marked[i : i + 4] for i in range(len(marked) - 3)} if word.isalpha() and len(word) >= 4 else set()
+    return {marked[i : i + 4] for i in range(len(marked) - 3)} if word.isalpha() and 4 <= len(word) <= 64 else set()
 
 
 def ranking(scores: Mapping[str, float]) -> list[str]:

@@ -12,6 +12,9 @@ from services.matcher.index.arrays import Floats32, Ints32, UInts8, compiled, wi
 LETTERS: Final = 4
 """Letters looked at together. With three, unrelated words resemble one another; with five, short ones never do."""
 
+MOST_LETTERS: Final = 64
+"""A longer run of letters is no word but a slip or pasted data; and pieces are counted in a byte."""
+
 LEAST_CLOSENESS: Final = 0.5
 """Cosine from which on two words are variants: half of their four-letter pieces are the same."""
 
@@ -127,7 +130,7 @@ def _doubled(array: UInts8, number: int) -> UInts8:
 
 def _pieces(word: str) -> UInts64:
     """Return the distinct pieces of a word, each its letters' code points in one number."""
-    if len(word) < LETTERS or not word.isalpha():
+    if not LETTERS <= len(word) <= MOST_LETTERS or not word.isalpha():
         return np.zeros(0, np.uint64)
     points = np.frombuffer(f"_{word}_".encode("utf-32-le"), np.uint32).astype(np.uint64)
     # 16 bits a letter: letters beyond the Basic Multilingual Plane may meet others, in scripts that members do not use.

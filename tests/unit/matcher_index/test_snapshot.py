@@ -146,19 +146,19 @@ def test_what_is_put_again_as_it_was_is_not_read_again(tmp_path: Path) -> None:
 
 def test_what_was_erased_is_gone_from_the_disk(tmp_path: Path) -> None:
     index = OfferIndex(Analyser())
-    index.put("d1", "secret-member", "xylographie tensiomètres", title="Phlogistique")
+    index.put("secret-document", "secret-member", "xylographie tensiomètres", title="Phlogistique")
     index.name("secret-member", "Zorglub Industries")
     index.group("secret-member", "secret-group")
     index.put("d2", "m2", "tensiomètres", title="Étalonnage")
     index.search(index.request("xylographies phlogistiques kryptonite"), 5)
     snapshot.save(index, tmp_path)
-    gone = [b"xylograph", b"phlogist", b"zorglub", b"secret-member", b"secret-group", b"d1"]
+    gone = [b"xylograph", b"phlogist", b"zorglub", b"secret-member", b"secret-group", b"secret-document"]
     assert all(word in files_of(tmp_path) for word in gone)
     assert b"krypton" not in files_of(tmp_path)  # of a request, which is nobody's offer
 
     opened = snapshot.open(tmp_path, Analyser())
     for one in (index, opened):
-        one.remove("d1")
+        one.remove("secret-document")
         one.name("secret-member", "")
         snapshot.save(one, tmp_path)
         assert not any(word in files_of(tmp_path) for word in gone)
