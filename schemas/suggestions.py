@@ -64,7 +64,8 @@ class OfferDocument(Contract):
     text: Text = ""
     language: Language | None = None
     cosine: Annotated[
-        float, Field(ge=0, description="Similarity of this document to the request, 0 to 1 up to rounding")
+        float,
+        Field(ge=0, description="Similarity of this document alone to the request, in units of the score, 1 at most"),
     ]
 
 

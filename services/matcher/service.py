@@ -87,7 +87,7 @@ class Matcher:
         if not touched:
             return
         with metrics.PAIRING.time():
-            pairs = await asyncio.to_thread(find_pairs, touched, self._directory, self._pairing, now)
+            pairs = await self._find_pairs(touched, now)
         told = await self._store.told(
             ids=pairs,
             asks=[f"need:{key}" for key in touched.needs],
@@ -107,6 +107,13 @@ class Matcher:
             for name, count in outcome.items():
                 metrics.SUGGESTIONS.labels(name).inc(count)
             self._log.info("told", **outcome)
+
+    async def _find_pairs(self, touched: Touched, now: datetime) -> dict[str, Pair]:
+        try:
+            return await asyncio.to_thread(find_pairs, touched, self._directory, self._pairing, now)
+        except Exception:
+            self._restored = False  # the index may be half changed: the next round reads anew
+            raise
 
     async def _see_other_writers(self) -> None:
         if not self._restored or not await self._store.is_last_writer(self._process):

@@ -113,6 +113,8 @@ def find_pairs(touched: Touched, directory: Directory, pairing: Pairing, now: da
     lets the two see each other.
     """
     concerned = sorted(touched.members | touched.owners)
+    for member in concerned:  # a need may have passed from one to another
+        pairing.withdraw(member, directory.documents(member, now), directory.requests(member, now))
     for member in concerned:
         offer(member, directory, pairing, now)
 

@@ -1,6 +1,6 @@
 """Requests facing members: what is offered and asked now, and which pairs a change brings among the best."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
@@ -80,17 +80,28 @@ class Pairing:
         """Return the number of offer documents."""
         return len(self._index)
 
+    def withdraw(self, member: str, documents: Container[str], asks: Container[str]) -> None:
+        """Take out what a member offers and asks no more, before others offer or ask it under the same key."""
+        known = self._documents.get(member, {})
+        for key in [key for key in known if key not in documents]:
+            self._index.remove(key)
+            del known[key]
+        for key in [key for key in self._asked_by.get(member, ()) if key not in asks]:
+            self._asked_by[member].discard(key)
+            del self.asks[key]
+            del self._requests[key]
+            self._open.remove(key)
+
     def offer(
         self, member: str, documents: dict[str, Document], *, name: str = "", traits: Traits | None = None
     ) -> None:
         """Make `documents` all that a member brings, `name` what it is called and `traits` what it is."""
+        self.withdraw(member, documents, self._asked_by.get(member, ()))
         before = self._documents.pop(member, {})
-        for key in before.keys() - documents.keys():
-            self._index.remove(key)
         self._index.name(member, name if documents else "")
         if documents:
             self._index.group(member, traits)
-            self._documents[member] = documents
+            self._documents[member] = dict(documents)
         for key, document in documents.items():
             if before.get(key) != document:
                 self._index.put(key, member, document.text, title=document.title, language=document.language)
@@ -101,10 +112,8 @@ class Pairing:
 
     def ask(self, member: str, asks: Mapping[str, Ask]) -> None:
         """Make `asks` all that a member asks."""
-        for key in self._asked_by.pop(member, set()) - asks.keys():
-            del self.asks[key]
-            del self._requests[key]
-            self._open.remove(key)
+        self.withdraw(member, self._documents.get(member, {}), asks)
+        self._asked_by.pop(member, None)
         for key, ask in asks.items():
             if self._text_of(self.asks.get(key)) != self._text_of(ask):
                 self._requests[key] = self._index.request(ask.text, title=ask.title, language=ask.language)

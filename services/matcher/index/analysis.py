@@ -51,7 +51,7 @@ _REST = rf"(?:[{_INSIDE}]+(?:{_LETTERS})?|(?<=\d)[.,](?=\d){_LETTERS})*"
 _PLAIN = _LETTERS + _REST
 _HYPHEN = "[-\u2010\u2011]"
 # One letter of an acronym: the C of R&D, H/F and C.N.R.S. is followed by no further letter.
-_INITIAL = rf"[^\W\d_{_ARABIC_LETTERS}][{_INSIDE}]*(?!\w)"
+_INITIAL = rf"[^\W\d_{_ARABIC_LETTERS}][{_INSIDE}]*(?![\w{_INSIDE}])"
 _DOT_NET = r"\.(?<![^\W_]\.)(?:NET|Net|net)(?![^\W_])"
 # Most words end at a space or apostrophe: one look at it spares the search for everything that a word may go on with.
 _ENDS = "[ '\u2019](?!&)"

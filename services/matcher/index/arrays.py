@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -14,6 +15,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+Bools = npt.NDArray[np.bool_]
 Floats32 = npt.NDArray[np.float32]
 Floats64 = npt.NDArray[np.float64]
 Ints8 = npt.NDArray[np.int8]
@@ -44,7 +46,17 @@ def _cache_folder() -> str:
     return str(Path(NUMBA.CACHE_DIR or here / "__pycache__") / f"compiled-{digest.hexdigest()[:16]}")
 
 
+def _writable(folder: str) -> bool:
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)
+
+
 NUMBA.CACHE_DIR = _cache_folder()
+_CACHED = _writable(NUMBA.CACHE_DIR)
+"""Without a folder to write to each process compiles anew."""
 
 
 def _compiled(function: Callable[Parameters, Result], **options: Any) -> Callable[Parameters, Result]:

@@ -34,11 +34,13 @@ _TEXTS = ("Étalonnage de tensiomètres pour sols salins", "Soil moisture sensor
 
 
 @cache
-def compile_all() -> None:
-    """Do all that an index can do, once a process."""
+def compile_all(*, snapshots: bool = False) -> None:
+    """Do all that an index can do, once a process; with `snapshots` also what is done with its image on the disk."""
     index = OfferIndex(Analyser(), young=YOUNG)
     _change(index)
     _ask(index)
+    if not snapshots:
+        return
     with TemporaryDirectory(prefix="maillage-compile-") as folder:
         snapshot.save(index, Path(folder))
         opened = snapshot.open(Path(folder), Analyser())
@@ -95,7 +97,7 @@ def main() -> int:
     began = monotonic()
     sys.stdout.write("Compiling the index (half a minute the first time)...\n")
     sys.stdout.flush()
-    compile_all()
+    compile_all(snapshots=True)
     found = sum(sum(function.stats.cache_hits.values()) for function in dispatchers())
     made = sum(sum(function.stats.cache_misses.values()) for function in dispatchers())
     sys.stdout.write(f"{made} functions compiled, {found} found compiled, {monotonic() - began:.1f} s.\n")

@@ -12,7 +12,7 @@ from itertools import islice, pairwise
 import numpy as np
 
 from services.matcher.index.analysis import Analyser
-from services.matcher.index.arrays import Floats64, Ints32, Ints64, UInts8, UInts32
+from services.matcher.index.arrays import Bools, Floats64, Ints32, Ints64, UInts8, UInts32
 from services.matcher.index.base import VOTING_OFFERS
 from services.matcher.index.collection import YOUNG, Collection
 from services.matcher.index.evidence import informative
@@ -129,8 +129,8 @@ class OfferIndex:
     def remove(self, document_id: str) -> None:
         """Remove an offer; an unknown id changes nothing.
 
-        Its text and the link from it to its words are gone at once; the words themselves stay in the vocabulary,
-        attached to nothing.
+        It is found no more, and its text is gone. What it was as numbers goes with the next merge; the words themselves
+        stay in the vocabulary, attached to nothing.
         """
         before = self._take_out(document_id)
         if before is not None:
@@ -220,7 +220,7 @@ class OfferIndex:
         """
         known = self._members[match.member]
         query = self.query(request)
-        shares = self._shares(request, query, known)
+        shares, shared = self._shares(request, query, known)
         shown = [self._documents[vote.document_id] for vote in match.documents if vote.document_id in self._documents]
         groups = request.prepared.groups
         spans: list[dict[str, list[Span]]] = [{} for _ in shares]
@@ -237,7 +237,7 @@ class OfferIndex:
             SharedTerm(
                 term=self.vocabulary.word(request.words[group]),
                 share=share,
-                informative=self._informative(request, group),
+                informative=bool(shared[group]) and self._informative(request, group),
                 request_spans=request.places[group],
                 offer_spans={document_id: tuple(found) for document_id, found in spans[group].items()},
                 name_spans=tuple(in_name[group]),
@@ -250,10 +250,11 @@ class OfferIndex:
 
     def worth(self, request: Request, member: str) -> Worth:
         """Return how much a request and a member have to show for their score: see `explain`."""
-        shares = self._shares(request, self.query(request), self._members[member])
+        query = self.query(request)
+        shares, shared = self._shares(request, query, self._members[member])
         return Worth(
-            informative=sum(self._informative(request, group) for group, share in enumerate(shares) if share > 0),
-            largest=max(shares) / max(sum(shares), SMALLEST),
+            informative=sum(self._informative(request, group) for group in np.flatnonzero(shared).tolist()),
+            largest=max(shares, default=0.0) / max(sum(shares), SMALLEST),
         )
 
     # For the index of requests
@@ -406,13 +407,17 @@ class OfferIndex:
 
     # Evidence
 
-    def _shares(self, request: Request, query: Query, member: _Member) -> list[float]:
-        """Return what each word of a request brings to the score of a member."""
+    def _shares(self, request: Request, query: Query, member: _Member) -> tuple[list[float], Bools]:
+        """Return what each word of a request brings to the score of a member, and whether the two share the word.
+
+        They may not: what a pair of words brings is given to the two, and a pair, known by hash, may be another.
+        """
         _, texts, names = self._parts(member, query)
         scores = texts.sum(axis=1)
         voting = np.argsort(-scores, kind="stable")[:VOTING_OFFERS]
         norm = max(float(np.sqrt((scores[voting] ** 2).sum())), SMALLEST)
-        return self._by_word(request, query, (scores[voting] / norm) @ texts[voting] + names)
+        shared = (texts[voting].sum(axis=0) + names)[: query.words] > 0
+        return self._by_word(request, query, (scores[voting] / norm) @ texts[voting] + names), shared
 
     def _by_word(self, request: Request, query: Query, brought: Floats64) -> list[float]:
         """Return what each word brings, once that of each pair is given to its two words."""

@@ -68,7 +68,7 @@ class RequestIndex:
         number = self._numbers.pop(key, None)
         if number is not None:
             self._requests.remove(number)
-            self._asked[number] = None
+            self._asked[number], self._keys[number] = None, ""
             self._free.append(number)
 
     def facing(self, member: str, least: float) -> list[str]:
@@ -88,6 +88,9 @@ class RequestIndex:
                 level = int(row[0] >> np.uint32(3)) & 31
                 planned = reverse_plan(offers, lengths, query, frequencies, level, weighting)
                 numbers, found = matches(held, planned, nothing)
+                # Put before any of its words was known: what answers it first must find it.
+                for number in numbers[self._inverse_norms[numbers] == 0].tolist():
+                    self._refresh(number)
                 votes[numbers] += (weighting.text * self._inverse_norms[numbers] * found) ** 2
         scores = np.sqrt(votes) + self._by_name(member, nothing)
         return [self._keys[number] for number in np.flatnonzero(scores >= MARGIN * least).tolist()]

@@ -203,7 +203,9 @@ def _documents_and_mean(statistics: Statistics) -> tuple[float, float]:
 
 @compiled
 def standing_of(statistics: Statistics, weighting: Weighting, member: int) -> float:
-    """Return the factor of a member's name: its number of offers, `STANDING_OFFERS` at most, to a power."""
+    """Return the factor of a member's name: its number of offers, `STANDING_OFFERS` at most, to a power; 0 of none."""
+    if member >= statistics.owned.size:
+        return 0.0
     return min(statistics.owned[member], STANDING_OFFERS) ** weighting.standing
 
 

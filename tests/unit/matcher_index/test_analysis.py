@@ -306,3 +306,8 @@ def test_terms_do_not_depend_on_the_process() -> None:
         for seed in ("1", "2")
     }
     assert told == {ascii(Analyser().analyse(text)) + "\n"}
+
+
+@pytest.mark.parametrize("text", ["électricité/énergie", "chimie.état", "R&É"])
+def test_marks_written_apart_change_nothing_after_a_sign(text: str) -> None:
+    assert terms(unicodedata.normalize("NFD", text), "fr") == terms(text, "fr")
