@@ -22,7 +22,6 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 
 # The matching engine is compiled for this processor; each state of its source has a folder of machine code.
 $(VENV)/.compiled: $(VENV)/.ready $(wildcard services/matcher/index/*.py)
-	@rm -rf services/matcher/index/__pycache__/compiled-*
 	@$(BIN)/python -m services.matcher.index.compile
 	@touch $@
 

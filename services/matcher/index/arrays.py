@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -33,16 +34,23 @@ NUMBA: Any = numba.config
 """Numba's settings; it says nothing of their types."""
 
 
+_COMPILES = re.compile(rb"^@(compiled|reordering|intrinsic|structref)", re.MULTILINE)
+"""What stands in a module whose source decides what machine code there is; their constants are their own too."""
+
+
 def _cache_folder() -> str:
     """Return where machine code of just this source is kept.
 
     Numba looks only at the file of a function to see whether its machine code is out of date, not at those of the
-    functions that it calls: after an upgrade it would mix old with new. So each state of the package has a folder.
+    functions that it calls: after an upgrade it would mix old with new. So each state of the modules that hold compiled
+    code has a folder.
     """
     here = Path(__file__).parent
     digest = sha256()
-    for source in sorted(here.glob("*.py")):
-        digest.update(source.read_bytes())
+    for path in sorted(here.glob("*.py")):
+        source = path.read_bytes()
+        if _COMPILES.search(source):
+            digest.update(source)
     return str(Path(NUMBA.CACHE_DIR or here / "__pycache__") / f"compiled-{digest.hexdigest()[:16]}")
 
 
