@@ -12,10 +12,12 @@ import numpy.typing as npt
 from bench._corpus import Ints, Rows
 from bench._engine_exact import Saturation, our_scores
 from bench._engine_timing import Contender, Floats
+from services.matcher.index.arrays import compiled
 from services.matcher.index.base import Documents
 from services.matcher.index.collection import Collection
+from services.matcher.index.held import Held
 from services.matcher.index.plans import FREQUENCIES
-from services.matcher.index.searching import ALL_ALLOWED, NO_MEMBERS, NO_SCORES, best, matches, search, search_many
+from services.matcher.index.searching import ALL_ALLOWED, matches, search, search_many
 from services.matcher.index.vocabulary import frequency_level, length_level
 from services.matcher.index.weighting import LEVELS, LONGEST, Query, Weighting, reverse_plan
 
@@ -34,7 +36,6 @@ PLAIN = Weighting(text=1.0)
 _LEVELS = np.array([length_level(words) for words in range(MOST_WORDS)], np.uint8)
 _CODES = np.array([frequency_level(max(1, times)) for times in range(MOST_WORDS)], np.uint8)
 _EMPHASIS = np.array([1 + np.log(max(1, times)) for times in range(MOST_WORDS)], np.float32)
-_ONES, _PLACES = np.ones(MOST_WORDS, np.float32), np.arange(MOST_WORDS, dtype=np.int32)
 
 
 class Ours:
@@ -53,8 +54,8 @@ class Ours:
         numbers = np.arange(len(rows), dtype=np.int32)
         entries = rows.terms.astype(np.uint32) << np.uint32(8) | codes
         collection = Collection(PLAIN)
-        documents = Documents(numbers, group_of(len(rows), groups), numbers, rows.pointers, entries)
-        collection.build(documents, levels)
+        documents = Documents(numbers, group_of(len(rows), groups), numbers, rows.pointers.astype(np.int32), entries)
+        collection.build(documents)
         return cls(collection, time.perf_counter() - start)
 
     @property
@@ -64,14 +65,13 @@ class Ours:
 
     def search(self, terms: Ints, counts: Ints, k: int) -> tuple[Sequence[int], Sequence[float]]:
         """Return the best members, best first, and their scores."""
-        return best(self._collection.held, _query(terms, counts), k)  # type: ignore[return-value]
+        return _search(self._collection.held, terms, counts, k, ALL_ALLOWED)  # type: ignore[return-value]
 
     def search_among(
         self, terms: Ints, counts: Ints, k: int, allowed: npt.NDArray[np.uint8] = ALL_ALLOWED
     ) -> Sequence[int]:
         """Return the best members of the groups for which `allowed` is 1, of all if it is empty; best first."""
-        members, scores = search(self._collection.held, _query(terms, counts), k, allowed, NO_MEMBERS, NO_SCORES)
-        return members[(-scores).argsort()[:k]]  # type: ignore[return-value]
+        return _search(self._collection.held, terms, counts, k, allowed)[0]  # type: ignore[return-value]
 
     def search_many(self, requests: Rows, k: int) -> Sequence[Sequence[int]]:
         """Return the best members of each request, found in one call."""
@@ -102,7 +102,7 @@ class Ours:
     def put(self, document: int, terms: Ints, counts: Ints) -> None:
         """Insert a document, or replace the one of this number."""
         level = int(_LEVELS[counts.sum()])
-        self._collection.put(document, document, 0, terms, _CODES[counts] | np.uint8(level << 3), level)
+        self._collection.put(document, document, 0, terms, _CODES[counts] | np.uint8(level << 3))
 
 
 def group_of(members: int, groups: int) -> Ints:
@@ -110,9 +110,23 @@ def group_of(members: int, groups: int) -> Ints:
     return (np.arange(members, dtype=np.int64) * groups // members).astype(np.int32)
 
 
+@compiled
 def _query(terms: Ints, counts: Ints) -> Query:
-    size = len(terms)
-    return Query(terms, _ONES[:size], _PLACES[: size + 1], _EMPHASIS[counts], size)
+    """Return counted terms as a request, each a group of its own: what production does once when it reads a text."""
+    size = terms.size
+    emphasis = np.empty(size, np.float32)
+    for place in range(size):
+        emphasis[place] = 1 + np.log(max(1, counts[place]))
+    return Query(terms, np.ones(size, np.float32), np.arange(size + 1).astype(np.int32), emphasis, size)
+
+
+@compiled
+def _search(
+    held: Held, terms: Ints, counts: Ints, k: int, allowed: npt.NDArray[np.uint8]
+) -> tuple[npt.NDArray[np.int32], Floats]:
+    no_members, no_scores = np.empty(0, np.int32), np.empty(0, np.float64)
+    members, scores, _ = search(held, _query(terms, counts), k, allowed, no_members, no_scores)
+    return members[:k], scores[:k]
 
 
 def warm_up(rows: Rows) -> None:

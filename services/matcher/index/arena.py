@@ -26,8 +26,8 @@ class Arena(NamedTuple):
 
     `lists` is an open-addressing hash table from term to posting list: (term + 1 or 0 if free, offset into `pool`,
     postings, capacity). A posting is `slot << 8 | code`, ascending; an entry of a row is `term << 8 | code`. `used`
-    counts what is taken of the pool, the slots, the rows and the table. `previous` links the slots of one member,
-    `last` names the newest of each.
+    counts what is taken of the pool, the slots, the rows and the table. Members whose numbers end in the same bits
+    share a chain of slots: `last` names the newest of each chain, `previous` the one before.
     """
 
     lists: Ints32
@@ -42,7 +42,7 @@ class Arena(NamedTuple):
     used: Ints64
 
 
-def new_arena(documents: int, members: int) -> Arena:
+def new_arena(documents: int) -> Arena:
     """Return an empty arena for so many documents; `with_space` makes room for their terms as they come."""
     return Arena(
         # So what spreads lists is compiled by the first arena, not by the first that grows, in the middle of an insert.
@@ -54,7 +54,7 @@ def new_arena(documents: int, members: int) -> Arena:
         owners=np.empty(documents, np.int32),
         groups=np.empty(documents, np.int32),
         previous=np.empty(documents, np.int32),
-        last=np.full(members, NOBODY, np.int32),
+        last=np.full(_power_of_two(2 * documents), NOBODY, np.int32),
         used=np.zeros(4, np.int64),
     )
 
@@ -129,8 +129,9 @@ def insert(arena: Arena, document: int, member: int, group: int, entries: UInts3
         lists[place, 2] = count + 1
         arena.rows[row + number] = entry
     arena.documents[slot], arena.owners[slot], arena.groups[slot] = document, member, group
-    arena.previous[slot] = arena.last[member]
-    arena.last[member] = slot
+    chain = member & (arena.last.size - 1)
+    arena.previous[slot] = arena.last[chain]
+    arena.last[chain] = slot
     used[1], used[2] = slot + 1, row + entries.size
     arena.row_pointers[slot + 1] = used[2]
     return slot

@@ -67,31 +67,16 @@ _CACHED = _writable(NUMBA.CACHE_DIR)
 """Without a folder to write to each process compiles anew."""
 
 
-def _compiled(function: Callable[Parameters, Result], **options: Any) -> Callable[Parameters, Result]:
-    njit: Any = numba.njit  # its overloads know no function whose type is a variable
-    try:
-        result: Callable[Parameters, Result] = numba.njit(cache=True, nogil=True, boundscheck=False, **options)(
-            function
-        )
-    except RuntimeError:  # there is no folder to write to: compiled anew by each process
-        result = njit(nogil=True, boundscheck=False, **options)(function)
-    return result
-
-
 def compiled(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Compile a numeric function on its first call; it runs without the GIL.
+    """Compile a numeric function on its first call; it runs without the GIL, and divides by zero as numpy does.
 
     The machine code is kept for the next process, beside the source or in the folder that NUMBA_CACHE_DIR names.
     """
-    return _compiled(function)
-
-
-def reordering(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Compile as `compiled` does, and let sums be reordered, so that the processor adds several numbers at once.
-
-    For scores that are computed again exactly before anybody sees them.
-    """
-    return _compiled(function, fastmath=True)
+    njit: Any = numba.njit  # its overloads know no function whose type is a variable
+    result: Callable[Parameters, Result] = njit(cache=_CACHED, nogil=True, boundscheck=False, error_model="numpy")(
+        function
+    )
+    return result
 
 
 @intrinsic

@@ -21,6 +21,10 @@ FIRST_GRAVES = 64
 """Removed documents that a new base has room for; the room doubles as they come."""
 
 
+MOST_ENTRIES = (1 << 31) - 1
+"""Terms of all documents together: places among them are numbers of 32 bits."""
+
+
 class Base(NamedTuple):
     """Documents in slots sorted by group, then member: what may be searched together lies together.
 
@@ -43,9 +47,9 @@ class Base(NamedTuple):
         member_chunks: chunk of each ordinal.
     """
 
-    pointers: Ints64
+    pointers: Ints32
     postings: UInts32
-    row_pointers: Ints64
+    row_pointers: Ints32
     rows: UInts32
     documents: Ints32
     dead: UInts8
@@ -67,18 +71,24 @@ class Documents(NamedTuple):
     owners: Ints32
     groups: Ints32
     documents: Ints32
-    row_pointers: Ints64
+    row_pointers: Ints32
     rows: UInts32
 
 
 def empty_base() -> Base:
     """Return a base without documents."""
     nothing = np.zeros(0, np.int32)
-    return settle(Documents(nothing, nothing, nothing, np.zeros(1, np.int64), np.zeros(0, np.uint32)), 0, 0)
+    return settle(Documents(nothing, nothing, nothing, np.zeros(1, np.int32), np.zeros(0, np.uint32)), 0, 0)
 
 
 def settle(documents: Documents, terms: int, members: int) -> Base:
-    """Return the base of some documents; `terms` and `members` are how many numbers of each are in use."""
+    """Return the base of some documents; `terms` and `members` are how many numbers of each are in use.
+
+    Raises:
+        OverflowError: they hold more terms than one index can point at.
+    """
+    if documents.rows.size > MOST_ENTRIES:
+        raise OverflowError(f"{documents.rows.size} terms of documents, and at most {MOST_ENTRIES} fit into one index")
     starts, owners = _runs(documents.owners)
     member_groups = documents.groups[starts[:-1]]
     chunks = _chunks(starts, member_groups)
@@ -118,7 +128,7 @@ def live_documents(base: Base, arena: Arena) -> Documents:
             alive += 1
             entries += base.row_pointers[slot + 1] - base.row_pointers[slot]
     owners, groups, documents = np.empty(alive, np.int32), np.empty(alive, np.int32), np.empty(alive, np.int32)
-    row_pointers, rows = np.zeros(alive + 1, np.int64), np.empty(entries, np.uint32)
+    row_pointers, rows = np.zeros(alive + 1, np.int32), np.empty(entries, np.uint32)
     to, next_young = 0, 0
     for ordinal in range(base.members.size + 1):
         last = ordinal == base.members.size
@@ -143,6 +153,34 @@ def live_documents(base: Base, arena: Arena) -> Documents:
 
 
 @compiled
+def owner_of(base: Base, slot: int) -> int:
+    """Return the member that owns a slot."""
+    return base.members[ordinal_of(base.starts, 0, base.members.size, slot)]
+
+
+@compiled
+def ordinal_of(starts: Ints32, first: int, last: int, slot: int) -> int:
+    """Return which of the ordinals from `first` to `last`, exclusive, has a slot."""
+    while last - first > 1:
+        middle = (first + last) >> 1
+        if starts[middle] <= slot:
+            first = middle
+        else:
+            last = middle
+    return first
+
+
+@compiled
+def levels_of(base: Base) -> UInts8:
+    """Return the length level of the document in each slot: its postings all hold it; 0 if it has none."""
+    levels = np.zeros(base.documents.size, np.uint8)
+    for slot in range(levels.size):
+        if base.row_pointers[slot] < base.row_pointers[slot + 1]:
+            levels[slot] = (base.rows[base.row_pointers[slot]] >> np.uint32(3)) & np.uint32(31)
+    return levels
+
+
+@compiled
 def _young(arena: Arena) -> Ints64:
     """Return the live slots of an arena, sorted by group, then member."""
     slots = np.empty(arena.used[1], np.int64)
@@ -158,7 +196,7 @@ def _young(arena: Arena) -> Ints64:
 
 
 @compiled
-def _copy(rows: UInts32, row_pointers: Ints64, slot: int, to_rows: UInts32, to_pointers: Ints64, to: int) -> None:
+def _copy(rows: UInts32, row_pointers: Ints64, slot: int, to_rows: UInts32, to_pointers: Ints32, to: int) -> None:
     begin, end, there = row_pointers[slot], row_pointers[slot + 1], to_pointers[to]
     for place in range(begin, end):
         to_rows[there + place - begin] = rows[place]
@@ -192,8 +230,8 @@ def _chunks(starts: Ints32, groups: Ints32) -> Ints32:
 
 
 @compiled
-def _inverted(rows: UInts32, row_pointers: Ints64, terms: int) -> tuple[Ints64, UInts32]:
-    pointers = np.zeros(terms + 1, np.int64)
+def _inverted(rows: UInts32, row_pointers: Ints32, terms: int) -> tuple[Ints32, UInts32]:
+    pointers = np.zeros(terms + 1, np.int32)
     for entry in rows:
         pointers[np.int64(entry >> np.uint32(8)) + 1] += 1
     for term in range(terms):

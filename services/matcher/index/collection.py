@@ -8,9 +8,18 @@ import numpy as np
 
 from services.matcher.index.arena import NOBODY, Arena, insert, new_arena, with_space
 from services.matcher.index.arrays import Ints8, Ints32, UInts8, UInts32, compiled, with_room
-from services.matcher.index.base import FIRST_GRAVES, Base, Documents, empty_base, live_documents, settle
-from services.matcher.index.exact import row_of
+from services.matcher.index.base import (
+    FIRST_GRAVES,
+    Base,
+    Documents,
+    empty_base,
+    levels_of,
+    live_documents,
+    owner_of,
+    settle,
+)
 from services.matcher.index.held import Held, hold
+from services.matcher.index.rows import row_of
 from services.matcher.index.scoring import Segments, new_workspace
 from services.matcher.index.weighting import LEVELS, Statistics, Weighting
 
@@ -22,6 +31,9 @@ YOUNG_SHARE = 16
 """Part of the settled documents that may be young: a merge costs as much as the whole is large, so it must be rarer."""
 
 MOST_YOUNG = 1 << 16
+
+MOST_NUMBERS = 1 << 24
+"""Documents, and terms: a posting has 24 bits for the number of one."""
 
 _NOWHERE, _BASE, _SETTLING, _YOUNG = -1, 0, 1, 2
 
@@ -45,14 +57,12 @@ class Collection:
         self._members = 16
         self._base = empty_base()
         self._young = self._new_arena()
-        self._settling = new_arena(1, 1)
+        self._settling = new_arena(1)
         self._merge: _Merge | None = None
         self._frequencies = np.zeros(1024, np.int32)
         self._lengths = np.zeros(LEVELS, np.int64)
         self._segment = np.full(1024, _NOWHERE, np.int8)
         self._slot = np.zeros(1024, np.int32)
-        self._level = np.zeros(1024, np.uint8)
-        self._owner = np.zeros(1024, np.int32)
         self._owned = np.zeros(self._members, np.int32)
         self._held: Held | None = None
 
@@ -73,22 +83,23 @@ class Collection:
             self._held = hold(segments, new_workspace(segments, self._members), self.statistics, self.weighting)
         return self._held
 
-    def put(self, document: int, member: int, group: int, terms: Ints32, codes: UInts8, level: int) -> None:
+    def put(self, document: int, member: int, group: int, terms: Ints32, codes: UInts8) -> None:
         """Insert a document, or replace the one of this number.
 
         Args:
             terms: distinct, in ascending order.
-            codes: of each term: `level << 3 | frequency level`.
-            level: length level of the document.
+            codes: of each term: `length level << 3 | frequency level`; all have the same length level.
+
+        Raises:
+            OverflowError: the index is full; nothing is changed but that the document is gone.
         """
         self.remove(document)
         self._make_room(document, member, terms)
         entries = terms.astype(np.uint32) << np.uint32(8) | codes
         self._slot[document] = insert(self._young, document, member, group, entries)
         self._segment[document] = _YOUNG
-        self._level[document], self._owner[document] = level, member
         self._owned[member] += 1
-        self._lengths[level] += 1
+        self._lengths[codes[0] >> 3 if codes.size else 0] += 1
         self._frequencies[terms] += 1
         self._note(document)
 
@@ -97,15 +108,18 @@ class Collection:
         if document >= self._segment.size or self._segment[document] == _NOWHERE:
             return
         segment, slot = int(self._segment[document]), int(self._slot[document])
-        self._frequencies[(self.row(document) >> np.uint32(8)).astype(np.int64)] -= 1
-        self._lengths[self._level[document]] -= 1
-        self._owned[self._owner[document]] -= 1
+        row = self.row(document)
+        self._frequencies[(row >> np.uint32(8)).astype(np.int64)] -= 1
+        self._lengths[row[0] >> np.uint32(3) & np.uint32(31) if row.size else 0] -= 1
         if segment == _BASE:
+            owner = owner_of(self._base, slot)
             base = _bury(self._base, slot)
             if base is not self._base:
                 self._base, self._held = base, None
         else:
-            (self._young if segment == _YOUNG else self._settling).owners[slot] = NOBODY
+            owners = (self._young if segment == _YOUNG else self._settling).owners
+            owner, owners[slot] = owners[slot], NOBODY
+        self._owned[owner] -= 1
         self._segment[document] = _NOWHERE
         self._note(document)
 
@@ -118,26 +132,22 @@ class Collection:
         """Return segment and slot of living documents."""
         return self._segment[documents], self._slot[documents]
 
-    def build(self, documents: Documents, levels: UInts8) -> None:
-        """Take many documents at once, sorted by group, then member, into an empty collection; `levels` of each."""
+    def build(self, documents: Documents) -> None:
+        """Take many documents at once, sorted by group, then member, into an empty collection."""
         terms = int((documents.rows >> np.uint32(8)).max(initial=0)) + 1
         members = max(self._members, int(documents.owners.max(initial=0)) + 1)
-        self.adopt(settle(documents, terms, members), levels)
+        self.adopt(settle(documents, terms, members))
 
-    def adopt(self, base: Base, levels: UInts8) -> None:
-        """Take over a base, all of whose documents live, into an empty collection; `levels` is of each slot."""
+    def adopt(self, base: Base) -> None:
+        """Take over a base, all of whose documents live, into an empty collection."""
         most = int(base.documents.max(initial=0)) + 1
         self._members = max(self._members, base.ordinals.size)
         self._segment, self._slot = with_room(self._segment, most, _NOWHERE), with_room(self._slot, most, 0)
-        self._level, self._owner = with_room(self._level, most, 0), with_room(self._owner, most, 0)
         self._owned = with_room(self._owned, self._members, 0)
         self._segment[base.documents] = _BASE
         self._slot[base.documents] = np.arange(base.documents.size, dtype=np.int32)
-        self._level[base.documents] = levels
-        owned = np.diff(base.starts)
-        self._owner[base.documents] = np.repeat(base.members, owned)
-        self._owned[base.members] = owned
-        self._lengths += np.bincount(levels, minlength=LEVELS)
+        self._owned[base.members] = np.diff(base.starts)
+        self._lengths += np.bincount(levels_of(base), minlength=LEVELS)
         self._frequencies = np.diff(base.pointers).astype(np.int32)
         self._base = base
         self._young = self._new_arena()
@@ -147,11 +157,6 @@ class Collection:
     def settled(self) -> Base:
         """The settled documents: after `merge` all of them."""
         return self._base
-
-    @property
-    def levels(self) -> UInts8:
-        """Length level of each settled document, by slot."""
-        return self._level[self._base.documents]
 
     def merge(self) -> None:
         """Settle all young documents now."""
@@ -163,22 +168,20 @@ class Collection:
         documents = int(
             np.clip(self._base.documents.size // YOUNG_SHARE, self._least_young, max(self._least_young, MOST_YOUNG))
         )
-        return new_arena(documents, self._members)
+        return new_arena(documents)
 
     def _make_room(self, document: int, member: int, terms: Ints32) -> None:
         self._finish_merge(wait=False)
+        if document >= MOST_NUMBERS or (terms.size and terms[-1] >= MOST_NUMBERS):
+            raise OverflowError(f"one index holds at most {MOST_NUMBERS} documents and as many different terms")
         if member >= self._members:
             self._members = max(member + 1, 2 * self._members)
             self._owned = with_room(self._owned, self._members, 0)
             self._held = None
-        if self._young.last.size < self._members:
-            self._young = self._young._replace(last=with_room(self._young.last, self._members, NOBODY))
-            self._held = None
         if document >= self._segment.size:
             size = max(document + 1, 2 * self._segment.size)
             self._segment = with_room(self._segment, size, _NOWHERE)
-            self._slot, self._level = with_room(self._slot, size, 0), with_room(self._level, size, 0)
-            self._owner = with_room(self._owner, size, 0)
+            self._slot = with_room(self._slot, size, 0)
         if terms.size and terms[-1] >= self._frequencies.size:
             self._frequencies = with_room(self._frequencies, max(int(terms[-1]) + 1, 2 * self._frequencies.size), 0)
             self._held = None
@@ -212,7 +215,7 @@ class Collection:
             segment[document] = self._segment[document] if self._segment[document] == _YOUNG else _NOWHERE
             slot[document] = self._slot[document]
         self._base, self._segment, self._slot = base, segment, slot
-        self._settling = new_arena(1, 1)
+        self._settling = new_arena(1)
         self._held = None
 
 

@@ -74,7 +74,7 @@ def _ask(index: OfferIndex) -> None:
     requests.facing("m/2", 0.01)
     requests.remove(_TEXTS[0])
     settled = Collection(young=YOUNG)
-    settled.put(0, 0, 0, np.zeros(1, np.int32), np.zeros(1, np.uint8), 0)
+    settled.put(0, 0, 0, np.zeros(1, np.int32), np.zeros(1, np.uint8))
     settled.merge()
 
 

@@ -17,12 +17,13 @@ from services.matcher.index.base import VOTING_OFFERS
 from services.matcher.index.collection import YOUNG, Collection
 from services.matcher.index.evidence import informative
 from services.matcher.index.fields import Reading, Span, acronym, digest, read
+from services.matcher.index.plans import CLOSENESS_STEPS
 from services.matcher.index.results import Explanation, Match, Prepared, Request, SharedTerm, Vote, Worth
 from services.matcher.index.searching import ALL_ALLOWED, document_scores, parts_named, score_named, search_named
 from services.matcher.index.vocabulary import PAIRS, Vocabulary, frequency_level, length_level
 from services.matcher.index.weighting import Query, Statistics, Weighting, standing_of
 
-ENGINE_VERSION = "tfidf-2"
+ENGINE_VERSION = "tfidf-3"
 """Changes whenever the same offers and request may give other scores."""
 
 SHOWN_OFFERS = 8
@@ -33,8 +34,8 @@ ACRONYM_TIMES = 2
 
 SMALLEST = 1e-300
 
-SCORE_DECIMALS = 12
-"""Digits that scores keep: those beyond are noise of sums and would decide ties at random."""
+SHARE_DECIMALS = 12
+"""Digits by which shares are ordered: those beyond are noise of sums and would decide ties at random."""
 
 
 @dataclass(slots=True)
@@ -161,7 +162,7 @@ class OfferIndex:
         }
         times = [frequency_level(ACRONYM_TIMES if number in short else 1) for number in words.tolist()]
         codes = np.array([level << 3 | each for each in times], np.uint8)
-        self._names.put(owner.number, owner.number, 0, words + np.int32(PAIRS), codes, level)
+        self._names.put(owner.number, owner.number, 0, words + np.int32(PAIRS), codes)
 
     def group(self, member: str, group: Hashable) -> None:
         """Say which members are eligible for the same requests: those of one group (None until it is said)."""
@@ -207,8 +208,8 @@ class OfferIndex:
         known = self._members.get(member)
         if known is None or not known.documents:
             return None
-        text, name = score_named(self._offers.held, self._names.held, self.query(request), known.number)
-        [match] = self._matches(request, [(-round(text + name, SCORE_DECIMALS), member, float(name))])
+        score, name = score_named(self._offers.held, self._names.held, self.query(request), known.number)
+        [match] = self._matches(request, [(-score, member, name)])
         return match
 
     def explain(self, request: Request, match: Match) -> Explanation:
@@ -245,7 +246,7 @@ class OfferIndex:
             for group, share in enumerate(shares)
             if share > 0
         ]
-        terms.sort(key=lambda term: (-round(term.share, SCORE_DECIMALS), term.term))
+        terms.sort(key=lambda term: (-round(term.share, SHARE_DECIMALS), term.term))
         return Explanation(tuple(terms))
 
     def worth(self, request: Request, member: str) -> Worth:
@@ -301,7 +302,7 @@ class OfferIndex:
         for word in words:
             others, close = variants.of(word, self.vocabulary.word(word)) if self.weighting.variant > 0 else ([], [])
             terms += [word + PAIRS, *(other + PAIRS for other in others)]
-            closeness += [1.0, *(self.weighting.variant * each for each in close)]
+            closeness += [1.0, *(in_steps(self.weighting.variant * each) for each in close)]
             pointers.append(len(terms))
         pairs = self.vocabulary.pairs(numbers, reading.title)
         times = Counter(pairs.tolist())
@@ -357,8 +358,8 @@ class OfferIndex:
         return self._groups.setdefault(group, len(self._groups))
 
     def _index(self, offer: _Offer) -> None:
-        terms, codes, level = self.vocabulary.row(offer.words, offer.reading.title, self.weighting.opening)
-        self._offers.put(offer.number, offer.member.number, offer.member.group, terms, codes, level)
+        terms, codes = self.vocabulary.row(offer.words, offer.reading.title, self.weighting.opening)
+        self._offers.put(offer.number, offer.member.number, offer.member.group, terms, codes)
 
     def _allowed(self, groups: Callable[[Hashable], bool]) -> UInts8:
         return np.fromiter(map(groups, self._groups), np.uint8, len(self._groups))
@@ -368,13 +369,11 @@ class OfferIndex:
     def _best(self, request: Request, k: int, allowed: UInts8) -> list[tuple[float, str, float]]:
         """Return (minus score, member, score of the name) of the `k` best, best first."""
         query = self.query(request)
-        members, texts, names = search_named(self._offers.held, self._names.held, query, k, allowed)
-        totals = np.round(texts + names, SCORE_DECIMALS).tolist()
+        members, scores, names = search_named(self._offers.held, self._names.held, query, k, allowed)
         numbers = members.tolist()
         keys = [member.key for number in numbers if (member := self._by_number[number]) is not None]
-        return sorted(
-            (-total, key, name) for total, key, name in zip(totals, keys, names.tolist(), strict=True) if total > 0
-        )[:k]
+        found = zip(scores.tolist(), keys, names.tolist(), strict=True)
+        return sorted((-score, key, name) for score, key, name in found if score > 0)[:k]
 
     def _matches(self, request: Request, found: Sequence[tuple[float, str, float]]) -> list[Match]:
         """Return what `_best` found as matches, with the offers that voted."""
@@ -382,7 +381,7 @@ class OfferIndex:
         documents = [document for owner in owners for document in owner.documents]
         numbers = np.array(documents, np.int32)
         scores = document_scores(self._offers.held, self.query(request), *self._offers.places(numbers))
-        each = zip(documents, np.round(scores, SCORE_DECIMALS).tolist(), strict=True)
+        each = zip(documents, scores.tolist(), strict=True)
         matches = []
         for owner, (minus_score, member, name) in zip(owners, found, strict=True):
             own = islice(each, len(owner.documents))
@@ -432,6 +431,11 @@ class OfferIndex:
         forms = query.terms[query.pointers[group] : query.pointers[group + 1]].tolist()
         held = sum(int(frequencies[term]) for term in forms if term < frequencies.size)
         return informative(request.written(request.places[group][0]), min(held, len(self)), len(self))
+
+
+def in_steps(closeness: float) -> float:
+    """Return a closeness as plans have it."""
+    return round(closeness * CLOSENESS_STEPS) / CLOSENESS_STEPS
 
 
 def _met(reading: Reading, words: Ints32, groups: Mapping[int, Sequence[int]]) -> Iterator[tuple[int, Span]]:

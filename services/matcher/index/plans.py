@@ -1,4 +1,8 @@
-"""What documents are scored by, and the score of a single one."""
+"""What documents are scored by, and the score of a single one.
+
+Scores are integers: each group of a plan brings a whole number of units, small ones. So the sum is the same in whatever
+order postings are added, and what a search finds needs no second, more exact look.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +10,34 @@ from typing import NamedTuple
 
 import numpy as np
 
-from services.matcher.index.arrays import Floats32, Floats64, Ints32, UInts32, compiled
+from services.matcher.index.arrays import Floats32, Ints32, UInts32, compiled
 
 FREQUENCIES = np.array([1, 2, 3, 4, 5, 6.5, 9.5, 14], np.float32)
 """Frequency that the lowest three bits of a code stand for: 1 to 5, 6-7, 8-11, 12 and more."""
 
 
+CLOSENESS_STEPS = 1024
+"""Closeness is a whole number of these parts of 1: so sums of it times frequencies are exact, in whatever order."""
+
+HIGHEST = 1 << 29
+"""Units of the highest score that a plan can give: the squares of those that vote for a member fit into 63 bits."""
+
+
 class Plan(NamedTuple):
     """What documents are scored by.
 
-    A document has the score sum over groups of `weights[g] * value(f, level)`, where f is the sum over the group's
-    terms of `closeness * frequency` and value(f, level) = f * factors[level] / (f + halves[level]). `frequency` and
-    `level` are what the code of a posting stands for.
+    A document has the score sum over groups of `part(weights[g], saturated(f, ...))` units, where f is the sum over the
+    group's terms of `closeness * frequency`. `frequency` and length level are what the code of a posting stands for.
 
     Attributes:
         terms: all terms, group after group; the first of a group is the word itself.
         closeness: of each term to the word of its group, 0 to 1; 1 for the word itself.
         pointers: where each group begins, and the number of terms.
-        weights: of each group, at least 0; a group of weight 0 is passed over.
+        weights: of each group, in units, at least 0; a group of weight 0 is passed over.
         factors: of each length level, shape (32,).
         halves: of each length level, shape (32,): the frequency that gives half of the factor.
-        table: value of each code, shape (256,), for groups of one word.
+        table: `saturated` of each code, shape (256,), for groups of one word.
+        unit: a power of two; a score is so many times this.
     """
 
     terms: Ints32
@@ -36,6 +47,26 @@ class Plan(NamedTuple):
     factors: Floats32
     halves: Floats32
     table: Floats32
+    unit: float
+
+
+@compiled
+def saturated(frequency: np.float32, factor: np.float32, half: np.float32) -> np.float32:
+    """Return what a group earns of its weight for a frequency."""
+    return frequency * factor / (frequency + half)
+
+
+@compiled
+def part(weight: np.float32, earned: np.float32) -> np.int32:
+    """Return what a group brings to the score of a document, in units."""
+    return np.int32(weight * earned + np.float32(0.5))
+
+
+@compiled
+def unit_for(weights: float, highest: float) -> float:
+    """Return the unit of a plan whose weights sum to `weights`, each of which is earned `highest` times at most."""
+    bound = weights * highest
+    return 2.0 ** np.ceil(np.log2(bound / HIGHEST)) if bound > 0 else 1.0
 
 
 class Lookup(NamedTuple):
@@ -53,11 +84,11 @@ class Lookup(NamedTuple):
 
     terms: Ints32
     groups: Ints32
-    closeness: Floats64
+    closeness: Floats32
     weights: Floats32
     factors: Floats32
     halves: Floats32
-    sums: Floats64
+    sums: Floats32
     used: Ints32
 
 
@@ -67,7 +98,7 @@ def look_up(plan: Plan) -> Lookup:
     size = 16
     while size < 4 * plan.terms.size:
         size *= 2
-    terms, groups, closeness = np.zeros(size, np.int32), np.empty(size, np.int32), np.empty(size, np.float64)
+    terms, groups, closeness = np.zeros(size, np.int32), np.empty(size, np.int32), np.empty(size, np.float32)
     for group in range(plan.weights.size):
         if plan.weights[group] > 0:
             for place in range(plan.pointers[group], plan.pointers[group + 1]):
@@ -75,7 +106,7 @@ def look_up(plan: Plan) -> Lookup:
                 while terms[at] != 0:
                     at = (at + np.uint64(1)) & np.uint64(size - 1)
                 terms[at], groups[at], closeness[at] = plan.terms[place] + 1, group, plan.closeness[place]
-    sums, used = np.zeros(plan.weights.size, np.float64), np.empty(plan.weights.size, np.int32)
+    sums, used = np.zeros(plan.weights.size, np.float32), np.empty(plan.weights.size, np.int32)
     return Lookup(terms, groups, closeness, plan.weights, plan.factors, plan.halves, sums, used)
 
 
@@ -85,8 +116,8 @@ def _home(term: np.uint64, size: np.uint64) -> np.uint64:
 
 
 @compiled
-def score_row(rows: UInts32, begin: int, end: int, lookup: Lookup, parts_of_groups: Floats64) -> float:
-    """Return the score of a row; what each group brings goes to `parts_of_groups`, if that has room."""
+def score_row(rows: UInts32, begin: int, end: int, lookup: Lookup, parts_of_groups: Ints32) -> int:
+    """Return the score of a row in units; what each group brings goes to `parts_of_groups`, if that has room."""
     terms, groups, closeness, sums, used = lookup.terms, lookup.groups, lookup.closeness, lookup.sums, lookup.used
     size = np.uint64(terms.size)
     count = 0
@@ -102,15 +133,15 @@ def score_row(rows: UInts32, begin: int, end: int, lookup: Lookup, parts_of_grou
                     count += 1
                 sums[group] += closeness[at] * FREQUENCIES[np.uint64(entry & np.uint32(7))]
             at = (at + np.uint64(1)) & (size - np.uint64(1))
-    score = 0.0
+    score = 0
     if count:
         level = np.uint64((rows[begin] >> np.uint32(3)) & np.uint32(31))
-        factor, half = np.float64(lookup.factors[level]), np.float64(lookup.halves[level])
+        factor, half = lookup.factors[level], lookup.halves[level]
         for number in range(count):
             group = used[number]
-            value = np.float64(lookup.weights[group]) * sums[group] * factor / (sums[group] + half)
+            units = part(lookup.weights[group], saturated(sums[group], factor, half))
             sums[group] = 0
-            score += value
+            score += units
             if parts_of_groups.size:
-                parts_of_groups[group] = value
+                parts_of_groups[group] = units
     return score

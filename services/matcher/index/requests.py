@@ -11,7 +11,7 @@ from services.matcher.index.collection import Collection
 from services.matcher.index.offers import OfferIndex
 from services.matcher.index.plans import FREQUENCIES
 from services.matcher.index.results import Request
-from services.matcher.index.searching import matches
+from services.matcher.index.searching import NO_THRESHOLDS, matches
 from services.matcher.index.vocabulary import PAIRS, frequency_level, length_level
 from services.matcher.index.weighting import Query, l2_norm, reverse_name_plan, reverse_plan
 
@@ -58,7 +58,7 @@ class RequestIndex:
         level = length_level(query.words)
         times = (level << 3 | frequency_level(count) for count in request.prepared.times)
         codes = np.fromiter(times, np.uint8, terms.size)
-        self._requests.put(number, number, 0, terms[order], codes[order], level)
+        self._requests.put(number, number, 0, terms[order], codes[order])
         if number >= self._inverse_norms.size:
             self._inverse_norms = with_room(self._inverse_norms, 2 * number, 0)
         self._refresh(number)
@@ -78,7 +78,6 @@ class RequestIndex:
         """
         self._refresh_some()
         votes = np.zeros(len(self._keys), np.float64)
-        nothing = np.zeros(max(1, len(self._keys)), np.float32)
         held = self._requests.held
         lengths = self._requests.statistics.lengths
         offers, weighting = self._offers.statistics, self._offers.weighting
@@ -87,15 +86,15 @@ class RequestIndex:
             if frequencies.size:
                 level = int(row[0] >> np.uint32(3)) & 31
                 planned = reverse_plan(offers, lengths, query, frequencies, level, weighting)
-                numbers, found = matches(held, planned, nothing)
+                numbers, found = matches(held, planned, NO_THRESHOLDS)
                 # Put before any of its words was known: what answers it first must find it.
                 for number in numbers[self._inverse_norms[numbers] == 0].tolist():
                     self._refresh(number)
                 votes[numbers] += (weighting.text * self._inverse_norms[numbers] * found) ** 2
-        scores = np.sqrt(votes) + self._by_name(member, nothing)
+        scores = np.sqrt(votes) + self._by_name(member)
         return [self._keys[number] for number in np.flatnonzero(scores >= MARGIN * least).tolist()]
 
-    def _by_name(self, member: str, nothing: Floats32) -> Floats64:
+    def _by_name(self, member: str) -> Floats64:
         scores = np.zeros(len(self._keys), np.float64)
         row, names = self._offers.name_of(member)
         if row.size:
@@ -105,7 +104,7 @@ class RequestIndex:
             query = query._replace(emphasis=query.emphasis * said)
             level = int(row[0] >> np.uint32(3)) & 31
             planned = reverse_name_plan(self._offers.statistics, names, query, level, self._offers.weighting)
-            numbers, found = matches(self._requests.held, planned, nothing)
+            numbers, found = matches(self._requests.held, planned, NO_THRESHOLDS)
             scores[numbers] = self._offers.standing_of(member) * found
         return scores
 

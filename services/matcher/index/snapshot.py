@@ -155,9 +155,8 @@ def take(index: OfferIndex, *, encode: Callable[[Hashable], Any] = lambda group:
         "groups": np.array([0 if m is None else group_numbers[m.group] for m in members], np.int32),
     }
     later: dict[str, Callable[[], dict[str, Array]]] = {}
-    for prefix, base, levels in (("offers", offers, index._offers.levels), ("names", names, index._names.levels)):
+    for prefix, base in (("offers", offers), ("names", names)):
         later[prefix] = partial(_renumbered, base, kept, numbers, group_numbers)
-        arrays[f"{prefix}_levels"] = levels
     for prefix, pieces in (("known", variants.known), ("asked", variants.asked)):
         few = renumbered(pieces, numbers)
         arrays |= {f"{prefix}_pieces": few.pieces, f"{prefix}_lists": few.lists, f"{prefix}_used": few.used}
@@ -363,7 +362,7 @@ def _restore(files: _Files, prefix: str, collection: Collection) -> None:
         "graves": np.empty(slots, np.int32),
         "buried": np.zeros(1, np.int64),
     }
-    collection.adopt(Base(**found, **fresh), files.array(f"{prefix}_levels", np.uint8))
+    collection.adopt(Base(**found, **fresh))
 
 
 def _held(base: Base, words: int) -> npt.NDArray[np.bool_]:
@@ -386,7 +385,7 @@ def _renumbered(base: Base, kept: Ints64, numbers: Ints32, groups: Ints32) -> di
     of_words = terms >= PAIRS
     terms[of_words] = PAIRS + numbers[terms[of_words] - PAIRS]
     changed: dict[str, Array] = {
-        "pointers": np.concatenate((np.zeros(1, np.int64), np.cumsum(np.concatenate((pairs, words))))),
+        "pointers": np.concatenate((np.zeros(1, np.int32), np.cumsum(np.concatenate((pairs, words)), dtype=np.int32))),
         "rows": terms.astype(np.uint32) << np.uint32(8) | base.rows & np.uint32(255),
         "groups": groups[base.groups],
     }

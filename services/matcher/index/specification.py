@@ -127,7 +127,7 @@ class Specification:
         known = {other for offer in self.offers.values() for other in offer.text.words}
         like = {other: closeness(term, other) for other in known - {term}}
         itself: dict[Term, float] = {term: 1.0}
-        return itself | {other: self.weighting.variant * close for other, close in like.items() if close >= 0.5}
+        return itself | {other: about(self.weighting.variant * close) for other, close in like.items() if close >= 0.5}
 
     def group_idf(self, term: Term) -> float:
         """Return the idf of a term and its variants: 0 if no offer has any of them.
@@ -272,6 +272,11 @@ def about_length(words: int) -> float:
     level = min(31, round(31 * log(max(1, words)) / log(6000)))
     length: float = 6000 ** (level / 31)
     return length
+
+
+def about(closeness: float) -> float:
+    """Return a closeness as roughly as it is kept: in parts of 1024."""
+    return round(closeness * 1024) / 1024
 
 
 @cache

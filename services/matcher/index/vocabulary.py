@@ -68,8 +68,8 @@ class Vocabulary:
         """Return the term of each two words that follow one another in one field; the first `title` are the title's."""
         return _pairs(numbers, title, self._hashes)
 
-    def row(self, numbers: Ints32, title: int, opening: int) -> tuple[Ints32, UInts8, int]:
-        """Return a document's distinct terms in ascending order, their codes, and its length level.
+    def row(self, numbers: Ints32, title: int, opening: int) -> tuple[Ints32, UInts8]:
+        """Return a document's distinct terms in ascending order, and their codes.
 
         Args:
             numbers: its words, in reading order, the title's first.
@@ -106,7 +106,7 @@ def _pairs(numbers: Ints32, title: int, hashes: UInts32) -> Ints32:
 
 
 @compiled
-def _row(numbers: Ints32, title: int, opening: int, hashes: UInts32) -> tuple[Ints32, UInts8, int]:
+def _row(numbers: Ints32, title: int, opening: int, hashes: UInts32) -> tuple[Ints32, UInts8]:
     pairs = _pairs(numbers, title, hashes)
     twice = min(opening, numbers.size)
     said = np.empty(pairs.size + numbers.size + twice, np.int32)
@@ -123,4 +123,4 @@ def _row(numbers: Ints32, title: int, opening: int, hashes: UInts32) -> tuple[In
             codes[count] = level << 3 | frequency_level(place - begin)
             count += 1
             begin = place
-    return terms[:count], codes[:count], level
+    return terms[:count], codes[:count]

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from services.matcher.index.arrays import Floats32, Ints32, Ints64, compiled
-from services.matcher.index.plans import FREQUENCIES, Plan
+from services.matcher.index.plans import FREQUENCIES, Plan, saturated, unit_for
 
 LEVELS: Final = 32
 """Lengths that documents are told apart by: five bits of a posting."""
@@ -94,16 +94,15 @@ def idf(documents: float, frequency: float) -> float:
 
 
 @compiled
-def group_idf(statistics: Statistics, query: Query, group: int, documents: float) -> float:
-    """Return the idf of a group: 0 if no document holds any of its terms.
+def group_idf(frequencies: Ints32, terms: Ints32, first: int, last: int, documents: float) -> float:
+    """Return the idf of the group of terms from place `first` to `last`: 0 if no document holds any of them.
 
     A word with variants counts as held by the geometric mean of its own documents and those of its whole group, each
     counted as often as it holds one; a word in no document as held by those of its group.
     """
-    first, last = query.pointers[group], query.pointers[group + 1]
     own, every = 0.0, 0.0
     for place in range(first, last):
-        held = _held_by(statistics, query.terms[place])
+        held = _held_by(frequencies, terms[place])
         every += held
         own = held if place == first else own
     if every == 0:
@@ -130,12 +129,14 @@ def l2_norm(statistics: Statistics, query: Query, weighting: Weighting) -> float
 
     A word that only its variants make known has the weight of its group.
     """
-    documents, _ = _documents_and_mean(statistics)
+    documents, _ = _documents_and_mean(statistics.lengths)
+    frequencies, terms, pointers = statistics.frequencies, query.terms, query.pointers
     power = 1 + weighting.rarity * query.words / (query.words + weighting.c)
     squares = 0.0
     for group in range(query.words):
-        held = _held_by(statistics, query.terms[query.pointers[group]])
-        rare = idf(documents, held) if held > 0 else group_idf(statistics, query, group, documents)
+        first, last = pointers[group], pointers[group + 1]
+        held = _held_by(frequencies, terms[first])
+        rare = idf(documents, held) if held > 0 else group_idf(frequencies, terms, first, last, documents)
         squares += (query.emphasis[group] * rare**power) ** 2
     return np.sqrt(squares)
 
@@ -149,55 +150,60 @@ def plan(statistics: Statistics, query: Query, weighting: Weighting) -> Plan:
     r = u / (u + c) grows with the number u of words, of all in the power and of those known in the divisor: a short
     request is compared like a query, a long one like a document.
     """
-    documents, mean_length = _documents_and_mean(statistics)
-    groups = query.pointers.size - 1
+    # Looking into a tuple of arrays counts references, atomically: loops work on plain arrays, taken out before.
+    lengths, frequencies, terms = statistics.lengths, statistics.frequencies, query.terms
+    pointers, emphases = query.pointers, query.emphasis
+    documents, mean_length = _documents_and_mean(lengths)
+    groups = pointers.size - 1
     weights = np.zeros(groups, np.float32)
     power = 1 + weighting.rarity * query.words / (query.words + weighting.c)
-    known, squares = 0, 0.0
+    known, squares, total = 0, 0.0, 0.0
     for group in range(groups):
-        emphasis, rare = query.emphasis[group], group_idf(statistics, query, group, documents)
-        weight = emphasis * rare**power
+        first, last, emphasis = pointers[group], pointers[group + 1], emphases[group]
+        weight = emphasis * group_idf(frequencies, terms, first, last, documents) ** power
         weights[group] = weight
+        total += weight
         if group < query.words:
             known += weight > 0
-            if query.pointers[group + 1] - query.pointers[group] > 1:  # as `l2_norm` has it
-                own = _held_by(statistics, query.terms[query.pointers[group]])
+            if last - first > 1:  # as `l2_norm` has it
+                own = _held_by(frequencies, terms[first])
                 weight = emphasis * idf(documents, own) ** power if own > 0 else weight
             squares += weight * weight
-    scale = weighting.text / np.sqrt(squares) if squares > 0 else 0.0
-    for group in range(groups):
-        weights[group] *= np.float32(scale)
-    sizes = np.empty(LEVELS)
-    mean_size = 0.0
+    sizes, mean_size = np.zeros(LEVELS), 0.0
     for level in range(LEVELS):
-        sizes[level] = size_of(weighting, LENGTHS[level], mean_length)
-        mean_size += sizes[level] * statistics.lengths[level] / max(1.0, documents)
+        if lengths[level] > 0:
+            sizes[level] = size_of(weighting, LENGTHS[level], mean_length)
+            mean_size += sizes[level] * lengths[level] / documents
     r = known / (known + weighting.c)
-    factors, halves = np.empty(LEVELS, np.float32), np.empty(LEVELS, np.float32)
-    for level in range(LEVELS):
-        factors[level] = (weighting.k1 + 1) / (1 - r + r * sizes[level] / mean_size) if mean_size > 0 else 0.0
-        halves[level] = saturation_half(weighting, LENGTHS[level], mean_length)
-    table = np.empty(256, np.float32)
+    factors, halves, table = np.zeros(LEVELS, np.float32), np.ones(LEVELS, np.float32), np.zeros(256, np.float32)
     for level in range(np.uint64(LEVELS)):
+        if lengths[level] == 0:
+            continue  # no document is so long
+        factors[level] = (weighting.k1 + 1) / (1 - r + r * sizes[level] / mean_size)
+        halves[level] = saturation_half(weighting, LENGTHS[level], mean_length)
         factor, half = factors[level], halves[level]
         for code in range(np.uint64(FREQUENCIES.size)):
             frequency = FREQUENCIES[code]
-            table[level * np.uint64(FREQUENCIES.size) + code] = frequency * factor / (frequency + half)
-    return Plan(query.terms, query.closeness, query.pointers, weights, factors, halves, table)
+            table[level * np.uint64(FREQUENCIES.size) + code] = saturated(frequency, factor, half)
+    scale = weighting.text / np.sqrt(squares) if squares > 0 else 0.0
+    unit = unit_for(scale * total, factors.max())
+    for group in range(groups):
+        weights[group] = weights[group] * (scale / unit)
+    return Plan(terms, query.closeness, pointers, weights, factors, halves, table, unit)
 
 
 @compiled
-def _held_by(statistics: Statistics, term: int) -> float:
+def _held_by(frequencies: Ints32, term: int) -> float:
     """Return how many documents hold a term."""
-    return np.float64(statistics.frequencies[term]) if term < statistics.frequencies.size else 0.0
+    return np.float64(frequencies[term]) if term < frequencies.size else 0.0
 
 
 @compiled
-def _documents_and_mean(statistics: Statistics) -> tuple[float, float]:
+def _documents_and_mean(lengths: Ints64) -> tuple[float, float]:
     documents, words = 0.0, 0.0
     for level in range(LEVELS):
-        documents += statistics.lengths[level]
-        words += statistics.lengths[level] * LENGTHS[level]
+        documents += lengths[level]
+        words += lengths[level] * LENGTHS[level]
     return documents, words / documents if documents > 0 else 1.0
 
 
@@ -217,12 +223,15 @@ def name_plan(statistics: Statistics, names: Ints64, query: Query, weighting: We
     often the name says it (its acronym counts as said twice). A name of n words is divided by the root of n times the
     mean n.
     """
-    documents, _ = _documents_and_mean(statistics)
+    documents, _ = _documents_and_mean(statistics.lengths)
+    frequencies, pointers, emphases = statistics.frequencies, query.pointers, query.emphasis
     most = np.log(1 + documents)
-    weights = np.zeros(query.pointers.size - 1, np.float32)
+    weights = np.zeros(pointers.size - 1, np.float32)
+    total = 0.0
     for group in range(query.words):
-        held = _held_by(statistics, query.terms[query.pointers[group]])
-        weights[group] = weighting.name * query.emphasis[group] * (idf(documents, held) / most) ** 2 if most > 0 else 0
+        held = _held_by(frequencies, query.terms[pointers[group]])
+        weights[group] = weighting.name * emphases[group] * (idf(documents, held) / most) ** 2 if most > 0 else 0
+        total += weights[group]
     count, words = 0.0, 0.0
     for level in range(LEVELS):
         count += names[level]
@@ -233,13 +242,12 @@ def name_plan(statistics: Statistics, names: Ints64, query: Query, weighting: We
     for level in range(LEVELS):
         factors[level] = NO_SATURATION / np.sqrt(LENGTHS[level] * mean)
     for code in range(256):
-        table[code] = FREQUENCIES[code & 7] * factors[code >> 3] / NO_SATURATION
-    pointers = query.pointers
-    terms = np.empty(query.pointers.size - 1, np.int32)
-    for group in range(terms.size):
-        terms[group] = query.terms[pointers[group]]
+        table[code] = saturated(FREQUENCIES[code & 7], factors[code >> 3], halves[code >> 3])
+    unit = unit_for(total, table.max())
+    weights /= np.float32(unit)
+    terms = query.terms[pointers[:-1]]
     alone = np.arange(terms.size + 1).astype(np.int32)
-    return Plan(terms, np.ones(terms.size, np.float32), alone, weights, factors, halves, table)
+    return Plan(terms, np.ones(terms.size, np.float32), alone, weights, factors, halves, table, unit)
 
 
 @compiled
@@ -260,7 +268,7 @@ def reverse_plan(
         level: length level of the offer.
         weighting: the constants.
     """
-    documents, mean_length = _documents_and_mean(statistics)
+    documents, mean_length = _documents_and_mean(statistics.lengths)
     count, words, mean_size = 0.0, 0.0, 0.0
     for other in range(LEVELS):
         count += requests[other]
@@ -270,30 +278,40 @@ def reverse_plan(
     power = 1 + weighting.rarity * mean / (mean + weighting.c)
     half = saturation_half(weighting, LENGTHS[level], mean_length)
     weights = np.empty(frequencies.size, np.float32)
-    terms = np.empty(frequencies.size, np.int32)
+    held_by, asked, pointers, emphases = statistics.frequencies, query.terms, query.pointers, query.emphasis
+    total = 0.0
     for group in range(frequencies.size):
-        saturated = (weighting.k1 + 1) * frequencies[group] / (frequencies[group] + half)
-        boost = np.float64(query.emphasis[group])
-        weights[group] = boost * saturated * group_idf(statistics, query, group, documents) ** power
-        terms[group] = query.terms[query.pointers[group]]
+        earned = (weighting.k1 + 1) * frequencies[group] / (frequencies[group] + half)
+        rare = group_idf(held_by, asked, pointers[group], pointers[group + 1], documents)
+        weights[group] = np.float64(emphases[group]) * earned * rare**power
+        total += weights[group]
+    terms = asked[pointers[:-1]]
     relative = size_of(weighting, LENGTHS[level], mean_length) / mean_size if mean_size > 0 else 1.0
     table = np.empty(256, np.float32)
     for code in range(256):
         r = LENGTHS[code >> 3] / (LENGTHS[code >> 3] + weighting.c)
         table[code] = (1 + np.log(FREQUENCIES[code & 7])) / (1 - r + r * relative)
+    unit = unit_for(total, table.max())
+    weights /= np.float32(unit)
     alone = np.arange(terms.size + 1).astype(np.int32)
     nothing = np.zeros(LEVELS, np.float32)
-    return Plan(terms, np.ones(terms.size, np.float32), alone, weights, nothing, nothing, table)
+    return Plan(terms, np.ones(terms.size, np.float32), alone, weights, nothing, nothing, table, unit)
 
 
 @compiled
 def reverse_name_plan(statistics: Statistics, names: Ints64, query: Query, level: int, weighting: Weighting) -> Plan:
     """Return what open requests are scored by for a name of length level `level`: see `name_plan`."""
     by_name = name_plan(statistics, names, query, weighting)
-    factor = by_name.factors[level] / NO_SATURATION
     table = np.empty(256, np.float32)
     for code in range(256):
-        table[code] = (1 + np.log(FREQUENCIES[code & 7])) * factor
+        table[code] = (1 + np.log(FREQUENCIES[code & 7])) * by_name.table[level << 3]
     return Plan(
-        by_name.terms, by_name.closeness, by_name.pointers, by_name.weights, by_name.factors, by_name.halves, table
+        by_name.terms,
+        by_name.closeness,
+        by_name.pointers,
+        by_name.weights,
+        by_name.factors,
+        by_name.halves,
+        table,
+        by_name.unit,
     )

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.matcher.index.arrays import Floats32, Ints32, UInts32
+from services.matcher.index.arrays import Floats64, Ints32, UInts32
 from services.matcher.index.base import VOTING_OFFERS, Documents
 from services.matcher.index.collection import Collection
 from services.matcher.index.plans import FREQUENCIES
-from services.matcher.index.scoring import BLOCK, SKIPPED_GAP
+from services.matcher.index.ranking import SKIPPED_GAP
+from services.matcher.index.scoring import BLOCK
 from services.matcher.index.searching import ALL_ALLOWED, NO_MEMBERS, NO_SCORES, search
 from services.matcher.index.weighting import Query, Weighting, plan
 
@@ -21,6 +22,7 @@ TERMS = 12
 DOCUMENTS = 20
 MEMBERS = 8
 GROUPS = 3
+LEVEL = 3
 MOST_GROUPS = 6
 
 Row = dict[int, int]
@@ -32,10 +34,10 @@ removals = st.integers(0, DOCUMENTS - 1)
 changes = st.lists(st.one_of(puts, puts, removals, st.just("merge")), max_size=60)
 
 
-def put(collection: Collection, document: int, member: int, row: Row, level: int = 3) -> None:
+def put(collection: Collection, document: int, member: int, row: Row) -> None:
     terms = sorted(row)
-    codes = np.array([level << 3 | row[term] for term in terms], np.uint8)
-    collection.put(document, member, member % GROUPS, np.array(terms, np.int32), codes, level)
+    codes = np.array([LEVEL << 3 | row[term] for term in terms], np.uint8)
+    collection.put(document, member, member % GROUPS, np.array(terms, np.int32), codes)
 
 
 def query(*groups: dict[int, float]) -> Query:
@@ -51,22 +53,22 @@ def query(*groups: dict[int, float]) -> Query:
     )
 
 
-QUERY = query({0: 1.0}, {1: 1.0, 2: 0.5, 3: 0.2}, {4: 1.0}, {TERMS + 1000: 1.0})
+QUERY = query({0: 1.0}, {1: 1.0, 2: 0.5, 3: 0.1875}, {4: 1.0}, {TERMS + 1000: 1.0})
 
 
 def best(
     collection: Collection,
     k: int,
     groups: set[int] | None = None,
-    bonuses: tuple[Ints32, Floats32] = (NO_MEMBERS, NO_SCORES),
+    bonuses: tuple[Ints32, Floats64] = (NO_MEMBERS, NO_SCORES),
     asked: Query = QUERY,
 ) -> dict[int, float]:
     """Return the best members with their scores, which are all above 0."""
     allowed = ALL_ALLOWED if groups is None else np.array([group in groups for group in range(MOST_GROUPS)], np.uint8)
-    members, scores = search(collection.held, asked, k, allowed, *bonuses)
+    members, scores, _ = search(collection.held, asked, k, allowed, *bonuses)
     assert len(set(members.tolist())) == members.size
-    order = np.argsort(-scores, kind="mergesort")[:k]
-    return {int(members[place]): float(scores[place]) for place in order}
+    assert scores.tolist() == sorted(scores.tolist(), reverse=True)
+    return dict(zip(members.tolist()[:k], scores.tolist()[:k], strict=True))
 
 
 @settings(deadline=None, max_examples=150)
@@ -169,11 +171,11 @@ def test_a_bonus_finds_a_member_that_shares_nothing_if_it_has_a_document(settled
     collection.remove(3)
     if settled:
         collection.merge()
-    bonuses = np.array([2, 3], np.int32), np.array([5, 6], np.float32)
-    assert list(best(collection, 1, bonuses=bonuses)) in ([2], [0])  # scores are without the bonus
-    members, _ = search(collection.held, QUERY, 1, ALL_ALLOWED, *bonuses)
-    assert 2 in members
-    assert 3 not in members
+    bonuses = np.array([2, 3], np.int32), np.array([5, 6], np.float64)
+    assert best(collection, 1, bonuses=bonuses) == {2: 5}
+    members, _, parts = search(collection.held, QUERY, 9, ALL_ALLOWED, *bonuses)
+    assert dict(zip(members.tolist(), parts.tolist(), strict=True)) == {2: 5, 0: 0, 1: 0}
+    assert 5 not in best(collection, 9).values(), "a bonus is of one search"
     assert set(best(collection, 9, {2}, bonuses)) == {2}
     assert set(best(collection, 9, {1}, bonuses)) == {1}
 
@@ -192,11 +194,11 @@ def test_hundreds_of_thousands_of_documents(young: int) -> None:
     chosen = np.sort(numbers.integers(0, 20, (count, 3)) + np.array([0, 20, 40]), axis=1).astype(np.uint32)
     levels = numbers.integers(0, 6, count).astype(np.uint8)
     codes = (levels[:, None] << 3 | numbers.integers(0, 8, (count, 3))).astype(np.uint32)
-    pointers = np.arange(0, 3 * count + 1, 3)
+    pointers = np.arange(0, 3 * count + 1, 3, dtype=np.int32)
     collection = Collection(WEIGHTING, young=young)
     entries: UInts32 = (chosen << 8 | codes).ravel().astype(np.uint32)
     documents = np.arange(count, dtype=np.int32)
-    collection.build(Documents(owners.astype(np.int32), groups.astype(np.int32), documents, pointers, entries), levels)
+    collection.build(Documents(owners.astype(np.int32), groups.astype(np.int32), documents, pointers, entries))
     living = {
         document: {term: code & 7 for term, code in zip(terms, of_terms, strict=True)}
         for document, (terms, of_terms) in enumerate(zip(chosen.tolist(), codes.tolist(), strict=True))
@@ -210,9 +212,9 @@ def test_hundreds_of_thousands_of_documents(young: int) -> None:
         terms = np.array(sorted(living[document]), np.int32)
         levels[document] = 2
         owner, group = int(owners[document]), int(groups[document])
-        collection.put(document, owner, group, terms, np.full(5, 2 << 3 | 3, np.uint8), 2)
+        collection.put(document, owner, group, terms, np.full(5, 2 << 3 | 3, np.uint8))
 
-    asked = ({0: 1.0}, {21: 1.0, 22: 0.4}, {45: 1.0})
+    asked = ({0: 1.0}, {21: 1.0, 22: 0.375}, {45: 1.0})
     planned = plan(collection.statistics, query(*asked), WEIGHTING)
     scores_of: dict[int, list[float]] = {}
     for document, row in living.items():
@@ -220,7 +222,7 @@ def test_hundreds_of_thousands_of_documents(young: int) -> None:
         for weight, group_of_terms in zip(planned.weights.tolist(), asked, strict=True):
             frequency = sum(close * FREQUENCIES[row[term]] for term, close in group_of_terms.items() if term in row)
             level = levels[document]
-            score += weight * frequency * planned.factors[level] / (frequency + planned.halves[level])
+            score += planned.unit * weight * frequency * planned.factors[level] / (frequency + planned.halves[level])
         scores_of.setdefault(int(owners[document]), []).append(score)
     totals = {owner: hypot(*sorted(scores)[-VOTING_OFFERS:]) for owner, scores in scores_of.items()}
     group_of = dict(zip(owners.tolist(), groups.tolist(), strict=True))

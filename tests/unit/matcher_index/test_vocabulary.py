@@ -9,7 +9,7 @@ NO_OPENING = 0
 
 def row(vocabulary: Vocabulary, words: str, title: int = 0, opening: int = NO_OPENING) -> dict[str, int]:
     """Return the code of each word of a text; all its pairs are "+"."""
-    terms, codes, _ = vocabulary.row(vocabulary.numbers(words.split()), title, opening)
+    terms, codes = vocabulary.row(vocabulary.numbers(words.split()), title, opening)
     assert terms.tolist() == sorted(set(terms.tolist()))
     return {
         vocabulary.word(term - PAIRS) if term >= PAIRS else f"+{term}": code
@@ -53,8 +53,7 @@ def test_levels_of_lengths(words: int, level: int) -> None:
 def test_the_level_of_the_length_stands_in_every_code() -> None:
     vocabulary = Vocabulary()
     numbers = vocabulary.numbers([f"x{number}" for number in range(100)])
-    _, codes, level = vocabulary.row(numbers, 0, NO_OPENING)
-    assert level == 16
+    _, codes = vocabulary.row(numbers, 0, NO_OPENING)
     assert set((codes >> 3).tolist()) == {16}
 
 
@@ -88,5 +87,5 @@ def test_a_pair_is_the_same_whoever_came_first() -> None:
 
 
 def test_a_text_without_words_has_an_empty_row() -> None:
-    terms, codes, level = Vocabulary().row(Vocabulary().numbers([]), 0, 15)
-    assert (terms.size, codes.size, level) == (0, 0, 0)
+    terms, codes = Vocabulary().row(Vocabulary().numbers([]), 0, 15)
+    assert (terms.size, codes.size) == (0, 0)

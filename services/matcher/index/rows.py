@@ -1,0 +1,95 @@
+"""The scores of single documents and members, from their rows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from services.matcher.index.arena import NOBODY, Arena
+from services.matcher.index.arrays import Floats64, Ints8, Ints32, UInts32, compiled
+from services.matcher.index.base import VOTING_OFFERS
+from services.matcher.index.plans import Lookup, Plan, look_up, score_row
+from services.matcher.index.scoring import Segments
+
+
+@compiled
+def score_of(segments: Segments, plan: Plan, member: int) -> float:
+    """Return the score of a member without its bonus: what a search finds, to the last digit."""
+    lookup, nothing = look_up(plan), np.empty(0, np.int32)
+    base, best = segments.base, np.zeros(VOTING_OFFERS, np.int32)
+    ordinal = base.ordinals[member] if member < base.ordinals.size else NOBODY
+    if ordinal != NOBODY:
+        for slot in range(base.starts[ordinal], base.starts[ordinal + 1]):
+            if not base.dead[slot]:
+                begin, end = base.row_pointers[slot], base.row_pointers[slot + 1]
+                keep_best(best, score_row(base.rows, begin, end, lookup, nothing))
+    keep_young(segments.settling, lookup, member, best)
+    keep_young(segments.young, lookup, member, best)
+    return np.sqrt(np.float64(votes_of(best))) * plan.unit
+
+
+@compiled
+def scores_of(segments: Segments, plan: Plan, segment_of: Ints8, slots: Ints32) -> Floats64:
+    """Return the scores of some documents, given by segment and slot (see `row_of`); shape (documents,)."""
+    lookup = look_up(plan)
+    nothing, scores = np.empty(0, np.int32), np.empty(slots.size, np.float64)
+    for number in range(slots.size):
+        row = row_of(segments, segment_of[number], slots[number])
+        scores[number] = score_row(row, 0, row.size, lookup, nothing) * plan.unit
+    return scores
+
+
+@compiled
+def parts_of(segments: Segments, plan: Plan, segment_of: Ints8, slots: Ints32) -> Floats64:
+    """Return what each group of a plan brings to the score of some documents, shape (documents, groups).
+
+    The documents are given by segment and slot; the sum over the groups is the document's score.
+    """
+    lookup = look_up(plan)
+    units = np.zeros((slots.size, plan.weights.size), np.int32)
+    for number in range(slots.size):
+        row = row_of(segments, segment_of[number], slots[number])
+        score_row(row, 0, row.size, lookup, units[number])
+    return units * plan.unit
+
+
+@compiled
+def row_of(segments: Segments, segment: int, slot: int) -> UInts32:
+    """Return the row of a document: segment 0 is the base, 1 the settling arena, 2 the young one."""
+    if segment == 0:
+        base = segments.base
+        return base.rows[base.row_pointers[slot] : base.row_pointers[slot + 1]]
+    arena = segments.settling if segment == 1 else segments.young
+    return arena.rows[arena.row_pointers[slot] : arena.row_pointers[slot + 1]]
+
+
+@compiled
+def keep_young(arena: Arena, lookup: Lookup, member: int, best: Ints32) -> None:
+    """Put the scores of a member's documents in an arena among its best."""
+    nothing = np.empty(0, np.int32)
+    slot = arena.last[member & (arena.last.size - 1)]
+    while slot != NOBODY:
+        if arena.owners[slot] == member:
+            begin, end = arena.row_pointers[slot], arena.row_pointers[slot + 1]
+            keep_best(best, score_row(arena.rows, begin, end, lookup, nothing))
+        slot = arena.previous[slot]
+
+
+@compiled
+def keep_best(best: Ints32, score: np.int32) -> None:
+    """Put a score among the best, in descending order, if it is one of them; the last falls out."""
+    place = best.size - 1
+    if score <= best[place]:
+        return
+    while place > 0 and best[place - 1] < score:
+        best[place] = best[place - 1]
+        place -= 1
+    best[place] = score
+
+
+@compiled
+def votes_of(best: Ints32) -> np.int64:
+    """Return the sum of the squared scores of the documents that vote."""
+    votes = np.int64(0)
+    for score in best:
+        votes += np.int64(score) * np.int64(score)
+    return votes
