@@ -21,18 +21,31 @@ SHORTEST_WORD = 3
 def informative(written: str, offers_with_term: int, offers: int) -> bool:
     """Tell whether a shared term helps an ambassador to see why a pairing is made.
 
-    `written` is the word as the request has it, `offers_with_term` of the `offers` hold its term. It must
+    `written` is the word as the request has it, `offers_with_term` of the `offers` hold its term. It must be telling
+    and rare.
+    """
+    return telling(written) and rare(offers_with_term, offers)
 
-    - be a word of three letters, or of two in capitals, or a code of letters and digits; a bare number is no evidence;
-    - be rare: to learn that an offer holds the term must carry at least a third of the information (-log2 of the
-      probability, in bits) of a term found in one offer only. So up to 8 offers of 20, 26 of 100, 125 of 1,000, 2,713
-      of 100,000: a fixed percentage would silence small clusters or let every common word through in large ones.
+
+def telling(written: str) -> bool:
+    """Tell whether a word says something by itself.
+
+    It must be one of three letters, or of two in capitals, or a code of letters and digits; a bare number is no
+    evidence.
     """
     letters = sum(map(str.isalpha, written))
     digits = any(map(str.isdigit, written))
     acronym = letters == SHORTEST_WORD - 1 and written.isupper()
-    if not (letters >= SHORTEST_WORD or acronym or (letters and digits)):
-        return False
+    return letters >= SHORTEST_WORD or acronym or (letters > 0 and digits)
+
+
+def rare(offers_with_term: int, offers: int) -> bool:
+    """Tell whether a term tells offers apart.
+
+    To learn that an offer holds it must carry at least a third of the information (-log2 of the probability, in bits)
+    of a term found in one offer only. So up to 8 offers of 20, 26 of 100, 125 of 1,000, 2,713 of 100,000: a fixed
+    percentage would silence small clusters or let every common word through in large ones.
+    """
     if offers_with_term <= ALWAYS_FEW:
         return True
     return math.log((1 + offers) / (1 + offers_with_term)) >= LEAST_INFORMATION * math.log((1 + offers) / 2)

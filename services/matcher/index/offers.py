@@ -12,14 +12,14 @@ from itertools import islice, pairwise
 import numpy as np
 
 from services.matcher.index.analysis import Analyser
-from services.matcher.index.arrays import Bools, Floats64, Ints32, Ints64, UInts8, UInts32
-from services.matcher.index.base import VOTING_OFFERS
+from services.matcher.index.arrays import Ints32, Ints64, UInts8, UInts32
 from services.matcher.index.collection import YOUNG, Collection
-from services.matcher.index.evidence import informative
+from services.matcher.index.evidence import rare, telling
 from services.matcher.index.fields import Reading, Span, acronym, digest, read
 from services.matcher.index.plans import CLOSENESS_STEPS
 from services.matcher.index.results import Explanation, Match, Prepared, Request, SharedTerm, Vote, Worth
-from services.matcher.index.searching import ALL_ALLOWED, document_scores, parts_named, score_named, search_named
+from services.matcher.index.searching import ALL_ALLOWED, document_scores, score_named, search_named
+from services.matcher.index.sharing import share_out
 from services.matcher.index.vocabulary import PAIRS, Vocabulary, frequency_level, length_level
 from services.matcher.index.weighting import Query, Statistics, Weighting, standing_of
 
@@ -100,8 +100,17 @@ class OfferIndex:
         for number, span in zip(numbers.tolist(), reading.all_spans(), strict=True):
             places.setdefault(number, []).append(span)
         words = tuple(places)
+        written = [
+            (title if spans[0].field == "title" else text)[spans[0].start : spans[0].end] for spans in places.values()
+        ]
         return Request(
-            title, text, reading, words, tuple(map(tuple, places.values())), self._prepare(reading, numbers, words)
+            title,
+            text,
+            reading,
+            words,
+            tuple(map(tuple, places.values())),
+            tuple(map(telling, written)),
+            self._prepare(reading, numbers, words),
         )
 
     def put(self, document_id: str, member: str, text: str, *, title: str = "", language: str | None = None) -> None:
@@ -220,41 +229,38 @@ class OfferIndex:
         it before the index changes: it explains the score that the member has now.
         """
         known = self._members[match.member]
-        query = self.query(request)
-        shares, shared = self._shares(request, query, known)
-        shown = [self._documents[vote.document_id] for vote in match.documents if vote.document_id in self._documents]
-        groups = request.prepared.groups
-        spans: list[dict[str, list[Span]]] = [{} for _ in shares]
-        for offer in shown:
-            for group, span in _met(offer.reading, offer.words, groups):
-                spans[group].setdefault(offer.document_id, []).append(span)
-        in_name: list[list[Span]] = [[] for _ in shares]
-        if known.name is not None:
-            # Names are searched for the words themselves, without their variants.
-            own = {word: (group,) for group, word in enumerate(request.words)}
-            for group, span in _met(known.name, self.vocabulary.numbers(known.name.words), own):
-                in_name[group].append(Span("name", span.start, span.end))
+        spans: dict[int, dict[str, list[Span]]] = {}
+        brought = self._share_out(request, known)
+        for group, _, _ in brought:
+            spans[group] = {}
+        for vote in match.documents:
+            offer = self._documents.get(vote.document_id)
+            if offer is not None:
+                for number, span in _met(offer, request.prepared.groups):
+                    for group in request.prepared.groups[number]:
+                        if group in spans:
+                            spans[group].setdefault(offer.document_id, []).append(span)
+        in_name = self._in_name(request, known) if match.name > 0 else {}
         terms = [
             SharedTerm(
                 term=self.vocabulary.word(request.words[group]),
                 share=share,
-                informative=bool(shared[group]) and self._informative(request, group),
+                informative=informative,
                 request_spans=request.places[group],
                 offer_spans={document_id: tuple(found) for document_id, found in spans[group].items()},
-                name_spans=tuple(in_name[group]),
+                name_spans=tuple(in_name.get(group, ())),
             )
-            for group, share in enumerate(shares)
-            if share > 0
+            for group, share, informative in brought
         ]
         terms.sort(key=lambda term: (-round(term.share, SHARE_DECIMALS), term.term))
         return Explanation(tuple(terms))
 
     def worth(self, request: Request, member: str) -> Worth:
         """Return how much a request and a member have to show for their score: see `explain`."""
-        query = self.query(request)
-        shares, shared = self._shares(request, query, self._members[member])
+        brought = self._share_out(request, self._members[member])
+        shares = [share for _, share, _ in brought]
         return Worth(
-            informative=sum(self._informative(request, group) for group in np.flatnonzero(shared).tolist()),
+            informative=sum(informative for _, _, informative in brought),
             largest=max(shares, default=0.0) / max(sum(shares), SMALLEST),
         )
 
@@ -319,12 +325,18 @@ class OfferIndex:
             np.array(emphasis, np.float32),
             len(words),
         )
-        both = tuple((places[one], places[other]) for one, other in (first[pair] for pair in times))
+        both = [(places[one], places[other]) for one, other in (first[pair] for pair in times)]
         groups: dict[int, list[int]] = {}
         for group in range(len(words)):
             for term in terms[pointers[group] : pointers[group + 1]]:
                 groups.setdefault(term - PAIRS, []).append(group)
-        return Prepared(variants.version, query, both, (*(said[word] for word in words), *times.values()), groups)
+        return Prepared(
+            variants.version,
+            query,
+            np.array(both, np.int32).reshape(-1, 2),
+            (*(said[word] for word in words), *times.values()),
+            groups,
+        )
 
     # Members and documents by number
 
@@ -394,57 +406,45 @@ class OfferIndex:
             matches.append(Match(member, -minus_score, tuple(votes[:SHOWN_OFFERS]), name))
         return matches
 
-    def _parts(self, member: _Member, query: Query) -> tuple[Ints32, Floats64, Floats64]:
-        """Return a member's documents, what each group brings to each, and what each group brings to its name."""
-        documents = np.sort(np.fromiter(member.documents, np.int32, len(member.documents)))
-        named = np.array([member.number] if member.name is not None else [], np.int32)
-        texts, names = parts_named(
-            self._offers.held, self._names.held, query, *self._offers.places(documents), *self._names.places(named)
-        )
-        standing = standing_of(self._offers.statistics, self.weighting, member.number)
-        return documents, texts, names.sum(axis=0) * standing
-
     # Evidence
 
-    def _shares(self, request: Request, query: Query, member: _Member) -> tuple[list[float], Bools]:
-        """Return what each word of a request brings to the score of a member, and whether the two share the word.
+    def _share_out(self, request: Request, member: _Member) -> list[tuple[int, float, bool]]:
+        """Return each word of a request that brings something to the score of a member.
 
-        They may not: what a pair of words brings is given to the two, and a pair, known by hash, may be another.
+        Its place among the request's words, what it brings, and whether it is worth telling.
         """
-        _, texts, names = self._parts(member, query)
-        scores = texts.sum(axis=1)
-        voting = np.argsort(-scores, kind="stable")[:VOTING_OFFERS]
-        norm = max(float(np.sqrt((scores[voting] ** 2).sum())), SMALLEST)
-        shared = (texts[voting].sum(axis=0) + names)[: query.words] > 0
-        return self._by_word(request, query, (scores[voting] / norm) @ texts[voting] + names), shared
+        query, offers = self.query(request), len(self)
+        found = share_out(self._offers.held, self._names.held, query, request.prepared.pairs, member.number)
+        return [
+            (word, share, shared and request.telling[word] and rare(min(holders, offers), offers))
+            for word, share, shared, holders in zip(*(column.tolist() for column in found), strict=True)
+        ]
 
-    def _by_word(self, request: Request, query: Query, brought: Floats64) -> list[float]:
-        """Return what each word brings, once that of each pair is given to its two words."""
-        shares: list[float] = brought.tolist()
-        for (first, second), share in zip(request.prepared.pairs, shares[query.words :], strict=True):
-            shares[first] += share / 2
-            shares[second] += share / 2
-        return shares[: query.words]
+    def _in_name(self, request: Request, member: _Member) -> dict[int, list[Span]]:
+        """Return where each word of a request stands in the name of a member.
 
-    def _informative(self, request: Request, group: int) -> bool:
-        query, frequencies = request.prepared.query, self._offers.statistics.frequencies
-        forms = query.terms[query.pointers[group] : query.pointers[group + 1]].tolist()
-        held = sum(int(frequencies[term]) for term in forms if term < frequencies.size)
-        return informative(request.written(request.places[group][0]), min(held, len(self)), len(self))
+        Names are searched for the words themselves, without their variants.
+        """
+        found: dict[int, list[Span]] = {}
+        if member.name is not None:
+            own = {self.vocabulary.word(number): group for group, number in enumerate(request.words)}
+            for place, word in enumerate(member.name.words):
+                if word in own:
+                    found.setdefault(own[word], []).append(member.name.span(place)._replace(field="name"))
+        return found
+
+
+def _met(offer: _Offer, groups: Mapping[int, Sequence[int]]) -> Iterator[tuple[int, Span]]:
+    """Yield each word of an offer that a request has, or has a variant of, with where it stands."""
+    met = [(place, number) for place, number in enumerate(offer.words.tolist()) if number in groups]
+    spans = offer.reading.spans[[place for place, _ in met]].tolist()
+    for (place, number), (start, end) in zip(met, spans, strict=True):
+        yield number, Span("title" if place < offer.reading.title else "text", start, end)
 
 
 def in_steps(closeness: float) -> float:
     """Return a closeness as plans have it."""
     return round(closeness * CLOSENESS_STEPS) / CLOSENESS_STEPS
-
-
-def _met(reading: Reading, words: Ints32, groups: Mapping[int, Sequence[int]]) -> Iterator[tuple[int, Span]]:
-    """Yield each group of a request that a text has a word of, with where it stands."""
-    met = [(place, groups[word]) for place, word in enumerate(words.tolist()) if word in groups]
-    for place, of in met:
-        span = reading.span(place)
-        for group in of:
-            yield group, span
 
 
 def _followed(numbers: list[int], title: int) -> list[tuple[int, int]]:

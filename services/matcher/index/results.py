@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from services.matcher.index.arrays import Ints32
 from services.matcher.index.fields import Reading, Span
 from services.matcher.index.weighting import Query
 
@@ -24,6 +25,8 @@ class Request:
     """Numbers of its distinct words, in the order in which they first come."""
     places: tuple[tuple[Span, ...], ...] = field(compare=False, repr=False)
     """Of each of those words, where it stands."""
+    telling: tuple[bool, ...] = field(compare=False, repr=False)
+    """Whether each of them is a word that tells something, as it is written where it first comes."""
     prepared: Prepared = field(compare=False, repr=False)
 
     def written(self, span: Span) -> str:
@@ -38,14 +41,14 @@ class Prepared:
     Attributes:
         version: of the variants when it was made.
         query: what is searched for.
-        pairs: of each group after the words: which two words follow one another.
+        pairs: of each group after the words: which two words follow one another, shape (pairs, 2).
         times: of each group: how often the request says it.
         groups: of each word and variant: the groups that it stands in.
     """
 
     version: int
     query: Query
-    pairs: tuple[tuple[int, int], ...]
+    pairs: Ints32
     times: tuple[int, ...]
     groups: Mapping[int, Sequence[int]]
 

@@ -39,20 +39,6 @@ def scores_of(segments: Segments, plan: Plan, segment_of: Ints8, slots: Ints32) 
 
 
 @compiled
-def parts_of(segments: Segments, plan: Plan, segment_of: Ints8, slots: Ints32) -> Floats64:
-    """Return what each group of a plan brings to the score of some documents, shape (documents, groups).
-
-    The documents are given by segment and slot; the sum over the groups is the document's score.
-    """
-    lookup = look_up(plan)
-    units = np.zeros((slots.size, plan.weights.size), np.int32)
-    for number in range(slots.size):
-        row = row_of(segments, segment_of[number], slots[number])
-        score_row(row, 0, row.size, lookup, units[number])
-    return units * plan.unit
-
-
-@compiled
 def row_of(segments: Segments, segment: int, slot: int) -> UInts32:
     """Return the row of a document: segment 0 is the base, 1 the settling arena, 2 the young one."""
     if segment == 0:

@@ -9,7 +9,7 @@ from services.matcher.index.held import Held
 from services.matcher.index.matching import above
 from services.matcher.index.plans import Plan
 from services.matcher.index.ranking import clear_bonuses, set_bonuses, top
-from services.matcher.index.rows import parts_of, score_of, scores_of
+from services.matcher.index.rows import score_of, scores_of
 from services.matcher.index.weighting import Query, name_plan, plan, standing_of
 
 SPARE = 2
@@ -89,16 +89,6 @@ def score_named(held: Held, names: Held, query: Query, member: int) -> tuple[flo
 def document_scores(held: Held, query: Query, segment_of: Ints8, slots: Ints32) -> Floats64:
     """Return the scores of some documents, given by segment and slot."""
     return scores_of(held.segments, plan(held.statistics, query, held.weighting), segment_of, slots)
-
-
-@compiled
-def parts_named(
-    held: Held, names: Held, query: Query, segment_of: Ints8, slots: Ints32, name_segment: Ints8, name_slots: Ints32
-) -> tuple[Floats64, Floats64]:
-    """Return what each group of a request brings to some documents and names, each of shape (documents, groups)."""
-    texts = parts_of(held.segments, plan(held.statistics, query, held.weighting), segment_of, slots)
-    by_name = name_plan(held.statistics, names.statistics.lengths, query, held.weighting)
-    return texts, parts_of(names.segments, by_name, name_segment, name_slots)
 
 
 @compiled
