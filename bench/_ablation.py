@@ -22,6 +22,7 @@ WEIGHTINGS: Final[Sequence[tuple[str, Mapping[str, Any]]]] = (
     ("every request compared like a document", {"c": ALWAYS}),
     ("no length in the saturation, b 0", {"b": 0.0}),
     ("rare words count alike in long requests, rarity 0", {"rarity": 0.0}),
+    ("words that come in bursts count alike in long requests, burst 0", {"burst": 0.0}),
     ("the opening counts once", {"opening": 0}),
     ("a name counts alike whatever its member offers", {"standing": 0.0}),
 )

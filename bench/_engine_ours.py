@@ -30,8 +30,8 @@ MOST_WORDS = 1_000
 MERGED_AFTER = 10_000
 """Inserts after which every engine with room for young documents has merged them."""
 
-PLAIN = Weighting(text=1.0)
-"""Plain words, as every engine gets them: no bigrams, no variants, no names."""
+PLAIN = Weighting(text=1.0, burst=0.0)
+"""Plain words, as every engine gets them: no bigrams, no variants, no names, no second statistic beside idf."""
 
 _LEVELS = np.array([length_level(words) for words in range(MOST_WORDS)], np.uint8)
 _CODES = np.array([frequency_level(max(1, times)) for times in range(MOST_WORDS)], np.uint8)
@@ -53,7 +53,7 @@ class Ours:
         codes = np.repeat(levels << 3, np.diff(rows.pointers)) | _CODES[rows.counts]
         numbers = np.arange(len(rows), dtype=np.int32)
         entries = rows.terms.astype(np.uint32) << np.uint32(8) | codes
-        collection = Collection(PLAIN)
+        collection = Collection(PLAIN, single=True)
         documents = Documents(numbers, group_of(len(rows), groups), numbers, rows.pointers.astype(np.int32), entries)
         collection.build(documents)
         return cls(collection, time.perf_counter() - start)

@@ -8,6 +8,7 @@ import numpy as np
 
 from services.matcher.index.arena import NOBODY, Arena
 from services.matcher.index.arrays import Floats32, Ints32, Ints64, UInts8, UInts32, compiled
+from services.matcher.index.plans import FREQUENCIES
 
 CHUNK = 64
 """Slots whose best score is looked at together: four cache lines of scores."""
@@ -15,6 +16,10 @@ CHUNK = 64
 
 VOTING_OFFERS = 20
 """Documents of a member that count for it, its best ones: beyond them many weak resemblances outweigh a good one."""
+
+
+TWICE = (2 * FREQUENCIES).astype(np.int32)
+"""Twice the frequency that each level stands for: a whole number, so that sums stay exact whatever comes and goes."""
 
 
 FIRST_GRAVES = 64
@@ -178,6 +183,30 @@ def levels_of(base: Base) -> UInts8:
         if base.row_pointers[slot] < base.row_pointers[slot + 1]:
             levels[slot] = (base.rows[base.row_pointers[slot]] >> np.uint32(3)) & np.uint32(31)
     return levels
+
+
+@compiled
+def occurrences_of(base: Base) -> Ints32:
+    """Return twice the number of times that documents hold each term, each as roughly as a code says."""
+    occurrences = np.zeros(base.pointers.size - 1, np.int32)
+    for term in range(occurrences.size):
+        for place in range(base.pointers[term], base.pointers[term + 1]):
+            occurrences[term] += TWICE[base.postings[place] & np.uint32(7)]
+    return occurrences
+
+
+@compiled
+def holders_of(base: Base) -> Ints32:
+    """Return how many members hold each term."""
+    holders = np.zeros(base.pointers.size - 1, np.int32)
+    latest = np.full(holders.size, NOBODY, np.int32)
+    for ordinal in range(base.members.size):
+        for place in range(base.row_pointers[base.starts[ordinal]], base.row_pointers[base.starts[ordinal + 1]]):
+            term = base.rows[place] >> np.uint32(8)
+            if latest[term] != ordinal:
+                latest[term] = ordinal
+                holders[term] += 1
+    return holders
 
 
 @compiled

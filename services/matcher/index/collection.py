@@ -10,16 +10,19 @@ from services.matcher.index.arena import NOBODY, Arena, insert, new_arena, with_
 from services.matcher.index.arrays import Ints8, Ints32, UInts8, UInts32, compiled, with_room
 from services.matcher.index.base import (
     FIRST_GRAVES,
+    TWICE,
     Base,
     Documents,
     empty_base,
+    holders_of,
     levels_of,
     live_documents,
+    occurrences_of,
     owner_of,
     settle,
 )
 from services.matcher.index.held import Held, hold
-from services.matcher.index.rows import row_of
+from services.matcher.index.rows import count_holder, row_in
 from services.matcher.index.scoring import Segments, new_workspace
 from services.matcher.index.weighting import LEVELS, Statistics, Weighting
 
@@ -50,9 +53,17 @@ class Collection:
     member, put its documents again.
     """
 
-    def __init__(self, weighting: Weighting | None = None, *, young: int = YOUNG) -> None:
-        """`young` is the least room for young documents; smaller for tests of merging."""
+    def __init__(self, weighting: Weighting | None = None, *, young: int = YOUNG, single: bool = False) -> None:
+        """Make an empty collection.
+
+        Args:
+            weighting: the constants of the score.
+            young: the least room for young documents; smaller for tests of merging.
+            single: no member has more than one document, and how often a document holds a term does not matter: so
+                neither holders nor occurrences are counted.
+        """
         self.weighting = Weighting() if weighting is None else weighting
+        self._single = single
         self._least_young = young
         self._members = 16
         self._base = empty_base()
@@ -60,10 +71,13 @@ class Collection:
         self._settling = new_arena(1)
         self._merge: _Merge | None = None
         self._frequencies = np.zeros(1024, np.int32)
+        self._occurrences = np.zeros(0 if single else 1024, np.int32)
+        self._holders = self._frequencies if single else np.zeros(1024, np.int32)
         self._lengths = np.zeros(LEVELS, np.int64)
         self._segment = np.full(1024, _NOWHERE, np.int8)
         self._slot = np.zeros(1024, np.int32)
         self._owned = np.zeros(self._members, np.int32)
+        self._owning = np.zeros(1, np.int64)
         self._held: Held | None = None
 
     def __len__(self) -> int:
@@ -73,7 +87,7 @@ class Collection:
     @property
     def statistics(self) -> Statistics:
         """What is known of the living documents."""
-        return Statistics(self._frequencies, self._lengths, self._owned)
+        return Statistics(self._frequencies, self._occurrences, self._holders, self._lengths, self._owned, self._owning)
 
     @property
     def held(self) -> Held:
@@ -96,8 +110,12 @@ class Collection:
         self.remove(document)
         self._make_room(document, member, terms)
         entries = terms.astype(np.uint32) << np.uint32(8) | codes
+        if not self._single:
+            count_holder(self.held, member, entries, 1)
+            self._occurrences[terms] += TWICE[codes & 7]
         self._slot[document] = insert(self._young, document, member, group, entries)
         self._segment[document] = _YOUNG
+        self._owning += self._owned[member] == 0
         self._owned[member] += 1
         self._lengths[codes[0] >> 3 if codes.size else 0] += 1
         self._frequencies[terms] += 1
@@ -109,7 +127,8 @@ class Collection:
             return
         segment, slot = int(self._segment[document]), int(self._slot[document])
         row = self.row(document)
-        self._frequencies[(row >> np.uint32(8)).astype(np.int64)] -= 1
+        terms = (row >> np.uint32(8)).astype(np.int64)
+        self._frequencies[terms] -= 1
         self._lengths[row[0] >> np.uint32(3) & np.uint32(31) if row.size else 0] -= 1
         if segment == _BASE:
             owner = owner_of(self._base, slot)
@@ -120,13 +139,16 @@ class Collection:
             owners = (self._young if segment == _YOUNG else self._settling).owners
             owner, owners[slot] = owners[slot], NOBODY
         self._owned[owner] -= 1
+        self._owning -= self._owned[owner] == 0
+        if not self._single:
+            count_holder(self.held, owner, row, -1)
+            self._occurrences[terms] -= TWICE[row & np.uint32(7)]
         self._segment[document] = _NOWHERE
         self._note(document)
 
     def row(self, document: int) -> UInts32:
         """Return `term << 8 | code` for each term of a living document."""
-        segments = Segments(self._base, self._settling, self._young)
-        return row_of(segments, int(self._segment[document]), int(self._slot[document]))
+        return row_in(self.held, int(self._segment[document]), int(self._slot[document]))
 
     def places(self, documents: Ints32) -> tuple[Ints8, Ints32]:
         """Return segment and slot of living documents."""
@@ -148,7 +170,10 @@ class Collection:
         self._slot[base.documents] = np.arange(base.documents.size, dtype=np.int32)
         self._owned[base.members] = np.diff(base.starts)
         self._lengths += np.bincount(levels_of(base), minlength=LEVELS)
+        self._owning[0] = base.members.size
         self._frequencies = np.diff(base.pointers).astype(np.int32)
+        self._occurrences = self._occurrences if self._single else occurrences_of(base)
+        self._holders = self._frequencies if self._single else holders_of(base)
         self._base = base
         self._young = self._new_arena()
         self._held = None
@@ -183,7 +208,10 @@ class Collection:
             self._segment = with_room(self._segment, size, _NOWHERE)
             self._slot = with_room(self._slot, size, 0)
         if terms.size and terms[-1] >= self._frequencies.size:
-            self._frequencies = with_room(self._frequencies, max(int(terms[-1]) + 1, 2 * self._frequencies.size), 0)
+            size = max(int(terms[-1]) + 1, 2 * self._frequencies.size)
+            self._frequencies = with_room(self._frequencies, size, 0)
+            self._occurrences = self._occurrences if self._single else with_room(self._occurrences, size, 0)
+            self._holders = self._frequencies if self._single else with_room(self._holders, size, 0)
             self._held = None
         if self._young.used[1] == self._young.documents.size:
             self._finish_merge(wait=True)

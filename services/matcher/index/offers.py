@@ -75,7 +75,7 @@ class OfferIndex:
         self.weighting = Weighting() if weighting is None else weighting
         self.vocabulary = Vocabulary()
         self._offers = Collection(self.weighting, young=young)
-        self._names = Collection(self.weighting, young=young)
+        self._names = Collection(self.weighting, young=young, single=True)
         self._members: dict[str, _Member] = {}
         self._by_number: list[_Member | None] = []
         self._documents: dict[str, _Offer] = {}

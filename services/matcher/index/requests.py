@@ -31,7 +31,7 @@ class RequestIndex:
 
     def __init__(self, offers: OfferIndex) -> None:
         self._offers = offers
-        self._requests = Collection(offers.weighting)
+        self._requests = Collection(offers.weighting, single=True)
         self._numbers: dict[str, int] = {}
         self._keys: list[str] = []
         self._asked: list[Request | None] = []

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from services.matcher.index.arena import NOBODY, Arena
-from services.matcher.index.arrays import Floats64, Ints8, Ints32, UInts32, compiled
+from services.matcher.index.arrays import Bools, Floats64, Ints8, Ints32, UInts32, compiled
 from services.matcher.index.base import VOTING_OFFERS
+from services.matcher.index.held import Held
 from services.matcher.index.plans import Lookup, Plan, look_up, score_row
 from services.matcher.index.scoring import Segments
 
@@ -46,6 +47,45 @@ def row_of(segments: Segments, segment: int, slot: int) -> UInts32:
         return base.rows[base.row_pointers[slot] : base.row_pointers[slot + 1]]
     arena = segments.settling if segment == 1 else segments.young
     return arena.rows[arena.row_pointers[slot] : arena.row_pointers[slot + 1]]
+
+
+@compiled
+def row_in(held: Held, segment: int, slot: int) -> UInts32:
+    """Return a copy of the row of a document of a collection; see `row_of`."""
+    return row_of(held.segments, segment, slot).copy()
+
+
+@compiled
+def count_holder(held: Held, member: int, entries: UInts32, change: int) -> None:
+    """Change the number of holders of each term of a row that no living document of this member holds."""
+    segments, holders = held.segments, held.statistics.holders
+    base, known = segments.base, np.zeros(entries.size, np.bool_)
+    ordinal = base.ordinals[member] if member < base.ordinals.size else NOBODY
+    if ordinal != NOBODY:
+        for slot in range(base.starts[ordinal], base.starts[ordinal + 1]):
+            if not base.dead[slot]:
+                _note_common(entries, base.rows, base.row_pointers[slot], base.row_pointers[slot + 1], known)
+    for arena in (segments.settling, segments.young):
+        slot = arena.last[member & (arena.last.size - 1)]
+        while slot != NOBODY:
+            if arena.owners[slot] == member:
+                _note_common(entries, arena.rows, arena.row_pointers[slot], arena.row_pointers[slot + 1], known)
+            slot = arena.previous[slot]
+    for place in range(entries.size):
+        if not known[place]:
+            holders[entries[place] >> np.uint32(8)] += change
+
+
+@compiled
+def _note_common(entries: UInts32, rows: UInts32, begin: int, end: int, known: Bools) -> None:
+    """Note which terms of a row another one has too; both are in the order of terms."""
+    place, other = 0, begin
+    while place < entries.size and other < end:
+        one, another = entries[place] >> np.uint32(8), rows[other] >> np.uint32(8)
+        if one == another:
+            known[place] = True
+        place += one <= another
+        other += another <= one
 
 
 @compiled

@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import pairwise
-from math import hypot, log, sqrt
+from math import exp, hypot, log, sqrt
 from statistics import fmean as mean
 from typing import Final, NamedTuple
 from zlib import crc32
@@ -116,9 +116,22 @@ class Specification:
         """Return how many offers have a term."""
         return sum(term in offer.text.terms for offer in self.offers.values())
 
-    def idf(self, held: float) -> float:
-        """Return the weight of what so many offers have: BM25's, as Lucene has it."""
-        return log(1 + max(0.0, len(self.offers) - held + 0.5) / (held + 0.5))
+    def holders(self, word: Term) -> int:
+        """Return how many members have an offer with a word."""
+        return len({offer.member for offer in self.offers.values() if word in offer.text.terms})
+
+    @property
+    def members(self) -> int:
+        """Return how many members have an offer."""
+        return len({offer.member for offer in self.offers.values()})
+
+    def burstiness(self, word: str) -> float:
+        """Return how many times more offers would have a word if it were scattered at random; 1 at least."""
+        if not self.held(word):
+            return 1.0
+        occurrences = sum(about_times(self.times(offer)[word]) for offer in self.offers.values())
+        scattered = len(self.offers) * (1 - exp(-occurrences / len(self.offers)))
+        return max(1.0, scattered / self.held(word))
 
     def variants(self, term: Term) -> dict[Term, float]:
         """Return what answers a request for a term, and how much each counts: itself, and the words like it."""
@@ -130,21 +143,27 @@ class Specification:
         return itself | {other: about(self.weighting.variant * close) for other, close in like.items() if close >= 0.5}
 
     def group_idf(self, term: Term) -> float:
-        """Return the idf of a term and its variants: 0 if no offer has any of them.
+        """Return the idf of a word and its variants among members, or of a pair among offers: 0 if none has any.
 
-        As if it were in the geometric mean of two numbers of offers: those that have the term, and those that have it
-        or a variant (one with three of them counts three times). If the term itself is in none, in the latter number.
+        As if the geometric mean of two numbers of members had it: those that have the word, and those that have it or
+        a variant (one with three of them counts three times). If none has the word itself, the latter number.
         """
-        own, every = self.held(term), min(len(self.offers), sum(map(self.held, self.variants(term))))
-        return self.idf(sqrt(own * every) if own else every) if every else 0.0
+        if isinstance(term, int):
+            return idf(len(self.offers), self.held(term)) if self.held(term) else 0.0
+        own, every = self.holders(term), min(self.members, sum(map(self.holders, self.variants(term))))
+        return idf(self.members, sqrt(own * every) if own else every) if every else 0.0
 
     def wanted(self, request: Text) -> dict[Term, Wanted]:
         """Return what each word and each pair of words of a request is worth."""
         words = set(request.words)
-        power = 1 + self.weighting.rarity * len(words) / (len(words) + self.weighting.c)
+        r = len(words) / (len(words) + self.weighting.c)
+        power = 1 + self.weighting.rarity * r
         emphasis = {term: 1 + log(times) for term, times in request.terms.items()}
+        emphasis |= {word: emphasis[word] * self.burstiness(word) ** (self.weighting.burst * r) for word in words}
         # A word counts here without its variants, unless they alone make it known.
-        alone = {word: self.idf(self.held(word)) if self.held(word) else self.group_idf(word) for word in words}
+        alone = {
+            word: idf(self.members, self.holders(word)) if self.held(word) else self.group_idf(word) for word in words
+        }
         norm = sqrt(sum((emphasis[word] * alone[word] ** power) ** 2 for word in words))
         scale = self.weighting.text / norm if norm else 0.0
         wanted = {}
@@ -160,6 +179,10 @@ class Specification:
     def length(self, offer: Offer) -> float:
         """Return about how many words an offer has, those of its opening counted twice."""
         return about_length(len(offer.text.words) + len(offer.text.words[: self.weighting.opening]))
+
+    def times(self, offer: Offer) -> Counter[Term]:
+        """Return how often an offer has each term, its opening words counted twice."""
+        return offer.text.terms + Counter[Term](offer.text.words[: self.weighting.opening])
 
     def parts(self, wanted: Mapping[Term, Wanted], offer: Offer) -> dict[Term, float]:
         """Return what each term of a request brings to the score of an offer; the sum is the score.
@@ -178,7 +201,7 @@ class Specification:
             return sqrt(length) / (1 + half(length))
 
         length = self.length(offer)
-        times = offer.text.terms + Counter(offer.text.words[: w.opening])
+        times = self.times(offer)
         known = sum(isinstance(term, str) and each.weight > 0 for term, each in wanted.items())
         r = known / (known + w.c)
         penalty = 1 - r + r * size(length) / mean(map(size, lengths))
@@ -212,7 +235,10 @@ class Specification:
         standing: float = min(len(self.offers_of(member)), STANDING_OFFERS) ** self.weighting.standing
         weight = self.weighting.name * standing / size
         return {
-            word: weight * self.names[member][word] * (1 + log(times)) * (self.idf(self.held(word)) / most) ** 2
+            word: weight
+            * self.names[member][word]
+            * (1 + log(times))
+            * (idf(len(self.offers), self.held(word)) / most) ** 2
             for word, times in Counter(request.words).items()
             if word in self.names[member]
         }
@@ -244,9 +270,14 @@ class Specification:
                     shares[word] += part * sum(parts.values()) / norm / len(words) if norm else 0.0
         return shares
 
-    def holders(self, word: str) -> int:
+    def findings(self, word: str) -> int:
         """Return in how many offers a reader would find a word or a variant, for `evidence.informative`."""
         return min(len(self.offers), sum(map(self.held, self.variants(word))))
+
+
+def idf(number: int, held: float) -> float:
+    """Return the weight of what so many of a number have: BM25's, as Lucene has it."""
+    return log(1 + max(0.0, number - held + 0.5) / (held + 0.5))
 
 
 def pair(two: tuple[str, str]) -> int:

@@ -24,6 +24,8 @@ class Weighting(NamedTuple):
         b: how much a document's length counts there, 0 to 1 (BM25).
         c: distinct words from which on a request is compared more like a document than like a query.
         rarity: how much more rare words count in a long request, which has enough of them.
+        burst: how much more those words count there that come several times where they come at all: texts are about
+            them, while a word that is scattered evenly is said in passing.
         opening: words at the beginning of a document that count twice: they say what it is about.
         bigram: weight of two words that follow one another, beside that of each.
         variant: weight of a word that resembles the request's, beside the word itself.
@@ -36,11 +38,12 @@ class Weighting(NamedTuple):
     b: float = 0.75
     c: float = 15.0
     rarity: float = 0.4
+    burst: float = 1.0
     opening: int = 15
     bigram: float = 0.3
     variant: float = 0.3
     text: float = 0.23
-    name: float = 0.83
+    name: float = 0.7
     standing: float = 0.35
 
 
@@ -74,13 +77,19 @@ class Statistics(NamedTuple):
 
     Attributes:
         frequencies: number of documents that hold each term.
+        occurrences: twice the number of times that they hold it, each as roughly as a code says; whole numbers.
+        holders: number of members with a document that holds it.
         lengths: number of documents of each length level, shape (32,).
         owned: number of documents of each member.
+        members: number of members with a document, shape (1,).
     """
 
     frequencies: Ints32
+    occurrences: Ints32
+    holders: Ints32
     lengths: Ints64
     owned: Ints32
+    members: Ints64
 
 
 LENGTHS: Final = LONGEST ** (np.arange(LEVELS) / (LEVELS - 1))
@@ -88,27 +97,41 @@ LENGTHS: Final = LONGEST ** (np.arange(LEVELS) / (LEVELS - 1))
 
 
 @compiled
-def idf(documents: float, frequency: float) -> float:
-    """Return the weight of a term that `frequency` of so many documents hold (BM25's, never below 0)."""
-    return np.log(1 + max(0.0, documents - frequency + 0.5) / (frequency + 0.5))
+def idf(number: float, frequency: float) -> float:
+    """Return the weight of a term that `frequency` of so many documents, or members, hold (BM25's, never below 0)."""
+    return np.log(1 + max(0.0, number - frequency + 0.5) / (frequency + 0.5))
 
 
 @compiled
-def group_idf(frequencies: Ints32, terms: Ints32, first: int, last: int, documents: float) -> float:
-    """Return the idf of the group of terms from place `first` to `last`: 0 if no document holds any of them.
+def group_idf(holders: Ints32, terms: Ints32, first: int, last: int, members: float) -> float:
+    """Return the idf of the group of terms from place `first` to `last`, among members: 0 if none holds any of them.
 
-    A word with variants counts as held by the geometric mean of its own documents and those of its whole group, each
-    counted as often as it holds one; a word in no document as held by those of its group.
+    A word that one member says in fifty offers is not common for that. A word with variants counts as held by the
+    geometric mean of its own holders and those of its whole group, each counted as often as it holds one; a word that
+    nobody holds as held by those of its group.
     """
     own, every = 0.0, 0.0
     for place in range(first, last):
-        held = _held_by(frequencies, terms[place])
+        held = _held_by(holders, terms[place])
         every += held
         own = held if place == first else own
     if every == 0:
         return 0.0
-    every = min(every, documents)
-    return idf(documents, np.sqrt(own * every) if own > 0 else every)
+    every = min(every, members)
+    return idf(members, np.sqrt(own * every) if own > 0 else every)
+
+
+@compiled
+def burstiness(frequencies: Ints32, occurrences: Ints32, term: int, documents: float) -> float:
+    """Return how many times more documents would hold a term if its occurrences were scattered at random; 1 at least.
+
+    The logarithm of this is the residual idf of Church and Gale, "Poisson mixtures", 1995.
+    """
+    held = _held_by(frequencies, term)
+    if held == 0:
+        return 1.0
+    scattered = documents * (1 - np.exp(-0.5 * occurrences[term] / documents))
+    return max(1.0, scattered / held)
 
 
 @compiled
@@ -130,14 +153,19 @@ def l2_norm(statistics: Statistics, query: Query, weighting: Weighting) -> float
     A word that only its variants make known has the weight of its group.
     """
     documents, _ = _documents_and_mean(statistics.lengths)
-    frequencies, terms, pointers = statistics.frequencies, query.terms, query.pointers
-    power = 1 + weighting.rarity * query.words / (query.words + weighting.c)
+    frequencies, occurrences, terms = statistics.frequencies, statistics.occurrences, query.terms
+    holders, members, pointers = statistics.holders, np.float64(statistics.members[0]), query.pointers
+    r = query.words / (query.words + weighting.c)
+    power, burst = 1 + weighting.rarity * r, weighting.burst * r
     squares = 0.0
     for group in range(query.words):
         first, last = pointers[group], pointers[group + 1]
-        held = _held_by(frequencies, terms[first])
-        rare = idf(documents, held) if held > 0 else group_idf(frequencies, terms, first, last, documents)
-        squares += (query.emphasis[group] * rare**power) ** 2
+        held = _held_by(holders, terms[first])
+        rare = idf(members, held) if held > 0 else group_idf(holders, terms, first, last, members)
+        emphasis = query.emphasis[group]
+        if burst > 0:
+            emphasis *= burstiness(frequencies, occurrences, terms[first], documents) ** burst
+        squares += (emphasis * rare**power) ** 2
     return np.sqrt(squares)
 
 
@@ -145,36 +173,47 @@ def l2_norm(statistics: Statistics, query: Query, weighting: Weighting) -> float
 def plan(statistics: Statistics, query: Query, weighting: Weighting) -> Plan:
     """Return what offers are scored by for a request.
 
-    The weight of a group is `emphasis * idf ** (1 + rarity * r)`, divided by the l2 norm of the weights that the words
-    alone have, and times `text`. A document of length level l is divided by 1 - r + r * size(l) / mean size. In both,
-    r = u / (u + c) grows with the number u of words, of all in the power and of those known in the divisor: a short
+    The weight of a group is `emphasis * idf ** (1 + rarity * r)`, a word's times `burstiness ** (burst * r)`, divided
+    by the l2 norm of the weights that the words alone have, and times `text`. The idf of words is that among members,
+    of bigrams that among documents. A document of length level l is divided by 1 - r + r * size(l) / mean size. In all,
+    r = u / (u + c) grows with the number u of words, of all in the powers and of those known in the divisor: a short
     request is compared like a query, a long one like a document.
     """
     # Looking into a tuple of arrays counts references, atomically: loops work on plain arrays, taken out before.
-    lengths, frequencies, terms = statistics.lengths, statistics.frequencies, query.terms
-    pointers, emphases = query.pointers, query.emphasis
+    lengths, frequencies, occurrences = statistics.lengths, statistics.frequencies, statistics.occurrences
+    holders, members = statistics.holders, np.float64(statistics.members[0])
+    terms, pointers, emphases = query.terms, query.pointers, query.emphasis
     documents, mean_length = _documents_and_mean(lengths)
     groups = pointers.size - 1
     weights = np.zeros(groups, np.float32)
-    power = 1 + weighting.rarity * query.words / (query.words + weighting.c)
+    r = query.words / (query.words + weighting.c)
+    power, burst = 1 + weighting.rarity * r, weighting.burst * r
     known, squares, total = 0, 0.0, 0.0
     for group in range(groups):
         first, last, emphasis = pointers[group], pointers[group + 1], emphases[group]
-        weight = emphasis * group_idf(frequencies, terms, first, last, documents) ** power
+        is_word = group < query.words
+        if is_word and burst > 0:
+            emphasis *= burstiness(frequencies, occurrences, terms[first], documents) ** burst
+        rare = (
+            group_idf(holders, terms, first, last, members)
+            if is_word
+            else group_idf(frequencies, terms, first, last, documents)
+        )
+        weight = emphasis * rare**power
         weights[group] = weight
         total += weight
-        if group < query.words:
+        if is_word:
             known += weight > 0
             if last - first > 1:  # as `l2_norm` has it
-                own = _held_by(frequencies, terms[first])
-                weight = emphasis * idf(documents, own) ** power if own > 0 else weight
+                own = _held_by(holders, terms[first])
+                weight = emphasis * idf(members, own) ** power if own > 0 else weight
             squares += weight * weight
     sizes, mean_size = np.zeros(LEVELS), 0.0
     for level in range(LEVELS):
         if lengths[level] > 0:
             sizes[level] = size_of(weighting, LENGTHS[level], mean_length)
             mean_size += sizes[level] * lengths[level] / documents
-    r = known / (known + weighting.c)
+    r = known / (known + weighting.c)  # of the known ones, here
     factors, halves, table = np.zeros(LEVELS, np.float32), np.ones(LEVELS, np.float32), np.zeros(256, np.float32)
     for level in range(np.uint64(LEVELS)):
         if lengths[level] == 0:
@@ -256,9 +295,9 @@ def reverse_plan(
 ) -> Plan:
     """Return what open requests are scored by for an offer: the same formula, read from the other side.
 
-    A request's code holds how often it says a word and about how many words it has. `rarity` is taken as for a request
-    of the mean number of words, so the scores are near those that the requests would give, but for the l2 norm: by that
-    the caller divides.
+    A request's code holds how often it says a word and about how many words it has. `rarity` and `burst` are taken as
+    for a request of the mean number of words, and bigrams as words, so the scores are near those that the requests
+    would give, but for the l2 norm: by that the caller divides.
 
     Args:
         statistics: of the offers.
@@ -275,22 +314,28 @@ def reverse_plan(
         words += requests[other] * LENGTHS[other]
         mean_size += statistics.lengths[other] * size_of(weighting, LENGTHS[other], mean_length) / max(1.0, documents)
     mean = words / count if count > 0 else 1.0
-    power = 1 + weighting.rarity * mean / (mean + weighting.c)
+    r = mean / (mean + weighting.c)
+    power, burst = 1 + weighting.rarity * r, weighting.burst * r
     half = saturation_half(weighting, LENGTHS[level], mean_length)
     weights = np.empty(frequencies.size, np.float32)
-    held_by, asked, pointers, emphases = statistics.frequencies, query.terms, query.pointers, query.emphasis
+    held_by, occurrences, asked = statistics.frequencies, statistics.occurrences, query.terms
+    holders, members = statistics.holders, np.float64(statistics.members[0])
+    pointers, emphases = query.pointers, query.emphasis
     total = 0.0
     for group in range(frequencies.size):
         earned = (weighting.k1 + 1) * frequencies[group] / (frequencies[group] + half)
-        rare = group_idf(held_by, asked, pointers[group], pointers[group + 1], documents)
-        weights[group] = np.float64(emphases[group]) * earned * rare**power
+        rare = group_idf(holders, asked, pointers[group], pointers[group + 1], members)
+        boost = np.float64(emphases[group])
+        if burst > 0:
+            boost *= burstiness(held_by, occurrences, asked[pointers[group]], documents) ** burst
+        weights[group] = boost * earned * rare**power
         total += weights[group]
     terms = asked[pointers[:-1]]
     relative = size_of(weighting, LENGTHS[level], mean_length) / mean_size if mean_size > 0 else 1.0
     table = np.empty(256, np.float32)
     for code in range(256):
-        r = LENGTHS[code >> 3] / (LENGTHS[code >> 3] + weighting.c)
-        table[code] = (1 + np.log(FREQUENCIES[code & 7])) / (1 - r + r * relative)
+        its = LENGTHS[code >> 3] / (LENGTHS[code >> 3] + weighting.c)
+        table[code] = (1 + np.log(FREQUENCIES[code & 7])) / (1 - its + its * relative)
     unit = unit_for(total, table.max())
     weights /= np.float32(unit)
     alone = np.arange(terms.size + 1).astype(np.int32)

@@ -98,6 +98,10 @@ def test_no_change_leaves_a_trace(
         assert held == row
     for term in range(TERMS):
         assert collection.statistics.frequencies[term] == sum(term in row for _, row in living.values())
+        assert collection.statistics.holders[term] == len({member for member, row in living.values() if term in row})
+        times = sum(2 * FREQUENCIES[row[term]] for _, row in living.values() if term in row)
+        assert collection.statistics.occurrences[term] == times
+    assert collection.statistics.members[0] == len({member for member, _ in living.values()})
     assert collection.statistics.lengths.tolist() == fresh.statistics.lengths.tolist()
     everybody = best(fresh, MEMBERS)
     assert best(collection, MEMBERS) == pytest.approx(everybody, abs=1e-12)

@@ -40,8 +40,8 @@ GROUPS: list[Hashable] = [None, "company", "laboratory", ("city", 3)]
 WEIGHTINGS = [
     Weighting(),
     Weighting(),
-    Weighting(opening=3, c=3.0, bigram=0.8),
-    Weighting(k1=2.0, b=0.0, opening=0, rarity=0.0, variant=1.0),
+    Weighting(opening=3, c=3.0, bigram=0.8, burst=2.0),
+    Weighting(k1=2.0, b=0.0, opening=0, rarity=0.0, burst=0.0, variant=1.0),
     Weighting(bigram=0.0, variant=0.0, name=0.0),
 ]
 ANALYSER = Analyser()
@@ -195,7 +195,7 @@ class Offering(RuleBasedStateMachine):
                     self.assert_points_at(forms, term.offer_spans.get(offer, ()), fields)
                 first = term.request_spans[0]
                 written = (asked.title if first.field == "title" else asked.text)[first.start : first.end]
-                holders = self.expected.holders(term.term)
+                holders = self.expected.findings(term.term)
                 assert term.informative == informative(written, holders, len(self.expected.offers))
 
     def assert_points_at(self, words: Container[Term], spans: tuple[Span, ...], fields: dict[str, str]) -> None:

@@ -8,6 +8,7 @@ import pytest
 from services.matcher.index import Analyser, Match, OfferIndex, Span
 from services.matcher.index.base import VOTING_OFFERS
 from services.matcher.index.offers import SHOWN_OFFERS
+from services.matcher.index.weighting import Weighting
 
 
 def cluster() -> OfferIndex:
@@ -203,7 +204,7 @@ def test_the_best_offers_of_a_member_vote_and_the_best_of_those_are_named() -> N
         alone = index.score(request, f"m{number:02}")
         assert alone is not None
         best.append(alone.score)
-    assert match.score == pytest.approx(math.hypot(*best), abs=1e-9)
+    assert match.score == pytest.approx(math.hypot(*best), abs=1e-6)
 
 
 def test_one_good_answer_beats_several_weak_ones() -> None:
@@ -263,6 +264,32 @@ def test_a_word_is_as_common_as_it_is_with_the_words_that_resemble_it() -> None:
     for number in range(8, 16):
         index.put(f"d{number:02}", f"m{number:02}", f"microcapteurs essai{number}")
     assert not informative()
+
+
+def test_in_a_long_request_a_word_that_texts_are_about_counts_more_than_one_said_in_passing() -> None:
+    alone = Weighting(variant=0.0, bigram=0.0, opening=0)
+    request = "methanol budget " + " ".join(f"sujet{number}x" for number in range(40))
+
+    def ratio(weighting: Weighting) -> float:
+        index = OfferIndex(Analyser(), weighting)
+        for number in range(3):
+            # Each word is in three offers; only one of the two comes more than once in any.
+            index.put(f"about-{number}", f"filler-{number}", "methanol " * 8)
+            index.put(
+                f"passing-{number}", f"filler-{number + 3}", "budget charpente zinc ardoise tuile poutre solive lambris"
+            )
+        for number in range(20):
+            index.put(
+                f"other-{number}", f"other-{number}", "ardoise tuile poutre solive lambris zinc charpente chevron"
+            )
+        index.put("a", "burst", "methanol ardoise")
+        index.put("b", "scattered", "budget ardoise")
+        asked = index.request(request)
+        scores = {match.member: match.score for match in index.search(asked, 50)}
+        return scores["burst"] / scores["scattered"]
+
+    assert ratio(alone) > 1.5 * ratio(alone._replace(burst=0.0))
+    assert ratio(alone._replace(burst=0.0)) == pytest.approx(1)
 
 
 def test_explanation_leaves_out_an_offer_removed_since() -> None:
