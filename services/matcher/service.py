@@ -9,7 +9,15 @@ from uuid import uuid4
 
 from schemas.cloudevents import Envelope
 from services.matcher import metrics
-from services.matcher.domain.arrivals import Touched, clusters_to_review, find_pairs, offer, take_in, touch_expired
+from services.matcher.domain.arrivals import (
+    Touched,
+    catch_up,
+    clusters_to_review,
+    find_pairs,
+    mark,
+    take_in,
+    touch_expired,
+)
 from services.matcher.domain.directory import Directory
 from services.matcher.domain.pairing import Bar, Pair, Pairing
 from services.matcher.domain.settling import settle
@@ -100,6 +108,8 @@ class Matcher:
         if due:
             self._directory.expire(due)
             await self._store.keep(self._directory, members=(), needs=due)
+            for member in touched.owners:
+                mark(member, self._directory, self._pairing)
         self._measure()
         if states:
             self._on_told()
@@ -125,7 +135,7 @@ class Matcher:
         await self._store.claim(self._process)  # first: whoever stores after this reads anew too
         self._directory, self._pairing = Directory(), self._no_pairing()
         await self._store.restore(self._directory)
-        await asyncio.to_thread(self._rebuild, self._clock())
+        await asyncio.to_thread(catch_up, self._directory, self._pairing, self._clock())
         self._restored = True
         self._measure()
         self._log.info(
@@ -139,10 +149,6 @@ class Matcher:
 
     def _no_pairing(self) -> Pairing:
         return Pairing(index=OfferIndex(Analyser()), bar=self._bar, ranked=self._on_progress)
-
-    def _rebuild(self, now: datetime) -> None:
-        for member in self._directory.members:
-            offer(member, self._directory, self._pairing, now)
 
     def _measure(self) -> None:
         metrics.OFFERS.set(len(self._pairing))

@@ -94,6 +94,10 @@ class OfferIndex:
         `language` is the BCP 47 tag that its author declared, if any; it is a hint.
         """
         reading = read(self._analyser, title=title, text=text, language=language)
+        return self.request_as_read(reading, title, text)
+
+    def request_as_read(self, reading: Reading, title: str = "", text: str = "") -> Request:
+        """Return a request of a title and a text that were read before."""
         numbers = self.vocabulary.numbers(reading.words)
         places: dict[int, list[Span]] = {}
         for number, span in zip(numbers.tolist(), reading.all_spans(), strict=True):
@@ -281,6 +285,12 @@ class OfferIndex:
         """Return what each offer of a member holds, `term << 8 | code`; see `Collection`."""
         known = self._members.get(member)
         return [] if known is None else [self._offers.row(document) for document in known.documents]
+
+    def offers_of(self, member: str) -> list[str]:
+        """Return the ids of the offers of a member."""
+        known = self._members.get(member)
+        offers = [] if known is None else [self._by_document[document] for document in known.documents]
+        return [offer.document_id for offer in offers if offer is not None]
 
     def name_of(self, member: str) -> tuple[UInts32, Ints64]:
         """Return what a member's name holds, nothing if it has none, and how many names there are of each level."""
