@@ -23,6 +23,7 @@ from services.matcher.domain.pairing import Bar, Pair, Pairing
 from services.matcher.domain.settling import settle
 from services.matcher.domain.suggestion import Scribe, Told
 from services.matcher.index import Analyser, OfferIndex
+from services.matcher.keeping import Keeper
 from services.matcher.store import MatcherStore
 from services.runtime import logs
 from services.runtime.clock import Clock
@@ -47,16 +48,19 @@ class Matcher:
         bar: Bar,
         on_told: Callable[[], None],
         on_progress: Callable[[], None] = lambda: None,
+        keeper: Keeper | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._bar = bar
         self._on_told = on_told
         self._on_progress = on_progress
+        self._keeper = keeper or Keeper(None)
         self._log = logs.get()
         self._writing = asyncio.Lock()
         self._process = uuid4().hex
         self._restored = False
+        self._whole = False  # whether memory is what the store said at some moment
         self._directory = Directory()
         self._pairing = self._no_pairing()
 
@@ -80,6 +84,8 @@ class Matcher:
             await self._store.keep(self._directory, members=touched.members, needs=touched.needs)
             await self._see_other_writers()
             await self._settle(touched)
+            if touched.erased(self._directory):
+                await self._keeper.discard()
 
     async def expire(self) -> None:
         """Close the needs whose deadline has passed. Raises as `take` does."""
@@ -88,12 +94,29 @@ class Matcher:
                 await self._see_other_writers()
                 await self._settle(Touched())
 
+    async def keep(self, *, now: bool = False) -> None:
+        """Write a snapshot of what is in memory if it is time for one; with `now` if the last one says else."""
+        if not self._restored:
+            return
+        if not await self._store.is_last_writer(self._process):
+            await self._keeper.discard(own=True)
+        elif self._keeper.due(now=now):
+            async with self._writing:
+                image = await self._keeper.take(self._pairing) if self._restored else None
+            if image is not None:
+                await self._keeper.write(image)
+
+    async def keep_at_stop(self) -> None:
+        """Write a snapshot of what is in memory for the next process."""
+        await self.keep(now=True)
+
     async def _settle(self, touched: Touched) -> None:
         now = self._clock()
         due = self._directory.due(now)
         touch_expired(touched, due, self._directory)
         if not touched:
             return
+        self._keeper.change()
         with metrics.PAIRING.time():
             pairs = await self._find_pairs(touched, now)
         told = await self._store.told(
@@ -122,7 +145,7 @@ class Matcher:
         try:
             return await asyncio.to_thread(find_pairs, touched, self._directory, self._pairing, now)
         except Exception:
-            self._restored = False  # the index may be half changed: the next round reads anew
+            self._restored = self._whole = False  # the index may be half changed: the next round reads anew
             raise
 
     async def _see_other_writers(self) -> None:
@@ -133,9 +156,13 @@ class Matcher:
         began = monotonic()
         self._restored = False  # the claim stands even if the reading fails: what was half read must be read again
         await self._store.claim(self._process)  # first: whoever stores after this reads anew too
-        self._directory, self._pairing = Directory(), self._no_pairing()
-        await self._store.restore(self._directory)
-        await asyncio.to_thread(catch_up, self._directory, self._pairing, self._clock())
+        directory = Directory()
+        pairing, _ = await asyncio.gather(self._kept(), self._store.restore(directory))
+        self._whole = False
+        differed = await asyncio.to_thread(catch_up, directory, pairing, self._clock())
+        self._directory, self._pairing, self._whole = directory, pairing, True
+        if differed:
+            self._keeper.change()
         self._restored = True
         self._measure()
         self._log.info(
@@ -144,8 +171,15 @@ class Matcher:
             needs=len(self._directory.needs),
             offers=len(self._pairing),
             requests=len(self._pairing.asks),
+            differed=differed,
             seconds=round(monotonic() - began, 2),
         )
+
+    async def _kept(self) -> Pairing:
+        """Return what is in memory, on the disk, or nothing: to be brought to what is stored."""
+        if self._whole:
+            return self._pairing
+        return await self._keeper.open(self._bar, self._on_progress) or self._no_pairing()
 
     def _no_pairing(self) -> Pairing:
         return Pairing(index=OfferIndex(Analyser()), bar=self._bar, ranked=self._on_progress)

@@ -79,6 +79,7 @@ class Microservice:
         self.log_id = settings.log_id or ""
         """Which log the service works with; none before the first start."""
         self._hooks: list[Hook] = []
+        self._last: list[Hook] = []
         self._waiting: dict[str, Callable[[], Awaitable[int]]] = {}
         self._republish: Hook | None = None
         self._periodic: list[Periodic] = []
@@ -102,6 +103,13 @@ class Microservice:
     def on_start(self, *hooks: Hook) -> None:
         """Await `hooks`, in order, with the database there and before the first event is read."""
         self._hooks.extend(hooks)
+
+    def on_stop(self, *hooks: Hook) -> None:
+        """Await `hooks`, in order, after the last event and with the database still there; never before `on_start`'s.
+
+        A failure is logged: it keeps nobody from stopping.
+        """
+        self._last.extend(hooks)
 
     def on_new_log(self, republish: Hook) -> None:
         """Await `republish` when the log is another one than before: everything that this service owns must be on it.
@@ -148,6 +156,11 @@ class Microservice:
         # A consumer that broke down before tells so once more when it is stopped, in a group.
         with suppress(TimeoutError, KafkaError, OSError, ExceptionGroup):
             await asyncio.wait_for(self.broker.stop(), self.settings.grace_seconds * _BROKER_PART)
+        for hook in self._last:
+            try:
+                await hook()
+            except Exception as error:  # the next start can do without
+                self.log.warning("stopping", error=describe(error))
         self.store.close()
         self.log.info("stopped")
 

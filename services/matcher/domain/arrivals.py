@@ -43,6 +43,10 @@ class Touched:
     def __bool__(self) -> bool:
         return bool(self.members or self.needs)
 
+    def erased(self, directory: Directory) -> bool:
+        """Whether something of it is to be forgotten."""
+        return bool(self.members - directory.members.keys() or self.needs - directory.needs.keys())
+
 
 def take_in(batch: Sequence[Envelope], directory: Directory) -> Touched:
     """Bring the directory to the state after `batch`; return what the batch is about."""

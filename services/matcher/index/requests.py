@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -23,6 +23,26 @@ MARGIN: Final = 0.6
 
 REFRESHED: Final = 64
 """Requests whose norm is computed again with each look: so none is ever far behind the words' changing weights."""
+
+
+class RequestsImage(NamedTuple):
+    """Open requests at one moment, by number.
+
+    Attributes:
+        base: their terms.
+        levels: length level of each in the base.
+        keys: "" where there is none.
+        free: the numbers without a request, the next to be taken last.
+        inverse_norms: of each.
+        readings: of each, the numbers of its words, their spans, and how many are its title's.
+    """
+
+    base: Base
+    levels: UInts8
+    keys: list[str]
+    free: list[int]
+    inverse_norms: Floats64
+    readings: list[tuple[Ints32, Ints32, int]]
 
 
 class Readings(Protocol):
@@ -98,32 +118,30 @@ class RequestIndex:
         return request
 
     def adopt(
-        self, base: Base, levels: UInts8, keys: list[str], free: list[int], norms: Floats64, readings: Readings
+        self,
+        base: Base,
+        levels: UInts8,
+        *,
+        keys: list[str],
+        free: list[int],
+        inverse_norms: Floats64,
+        readings: Readings,
     ) -> None:
-        """Take over requests into an empty index: as they were read, and what that made of them.
-
-        Args:
-            base: of their terms, with the length `levels` of each.
-            keys: of each number; "" where there is none.
-            free: the numbers without a request, in the order in which they are not taken.
-            norms: inverse norm of each number.
-            readings: of each number, read when it is first asked for.
-        """
+        """Take over what an image says, into an empty index; `readings` are read when asked for."""
         self._requests.adopt(base, levels)
         self._keys, self._free, self._restored = keys, free, readings
         self._numbers = {key: number for number, key in enumerate(keys) if key}
         self._asked = [None] * len(keys)
-        self._inverse_norms = with_room(norms, 64, 0)
+        self._inverse_norms = with_room(inverse_norms, 64, 0)
 
-    def image(self) -> tuple[Base, UInts8, list[str], list[int], Floats64, list[tuple[Ints32, Ints32, int]]]:
-        """Return what `adopt` takes, each reading as the numbers of its words, their spans and how many its title's.
-
-        Settles the young requests first.
-        """
+    def image(self) -> RequestsImage:
+        """Return the requests as they are; settles the young ones first."""
         self._requests.merge()
         norms = self._inverse_norms[: len(self._keys)].copy()
         readings = [self._read(number) for number in range(len(self._keys))]
-        return self._requests.settled, self._requests.levels, list(self._keys), list(self._free), norms, readings
+        return RequestsImage(
+            self._requests.settled, self._requests.levels, list(self._keys), list(self._free), norms, readings
+        )
 
     def facing(self, member: str, least: float) -> list[str]:
         """Return the keys of the requests in which a member may have a score of at least `least`.

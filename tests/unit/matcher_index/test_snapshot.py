@@ -244,7 +244,7 @@ def test_each_file_is_needed(tmp_path: Path) -> None:
     ("field", "value", "why"),
     [
         ("format", "another", "another program"),
-        ("layout", 99, "layout 99, this is 1"),
+        ("layout", 99, "layout 99, this is 2"),
         ("analyser", "0", "analyser 0, this is"),
         ("engine", "tfidf-0", "engine tfidf-0, this is"),
         ("weighting", Weighting(k1=2.0)._asdict(), "weighting"),
