@@ -6,7 +6,7 @@ from pathlib import Path
 from schemas.topics import FEEDBACK, MEMBERS, NEEDS
 from services.matcher.domain.pairing import Bar
 from services.matcher.handlers import events_to
-from services.matcher.index.compile import compile_all
+from services.matcher.index.compile import compile_missing
 from services.matcher.keeping import Keeper
 from services.matcher.relay import Relay
 from services.matcher.service import Matcher
@@ -24,6 +24,12 @@ _LOOK_SECONDS = 1.0
 def build(settings: MatcherSettings) -> Microservice:
     """Return the matcher, ready to run."""
     frame = Microservice("matcher", settings, consumes=(MEMBERS, NEEDS, FEEDBACK))
+    compose(frame, settings)
+    return frame
+
+
+def compose(frame: Microservice, settings: MatcherSettings) -> Matcher:
+    """Put the matcher into its frame; return it, for whoever gives it events without a log."""
     store = MatcherStore(frame.store.database)
     bar = Bar(
         score=settings.bar,
@@ -48,9 +54,9 @@ def build(settings: MatcherSettings) -> Microservice:
     frame.every(_KEEP_SECONDS, "snapshot", matcher.keep)
     frame.on_stop(matcher.keep_at_stop)
     frame.consumption.handle_with(events_to(matcher))
-    return frame
+    return matcher
 
 
 async def _compile() -> None:
-    """Have the index compiled, or its machine code read, before anything waits for it: it may take half a minute."""
-    await asyncio.to_thread(compile_all)
+    """Have the index compiled before anything waits for it: it may take half a minute, once."""
+    await asyncio.to_thread(compile_missing)

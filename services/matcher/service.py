@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from time import monotonic
+from typing import TypeVar
 from uuid import uuid4
 
 from schemas.cloudevents import Envelope
@@ -27,6 +28,8 @@ from services.matcher.keeping import Keeper
 from services.matcher.store import MatcherStore
 from services.runtime import logs
 from services.runtime.clock import Clock
+
+T = TypeVar("T")
 
 
 class Matcher:
@@ -157,7 +160,9 @@ class Matcher:
         self._restored = False  # the claim stands even if the reading fails: what was half read must be read again
         await self._store.claim(self._process)  # first: whoever stores after this reads anew too
         directory = Directory()
-        pairing, _ = await asyncio.gather(self._kept(), self._store.restore(directory))
+        (pairing, opened), (_, read) = await asyncio.gather(
+            _timed(self._kept()), _timed(self._store.restore(directory))
+        )
         self._whole = False
         differed = await asyncio.to_thread(catch_up, directory, pairing, self._clock())
         self._directory, self._pairing, self._whole = directory, pairing, True
@@ -172,6 +177,8 @@ class Matcher:
             offers=len(self._pairing),
             requests=len(self._pairing.asks),
             differed=differed,
+            store_seconds=round(read, 3),
+            index_seconds=round(opened, 3),
             seconds=round(monotonic() - began, 2),
         )
 
@@ -187,6 +194,12 @@ class Matcher:
     def _measure(self) -> None:
         metrics.OFFERS.set(len(self._pairing))
         metrics.REQUESTS.set(len(self._pairing.asks))
+
+
+async def _timed(work: Awaitable[T]) -> tuple[T, float]:
+    """Return what comes of `work`, and the seconds that it took."""
+    began = monotonic()
+    return await work, monotonic() - began
 
 
 def _next_states(pairs: dict[str, Pair], told: dict[str, Told], scribe: Scribe) -> list[Told]:

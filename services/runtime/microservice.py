@@ -130,9 +130,7 @@ class Microservice:
         Raises:
             StoreError, KafkaError, OSError: something is away; `start` may be called again.
         """
-        await self.store.ping()
-        for hook in self._hooks:
-            await hook()
+        await self.prepare()
         self.log_id = self.settings.log_id or await brokers.log_id(self.settings.kafka)
         await self.broker.connect()
         await self._adopt_log(self.log_id)
@@ -144,6 +142,12 @@ class Microservice:
         self._tasks.append(asyncio.create_task(compare.run(), name="log"))
         self.started = True
         self.log.info("started", log=self.log_id)
+
+    async def prepare(self) -> None:
+        """Do what comes before the log: database, hooks. Raises as `start` does."""
+        await self.store.ping()
+        for hook in self._hooks:
+            await hook()
 
     async def stop(self) -> None:
         """Stop in order: no new batch, the batch in hand, periodic work, producer, database."""
