@@ -1,40 +1,44 @@
-"""The process that `bench.cold_start` starts: `python -m bench._cold_process MONGO DATABASE SNAPSHOT NEED [keep]`.
+"""The process that `bench.cold_start` starts: `python -m bench._cold_process MONGO DATABASE SNAPSHOT [NEED]`.
 
-It is the matcher as it is deployed, without a log: it is composed, starts as far as it would read its first event, and
-is given NEED, an event in JSON. With `keep` it ends by writing a snapshot. It writes one line of JSON for each step,
-and the matcher's log.
+It is the matcher as it is deployed, without a log: it is composed, and starts as far as it would read its first event.
+Then it is given NEED, an event in JSON, or, if that is empty, writes a snapshot. It writes one line of JSON for each
+step, and the matcher's log.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import sys
 from pathlib import Path
 
-from schemas.cloudevents import Envelope
-from schemas.needs import NeedPublished
-from schemas.topics import FEEDBACK, MEMBERS, NEEDS
-from services.matcher.app import compose
-from services.matcher.settings import MatcherSettings
-from services.runtime import logs
-from services.runtime.microservice import Microservice
-
 
 async def main() -> None:
     """Be the process."""
-    mongo, database, snapshot, need, *more = sys.argv[1:]
+    mongo, database, snapshot, need = sys.argv[1:]
+    gc.disable()  # as the service's own `__main__` does
+    from schemas.cloudevents import Envelope
+    from schemas.needs import NeedPublished
+    from schemas.topics import FEEDBACK, MEMBERS, NEEDS
+    from services.matcher.app import compose
+    from services.matcher.settings import MatcherSettings
+    from services.runtime import logs
+    from services.runtime.microservice import Microservice
+
     _say("imported")
     settings = MatcherSettings.model_validate({"mongo": mongo, "database": database, "snapshot": snapshot})
     logs.configure("matcher", level="info", style="json")
     frame = Microservice("matcher", settings, consumes=(MEMBERS, NEEDS, FEEDBACK))
     matcher = compose(frame, settings)
+    gc.enable()
     await frame.prepare()
     _say("ready")
-    event = NeedPublished.model_validate_json(need)
-    await matcher.take([Envelope(event.key, event, event.rev, "bench", event.published_at)])
-    _say("paired")
-    if more:
+    if need:
+        event = NeedPublished.model_validate_json(need)
+        await matcher.take([Envelope(event.key, event, event.rev, "bench", event.published_at)])
+        _say("paired")
+    else:
         await matcher.keep_at_stop()
         _say("kept")
     _say(f"peak {_peak_mib()}")

@@ -1,8 +1,10 @@
 """The matcher: takes what happened, finds the pairings that came of it, has them told."""
 
 import asyncio
+import gc
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from time import monotonic
 from typing import TypeVar
@@ -160,11 +162,12 @@ class Matcher:
         self._restored = False  # the claim stands even if the reading fails: what was half read must be read again
         await self._store.claim(self._process)  # first: whoever stores after this reads anew too
         directory = Directory()
-        (pairing, opened), (_, read) = await asyncio.gather(
-            _timed(self._kept()), _timed(self._store.restore(directory))
-        )
-        self._whole = False
-        differed = await asyncio.to_thread(catch_up, directory, pairing, self._clock())
+        with _no_collection():
+            (pairing, opened), (_, read) = await asyncio.gather(
+                _timed(self._kept()), _timed(self._store.restore(directory))
+            )
+            self._whole = False
+            differed = await asyncio.to_thread(catch_up, directory, pairing, self._clock())
         self._directory, self._pairing, self._whole = directory, pairing, True
         if differed:
             self._keeper.change()
@@ -194,6 +197,19 @@ class Matcher:
     def _measure(self) -> None:
         metrics.OFFERS.set(len(self._pairing))
         metrics.REQUESTS.set(len(self._pairing.asks))
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Look for no garbage meanwhile: hundreds of thousands of objects are made, and all of them stay."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if collecting:
+            gc.enable()
 
 
 async def _timed(work: Awaitable[T]) -> tuple[T, float]:

@@ -7,7 +7,7 @@ again changes nothing.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from hashlib import blake2b
+from hashlib import sha256
 from typing import Any, Final, TypeVar, cast
 from uuid import UUID
 
@@ -21,7 +21,7 @@ from schemas.members import MemberKind, MemberPublished
 from schemas.needs import NeedPublished
 from schemas.suggestions import LapseReason, SuggestionMade
 from services.matcher.domain.directory import Directory
-from services.matcher.domain.known import MARK_BYTES, KnownMember, KnownNeed, Later
+from services.matcher.domain.known import KnownMember, KnownNeed, Later
 from services.matcher.domain.suggestion import Told, cities
 from services.runtime.store import Collection, Database, Document
 
@@ -176,7 +176,7 @@ def _raw(row: Document) -> RawBSONDocument:
 
 def _mark(row: RawBSONDocument) -> bytes:
     """Return what tells a row from any other: of what is stored, byte for byte."""
-    return blake2b(row.raw, digest_size=MARK_BYTES).digest()
+    return sha256(row.raw).digest()  # processors have instructions for it, and there may be a hundred megabytes
 
 
 def _read(model: type[E], row: RawBSONDocument) -> Later[E]:
@@ -185,7 +185,7 @@ def _read(model: type[E], row: RawBSONDocument) -> Later[E]:
 
 def _member(row: RawBSONDocument) -> KnownMember:
     # Rows that an earlier version wrote have no `kind` of their own.
-    kind = MemberKind(row["kind"] if "kind" in row else row["event"]["kind"])
+    kind = MemberKind(row.get("kind") or row["event"]["kind"])
     since = Later(lambda: dict(decode(row.raw)["since"]))
     return KnownMember(row["rev"], kind, row["seq"], _read(MemberPublished, row), since, _mark(row))
 

@@ -12,8 +12,8 @@ from time import monotonic
 
 import uvicorn
 from aiokafka.errors import KafkaError
-from fastapi import FastAPI
 from pymongo.errors import PyMongoError
+from starlette.applications import Starlette
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from schemas.topics import Topic
@@ -51,8 +51,15 @@ class Microservice:
     """One service as it is deployed: an HTTP side, a database of its own, a place on the log."""
 
     def __init__(
-        self, name: str, settings: RuntimeSettings, *, consumes: Sequence[Topic] = (), clock: Clock = utc_now
+        self,
+        name: str,
+        settings: RuntimeSettings,
+        *,
+        consumes: Sequence[Topic] = (),
+        clock: Clock = utc_now,
+        app: Starlette | None = None,
     ) -> None:
+        """`app` is the HTTP side of a service that has more to say than how it is."""
         self.name = name
         self.settings = settings
         self.clock = clock
@@ -86,7 +93,8 @@ class Microservice:
         self._tasks: list[asyncio.Task[None]] = []
         self._server: uvicorn.Server | None = None
         self._status = 0
-        self.app = FastAPI(title=f"Maillage {name}", lifespan=self._lifespan)
+        self.app = Starlette() if app is None else app
+        self.app.router.lifespan_context = self._lifespan
         operational_routes(self.app, self)
 
     @property
@@ -228,7 +236,7 @@ class Microservice:
         raise SystemExit(self._status)
 
     @asynccontextmanager
-    async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         starting = asyncio.create_task(self._start_patiently(), name="start")
         try:
             yield

@@ -3,14 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from hashlib import blake2b
 from heapq import heappop, heappush
 
 from schemas.members import Admission, Asset, MemberKind, MemberPublished
 from schemas.needs import Direction, NeedPublished
 from services.matcher.domain.change import materially_different
 from services.matcher.domain.eligibility import Decisions
-from services.matcher.domain.known import MARK_BYTES, Arrival, KnownMember, KnownNeed, Later
+from services.matcher.domain.known import Arrival, KnownMember, KnownNeed, Later
 from services.matcher.domain.requests import Ask, Document, offer_documents, open_requests, stands
 
 
@@ -106,7 +105,8 @@ class Directory:
 
     def needs_of(self, member: str) -> list[KnownNeed]:
         """Return all known needs of a member, by key."""
-        return [self.needs[key] for key in sorted(self._needs_of.get(member, ()))]
+        keys = self._needs_of.get(member)
+        return [self.needs[key] for key in sorted(keys)] if keys else []
 
     def due(self, now: datetime) -> set[str]:
         """Return the needs whose deadline has passed and that were not marked as expired yet, by key."""
@@ -148,7 +148,7 @@ class Directory:
         marks = [need.mark for need in self.needs_of(owner)]
         if known is not None:
             marks.append(known.mark)
-        return blake2b(b"".join(marks), digest_size=MARK_BYTES).digest() if marks and all(marks) else b""
+        return b"".join(marks) if all(marks) else b""
 
     def documents(self, member: str, now: datetime) -> dict[str, Document]:
         """Return what a member brings now; nothing if it is unknown."""

@@ -3,13 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from schemas.members import MemberKind, MemberPublished
 from schemas.needs import NeedPublished
-
-MARK_BYTES: Final = 16
-"""Bytes of a digest that stands for a state: no two that ever were have the same."""
 
 T = TypeVar("T")
 

@@ -51,8 +51,8 @@ class Readings(Protocol):
     def words_of(self, number: int) -> Ints32:
         """Return the numbers of a text's words, in reading order."""
 
-    def reading(self, number: int, words: tuple[str, ...] = ()) -> Reading:
-        """Return a text as it was read, given what its words are."""
+    def reading(self, number: int) -> Reading:
+        """Return a text as it was read."""
 
 
 class RequestIndex:
@@ -235,9 +235,7 @@ class RequestIndex:
         if request is None:
             if self._restored is None:
                 raise KeyError(number)
-            vocabulary = self._offers.vocabulary
-            words = tuple(vocabulary.word(word) for word in self._restored.words_of(number).tolist())
-            request = self._asked[number] = self._offers.request_as_read(self._restored.reading(number, words))
+            request = self._asked[number] = self._offers.request_as_read(self._restored.reading(number))
         return request
 
     def _read(self, number: int) -> tuple[Ints32, Ints32, int]:

@@ -24,12 +24,12 @@ import numpy as np
 import numpy.typing as npt
 
 from services.matcher.index.analysis import Analyser
-from services.matcher.index.arrays import Ints32, Ints64, UInts8
+from services.matcher.index.arrays import Floats64, Ints32, Ints64, UInts8
 from services.matcher.index.base import Base, empty_base
-from services.matcher.index.fields import Reading
 from services.matcher.index.folder import Array, Files, Image, SnapshotError, discard, exists, locked, names
-from services.matcher.index.offers import OfferIndex, _Member, _Offer
+from services.matcher.index.offers import OfferIndex
 from services.matcher.index.requests import RequestIndex
+from services.matcher.index.saved import SavedBackLinks, SavedLinks, SavedMember, SavedOffer, SavedReadings
 from services.matcher.index.variants import Pieces, renumbered
 from services.matcher.index.vocabulary import PAIRS
 from services.matcher.index.weighting import Weighting
@@ -177,83 +177,42 @@ def open_all(
             gc.enable()
 
 
-class _Readings:
-    """Texts as they were read: flat arrays, of which each document has a slice."""
-
-    def __init__(self, files: Files, prefix: str, words: int) -> None:
-        self.pointers = files.array(f"{prefix}_pointers", np.int64)
-        self.titles = files.array(f"{prefix}_titles", np.int32)
-        self.words = files.array(f"{prefix}_words", np.int32)
-        self.spans = files.array(f"{prefix}_spans", np.int32)
-        if self.words.size and int(self.words.max()) >= words:
-            raise SnapshotError("a text has a word that the vocabulary lacks")
-
-    def words_of(self, number: int) -> Ints32:
-        return self.words[self.pointers[number] : self.pointers[number + 1]]
-
-    def reading(self, number: int, words: tuple[str, ...] = ()) -> Reading:
-        here = slice(self.pointers[number], self.pointers[number + 1])
-        return Reading(words, self.spans[here], int(self.titles[number]))
-
-
-class _SavedOffer(_Offer):
-    """An offer whose words are looked up when they are asked for."""
-
-    __slots__ = ("_readings",)
-    _readings: _Readings
-
-    def __init__(self, document_id: str, member: _Member, number: int, readings: _Readings) -> None:
-        put = object.__setattr__  # frozen, as all offers are
-        put(self, "document_id", document_id)
-        put(self, "member", member)
-        put(self, "number", number)
-        put(self, "_readings", readings)
-
-    @property
-    def reading(self) -> Reading:
-        return self._readings.reading(self.number)
-
-    @property
-    def words(self) -> Ints32:
-        return self._readings.words_of(self.number)
-
-
 def _index(files: Files, analyser: Analyser, decode: Callable[[Any], Hashable]) -> OfferIndex:
     index = OfferIndex(analyser, files.weighting)
     words: list[str] = files.strings("words")
     known, asked = _pieces(files, "known"), _pieces(files, "wanted")
     index.vocabulary.restore(words, files.array("hashes", np.uint32))
-    index.vocabulary.variants.restore(known, asked, files.array("sizes", np.uint8), _linked(files))
+    variants = index.vocabulary.variants
+    variants.restore(known, asked, files.array("sizes", np.uint8), {})
+    variants._of, variants._asked_as = SavedLinks(*_linked(files, "links")), SavedBackLinks(*_linked(files, "back"))
     index._offers.adopt(*_base(files, "offers"))
     index._names.adopt(*_base(files, "names"))
     groups = [None if group is None else decode(group) for group in files.strings("groups")]
     index._groups = {group: number for number, group in enumerate(groups)}
-    said = _Readings(files, "said", len(words))
+    said = SavedReadings(files, "said", words)
     digests = files.array("name_digests", np.uint64).tolist()
     keys, member_groups = files.strings("members"), files.array("groups", np.int32).tolist()
-    members: list[_Member | None] = []
-    for number, (key, group, digest) in enumerate(zip(keys, member_groups, digests, strict=True)):
-        if key is None:
-            members.append(None)
-            continue
-        named = said.words_of(number).tolist()
-        name = said.reading(number, tuple([words[word] for word in named])) if digest else None
-        members.append(_Member(key, number, group, set(), name, digest))
-    index._by_number = members
-    index._members = {member.key: member for member in members if member is not None}
+    index._by_number = [
+        None if key is None else SavedMember(key, number, group, digest, said)
+        for number, (key, group, digest) in enumerate(zip(keys, member_groups, digests, strict=True))
+    ]
+    index._members = {member.key: member for member in index._by_number if member is not None}
     index._free_members = files.array("free_members", np.int32).tolist()
     index._free_documents = files.array("free_documents", np.int32).tolist()
     index._digests.frombytes(files.array("digests", np.uint64).tobytes())
-    texts = _Readings(files, "texts", len(words))
+    texts = SavedReadings(files, "texts", words)
     ids, owners = files.strings("documents"), files.array("owners", np.int32).tolist()
-    for number, (document_id, owner) in enumerate(zip(ids, owners, strict=True)):
-        member = None if document_id is None else members[owner]
-        if member is None:
-            index._by_document.append(None)
-        else:
-            offer = index._documents[document_id] = _SavedOffer(document_id, member, number, texts)
-            index._by_document.append(offer)
-            member.documents.add(number)
+    if any((document_id is None) != (owner < 0) for document_id, owner in zip(ids, owners, strict=True)):
+        raise SnapshotError("an offer is nobody's")
+    of = [index._by_number[owner] for owner in owners]  # of the last one, where there is no offer
+    index._by_document = [
+        None if member is None or document_id is None else SavedOffer(document_id, member, number, texts)
+        for number, (document_id, member) in enumerate(zip(ids, of, strict=True))
+    ]
+    for offer in index._by_document:
+        if offer is not None:
+            index._documents[offer.document_id] = offer
+            offer.member.documents.add(offer.number)
     if len(index) != files.documents:
         raise SnapshotError(f"it holds {len(index)} offers, not {files.documents}")
     return index
@@ -266,7 +225,7 @@ def _requests(files: Files, index: OfferIndex) -> RequestIndex:
         keys=files.strings("requests"),
         free=files.array("free_requests", np.int32).tolist(),
         inverse_norms=files.array("requests_norms", np.float64),
-        readings=_Readings(files, "asked", len(index.vocabulary)),
+        readings=SavedReadings(files, "asked", index.vocabulary._words),
     )
     return requests
 
@@ -326,7 +285,7 @@ def _flat(readings: Sequence[tuple[Ints32, Ints32, int]], numbers: Ints32) -> di
 
 
 def _links(links: Mapping[int, tuple[list[int], list[float]]], numbers: Ints32) -> dict[str, Array]:
-    """Return which words resemble those asked for, of words that are kept; each list in its order."""
+    """Return which words resemble those asked for, of words that are kept, and the same the other way round."""
     asked: list[int] = []
     pointers, others, closeness = [0], [], []
     for number, (found, close) in links.items():
@@ -337,23 +296,29 @@ def _links(links: Mapping[int, tuple[list[int], list[float]]], numbers: Ints32) 
                     others.append(numbers[other])
                     closeness.append(how)
             pointers.append(len(others))
+    of, by = np.array(others, np.int32), np.repeat(np.array(asked, np.int32), np.diff(pointers))
+    order = np.argsort(of, kind="stable")
+    words, counts = np.unique(of, return_counts=True)
+    how_close = np.array(closeness, np.float64)
     return {
-        "links_asked": np.array(asked, np.int32),
+        "links_words": np.array(asked, np.int32),
         "links_pointers": np.array(pointers, np.int64),
-        "links_others": np.array(others, np.int32),
-        "links_closeness": np.array(closeness, np.float64),
+        "links_others": of,
+        "links_closeness": how_close,
+        "back_words": words,
+        "back_pointers": np.concatenate((np.zeros(1, np.int64), np.cumsum(counts))),
+        "back_others": by[order],
+        "back_closeness": how_close[order],
     }
 
 
-def _linked(files: Files) -> dict[int, tuple[list[int], list[float]]]:
-    pointers = files.array("links_pointers", np.int64).tolist()
-    others = files.array("links_others", np.int32).tolist()
-    closeness = files.array("links_closeness", np.float64).tolist()
-    asked = files.array("links_asked", np.int32).tolist()
-    return {
-        number: (others[begin:end], closeness[begin:end])
-        for number, begin, end in zip(asked, pointers, pointers[1:], strict=False)
-    }
+def _linked(files: Files, prefix: str) -> tuple[list[int], Ints64, Ints32, Floats64]:
+    return (
+        files.array(f"{prefix}_words", np.int32).tolist(),
+        files.array(f"{prefix}_pointers", np.int64),
+        files.array(f"{prefix}_others", np.int32),
+        files.array(f"{prefix}_closeness", np.float64),
+    )
 
 
 def _pieces(files: Files, prefix: str) -> Pieces:
