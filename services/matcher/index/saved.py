@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from itertools import chain
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from services.matcher.index.folder import Files, SnapshotError
 from services.matcher.index.offers import _Member, _Offer
 
 V = TypeVar("V")
+
+Flat: TypeAlias = tuple[Ints32, Ints64, Ints32, Floats64]
 
 
 class SavedReadings:
@@ -110,23 +113,37 @@ class _Lists(dict[int, V]):
         """Return a word's list, which is `default` if it had none."""
         return self[word] if word in self._saved else super().setdefault(word, default)
 
-    def items(self) -> Any:
-        """Return all lists, those that were saved first."""
-        return self._all()
-
-    def _all(self) -> Iterator[tuple[int, V]]:
-        for word in self._saved:
-            yield word, self[word]
-        for word in list(self):
-            if word not in self._saved:
-                yield word, self[word]
-
 
 class SavedLinks(_Lists[tuple[list[int], list[float]]]):
     """For each word asked for, the words that resemble it, and how close each is."""
 
     def _read(self, others: list[int], closeness: list[float]) -> tuple[list[int], list[float]]:
         return others, closeness
+
+    def flat(self) -> Flat:
+        """Return all lists end to end, without reading those that were not asked for; see `flat_links`."""
+        words = np.fromiter(self._saved, np.int32, len(self._saved))
+        unread = np.fromiter((word not in self for word in self._saved), np.bool_, len(self._saved))
+        sizes = np.diff(self._pointers)
+        here = np.repeat(unread, sizes)
+        read, read_sizes, others, closeness = flat_links(self)
+        return (
+            np.concatenate((words[unread], read)),
+            np.concatenate((sizes[unread], read_sizes)),
+            np.concatenate((self._others[here], others)),
+            np.concatenate((self._closeness[here], closeness)),
+        )
+
+
+def flat_links(links: Mapping[int, tuple[list[int], list[float]]]) -> Flat:
+    """Return the words asked for, how many resemble each, those end to end, and how close each is."""
+    lists = list(links.values())
+    return (
+        np.fromiter(links, np.int32, len(links)),
+        np.fromiter((len(others) for others, _ in lists), np.int64, len(lists)),
+        np.fromiter(chain.from_iterable(others for others, _ in lists), np.int32),
+        np.fromiter(chain.from_iterable(closeness for _, closeness in lists), np.float64),
+    )
 
 
 class SavedBackLinks(_Lists[list[tuple[int, float]]]):

@@ -29,7 +29,14 @@ from services.matcher.index.base import Base, empty_base
 from services.matcher.index.folder import Array, Files, Image, SnapshotError, discard, exists, locked, names
 from services.matcher.index.offers import OfferIndex
 from services.matcher.index.requests import RequestIndex
-from services.matcher.index.saved import SavedBackLinks, SavedLinks, SavedMember, SavedOffer, SavedReadings
+from services.matcher.index.saved import (
+    SavedBackLinks,
+    SavedLinks,
+    SavedMember,
+    SavedOffer,
+    SavedReadings,
+    flat_links,
+)
 from services.matcher.index.variants import Pieces, renumbered
 from services.matcher.index.vocabulary import PAIRS
 from services.matcher.index.weighting import Weighting
@@ -286,29 +293,24 @@ def _flat(readings: Sequence[tuple[Ints32, Ints32, int]], numbers: Ints32) -> di
 
 def _links(links: Mapping[int, tuple[list[int], list[float]]], numbers: Ints32) -> dict[str, Array]:
     """Return which words resemble those asked for, of words that are kept, and the same the other way round."""
-    asked: list[int] = []
-    pointers, others, closeness = [0], [], []
-    for number, (found, close) in links.items():
-        if numbers[number] >= 0:
-            asked.append(numbers[number])
-            for other, how in zip(found, close, strict=True):
-                if numbers[other] >= 0:
-                    others.append(numbers[other])
-                    closeness.append(how)
-            pointers.append(len(others))
-    of, by = np.array(others, np.int32), np.repeat(np.array(asked, np.int32), np.diff(pointers))
-    order = np.argsort(of, kind="stable")
-    words, counts = np.unique(of, return_counts=True)
-    how_close = np.array(closeness, np.float64)
+    asked, sizes, others, closeness = links.flat() if isinstance(links, SavedLinks) else flat_links(links)
+    by = numbers[np.repeat(asked, sizes)]
+    others = numbers[others]
+    kept = (by >= 0) & (others >= 0)
+    by, others, closeness = by[kept], others[kept], closeness[kept]
+    still = numbers[asked][numbers[asked] >= 0]
+    back = np.argsort(others, kind="stable")
+    words, times = np.unique(others, return_counts=True)
+    counts = np.bincount(by, minlength=int(still.max(initial=-1)) + 1)[still]
     return {
-        "links_words": np.array(asked, np.int32),
-        "links_pointers": np.array(pointers, np.int64),
-        "links_others": of,
-        "links_closeness": how_close,
+        "links_words": still,
+        "links_pointers": np.concatenate((np.zeros(1, np.int64), np.cumsum(counts))),
+        "links_others": others,
+        "links_closeness": closeness,
         "back_words": words,
-        "back_pointers": np.concatenate((np.zeros(1, np.int64), np.cumsum(counts))),
-        "back_others": by[order],
-        "back_closeness": how_close[order],
+        "back_pointers": np.concatenate((np.zeros(1, np.int64), np.cumsum(times))),
+        "back_others": by[back],
+        "back_closeness": closeness[back],
     }
 
 
