@@ -54,6 +54,9 @@ class Readings(Protocol):
     def reading(self, number: int) -> Reading:
         """Return a text as it was read."""
 
+    def places(self, number: int) -> Reading:
+        """Return where the words of a text stand, without the words."""
+
 
 class RequestIndex:
     """Open requests by key, facing the offers of one index.
@@ -245,5 +248,5 @@ class RequestIndex:
             return numbers, request.reading.spans, request.reading.title
         if self._restored is None or not self._keys[number]:
             return np.zeros(0, np.int32), np.zeros((0, 2), np.int32), 0
-        reading = self._restored.reading(number)
-        return self._restored.words_of(number), reading.spans, reading.title
+        places = self._restored.places(number)
+        return self._restored.words_of(number), places.spans, places.title

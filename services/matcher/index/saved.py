@@ -36,9 +36,13 @@ class SavedReadings:
 
     def reading(self, number: int) -> Reading:
         """Return a text as it was read."""
-        spans = self._spans[self._pointers[number] : self._pointers[number + 1]]
         words = tuple([self._words[word] for word in self.words_of(number).tolist()])
-        return Reading(words, spans, int(self._titles[number]))
+        return self.places(number)._replace(words=words)
+
+    def places(self, number: int) -> Reading:
+        """Return where the words of a text stand, without the words."""
+        spans = self._spans[self._pointers[number] : self._pointers[number + 1]]
+        return Reading((), spans, int(self._titles[number]))
 
 
 class SavedOffer(_Offer):
@@ -55,8 +59,8 @@ class SavedOffer(_Offer):
 
     @property
     def reading(self) -> Reading:
-        """The text as it was read."""
-        return self._readings.reading(self.number)
+        """Where its words stand; what they are is told by their numbers."""
+        return self._readings.places(self.number)
 
     @property
     def words(self) -> Ints32:
