@@ -158,12 +158,15 @@ async def test_a_restart_from_a_snapshot_tells_what_a_restart_without_one_tells(
     assert len(expected) > 5
 
 
-async def test_needs_that_expired_while_no_process_ran_lapse(system: System, plain: System) -> None:
+async def test_needs_that_expired_while_no_process_ran_lapse(
+    system: System, plain: System, capsys: pytest.CaptureFixture[str]
+) -> None:
     deadline = system.now + timedelta(hours=1)
     story = [*BEFORE, [irrigation(rev=2, deadline=deadline)], [need("s", "verger", "Sardine", deadline=deadline)]]
     meanwhile = Meanwhile([], 1, passes=timedelta(hours=2))
     expected = await live(plain, story, meanwhile)
     assert await live(system, story, meanwhile) == expected
+    assert differed(capsys)[-1] == meanwhile.differ
 
 
 async def test_a_need_that_expired_before_the_snapshot_stays_so(
