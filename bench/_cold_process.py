@@ -1,63 +1,48 @@
-"""The process that `bench.cold_start` starts: `python -m bench._cold_process HOW PATH REQUESTS`.
+"""The process that `bench.cold_start` starts: `python -m bench._cold_process MONGO DATABASE SNAPSHOT [NEED]`.
 
-It imports no more of ours than a matcher does. HOW is `snapshot` (PATH is one) or `texts` (PATH is a file of offers,
-one JSON list a line). It writes one line of JSON for each step: its name, seconds since the first line of this file
-ran, and what was found.
+It is the matcher as it is deployed, without a log: it is composed, and starts as far as it would read its first event.
+Then it is given NEED, an event in JSON, or, if that is empty, writes a snapshot. It writes one line of JSON for each
+step, and the matcher's log.
 """
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import json
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from services.matcher.index import OfferIndex
-
-BEGAN = time.perf_counter()
-
-K = 10
 
 
-def main() -> None:
+async def main() -> None:
     """Be the process."""
-    how, path, asked = sys.argv[1], Path(sys.argv[2]), json.loads(sys.argv[3])
-    from services.matcher.index import Analyser
+    mongo, database, snapshot, need = sys.argv[1:]
+    gc.disable()  # as the service's own `__main__` does
+    from schemas.cloudevents import Envelope
+    from schemas.needs import NeedPublished
+    from schemas.topics import FEEDBACK, MEMBERS, NEEDS
+    from services.matcher.app import compose
+    from services.matcher.settings import MatcherSettings
+    from services.runtime import logs
+    from services.runtime.microservice import Microservice
 
-    _say("imported", 0)
-    if how == "snapshot":
-        from services.matcher.index import snapshot
-
-        index = snapshot.open(path, Analyser())
+    _say("imported")
+    settings = MatcherSettings.model_validate({"mongo": mongo, "database": database, "snapshot": snapshot})
+    logs.configure("matcher", level="info", style="json")
+    frame = Microservice("matcher", settings, consumes=(MEMBERS, NEEDS, FEEDBACK))
+    matcher = compose(frame, settings)
+    gc.enable()
+    await frame.prepare()
+    _say("ready")
+    if need:
+        event = NeedPublished.model_validate_json(need)
+        await matcher.take([Envelope(event.key, event, event.rev, "bench", event.published_at)])
+        _say("paired")
     else:
-        index = read(path)
-    _say("opened", len(index))
-    for number, (title, text) in enumerate(asked):
-        found = index.search(index.request(text, title=title), K)
-        _say("first" if number == 0 else f"later {number}", len(found))
-    _say(f"peak {_peak_mib()}", 0)
-
-
-def read(path: Path) -> OfferIndex:
-    """Return an index of the offers in a file."""
-    from services.matcher.index import Analyser, OfferIndex
-
-    index = OfferIndex(Analyser())
-    for document, member, group, name, title, text in _lines(path):
-        index.put(document, member, text, title=title)
-        if name:
-            index.name(member, name)
-        index.group(member, group)
-    return index
-
-
-def _lines(path: Path) -> Iterator[list[str]]:
-    with path.open() as file:
-        for line in file:
-            yield json.loads(line)
+        await matcher.keep_at_stop()
+        _say("kept")
+    _say(f"peak {_peak_mib()}")
+    frame.store.close()
 
 
 def _peak_mib() -> int:
@@ -67,10 +52,10 @@ def _peak_mib() -> int:
     return sum(int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM"))
 
 
-def _say(step: str, found: int) -> None:
-    sys.stdout.write(json.dumps({"step": step, "seconds": time.perf_counter() - BEGAN, "found": found}) + "\n")
+def _say(step: str) -> None:
+    sys.stdout.write(json.dumps({"step": step}) + "\n")
     sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    main()
+    asyncio.run(main())

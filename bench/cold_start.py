@@ -1,8 +1,12 @@
-"""How long a new process takes until it has answered its first request, with a snapshot of the index and without.
+"""How long a new matcher takes until it has paired its first event, with a snapshot of its index and without.
 
-`python -m bench.cold_start --offers 100000 [--json FILE]` writes synthetic offers, ten a member, indexes them in a
-process of its own and saves the index; then it starts new processes, one after the other, and measures from the moment
-when each was asked for to the moment when its answer is here. It fails if the median is not below the goal.
+`python -m bench.cold_start --offers 100000 [--json FILE]` fills a real MongoDB with synthetic members, ten offers each,
+a third of which have posted a need (the others ask at all times what their offers are about), and starts matchers on
+it, one after the other. The first one has no snapshot, and a second one writes one. Each is a new process of the
+service's own code, composed as it is deployed: settings, machine code, store, snapshot, and all that comes before the
+first event is read from the log; then it is given a need, and is done when what follows from it is stored. There is no
+broker: joining a group of consumers is not measured. Measured is from the moment when a process was asked for to the
+moment when it said that a step was done. It fails if the median is not below the goal.
 
 What an installation does once is done before: machine code and Python's bytecode are compiled (without the latter, the
 imports alone take two seconds more).
@@ -10,17 +14,20 @@ imports alone take two seconds more).
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
+from pymongo import MongoClient
 from rich.console import Console
 from rich.table import Table
 
@@ -28,17 +35,28 @@ from bench._engine_machine import ONE_THREAD, machine
 
 GOAL_SECONDS = 2.0
 OFFERS_PER_MEMBER = 10
-GROUPS = 200
-"""Kinds of members that are eligible for the same requests: a few clusters, countries and kinds."""
+POSTING = 3
+"""Of so many members one has posted a need."""
 
-ASKED = (
-    ("", "Nous cherchons un partenaire pour la mesure des tensions dans les sols, avec des capteurs qui durent."),
-    ("Capteurs hydrogène membrane", ""),
-)
-"""The second has no function word: its language is told by the model, which is read only then."""
+TITLE = "Capteurs pour la mesure des tensions dans les sols"
+SAID = "Nous cherchons un partenaire pour la mesure des tensions dans les sols, avec des capteurs qui durent."
+"""Its language is told by its function words, as that of most needs. Where there is none, a model tells it, which is
+read when it is first asked: half a second, once.
+"""
 
-STEPS = ("imported", "opened", "first", "later 1")
-SHOWN = {"imported": "imports", "opened": "index", "first": "first answer", "later 1": "one that needs the model"}
+CLUSTERS = 6
+DATABASE = "cold_start"
+BATCH = 500
+
+STEPS = ("imported", "store", "index", "ready", "paired")
+SHOWN = {
+    "imported": "imports",
+    "store": "store read, after s",
+    "index": "index opened, after s",
+    "ready": "ready",
+    "paired": "first pairing",
+}
+AT = datetime(2026, 3, 1, 8, tzinfo=UTC)
 
 Start = dict[str, float]
 
@@ -48,86 +66,134 @@ def main(
     starts: Annotated[int, typer.Option(min=1, help="New processes of each kind.")] = 5,
     json_file: Annotated[Path | None, typer.Option("--json", help="Where to write the numbers.")] = None,
 ) -> None:
-    """Measure how long a new process takes until it has answered its first request."""
+    """Measure how long a new matcher takes until it has paired its first event."""
     say = Console(stderr=True, highlight=False)
+    subprocess.run([sys.executable, "-m", "services.matcher.index.compile"], check=True, stdout=subprocess.DEVNULL)
     with TemporaryDirectory(prefix="maillage-cold-") as folder:
         if "PYTHONPYCACHEPREFIX" not in os.environ:
             os.environ["PYTHONPYCACHEPREFIX"] = str(Path(folder) / "bytecode")
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-        texts, saved = Path(folder) / "offers.jsonl", Path(folder) / "snapshot"
-        say.print(f"Writing {offers:,} offers...")
-        _write(offers, texts)
-        subprocess.run([sys.executable, "-m", "services.matcher.index.compile"], check=True, stdout=subprocess.DEVNULL)
-        say.print("Starting without a snapshot...")
-        without = start("texts", texts)
-        say.print("Saving...")
-        saving = _save(texts, saved)
-        size = sum(path.stat().st_size for path in saved.rglob("*") if path.is_file())
-        rows: dict[str, list[Start]] = {"with a snapshot": [], "with a snapshot, files not in memory": []}
-        for number in range(starts):
-            say.print(f"Starting with it, {number + 1} of {starts}...")
-            rows["with a snapshot"].append(start("snapshot", saved))
-            _forget(saved)
-            rows["with a snapshot, files not in memory"].append(start("snapshot", saved))
-        rows["without"] = [without]
-    typical = median(row["first"] for row in rows["with a snapshot"])
+        rows, size = asyncio.run(_measure(Path(folder), offers, starts, say))
+    typical = median(row["paired"] for row in rows["with a snapshot"])
     Console().print(_table(rows))
-    say.print(
-        f"{size / 2**20:.0f} MiB on disk; the index was busy for {saving['take']:.2f} s to be saved,"
-        f" writing took {saving['write']:.2f} s. Goal: {GOAL_SECONDS} s; median: {typical:.2f} s."
-    )
+    say.print(f"{size / 2**20:.0f} MiB on disk. Goal: {GOAL_SECONDS} s; median: {typical:.2f} s.")
     if json_file is not None:
-        result = {"machine": machine(), "offers": offers, "bytes": size, "saving": saving, "starts": rows}
+        result = {"machine": machine(), "offers": offers, "bytes": size, "starts": rows}
         json_file.write_text(json.dumps(result, indent=1) + "\n")
     if typical >= GOAL_SECONDS:
         raise typer.Exit(1)
 
 
-def start(how: str, path: Path) -> Start:
+async def _measure(folder: Path, offers: int, starts: int, say: Console) -> tuple[dict[str, list[Start]], int]:
+    from services.console.embedded.mongod import Mongod
+
+    mongod, saved = Mongod(folder / "mongo"), folder / "snapshot"
+    await mongod.start()
+    try:
+        say.print(f"Writing {offers:,} offers...")
+        need = await _fill(mongod.uri, offers)
+        say.print("Starting without a snapshot...")
+        rows = {"without": [_start(mongod.uri, "", need)]}
+        say.print("Starting to write one...")
+        _start(mongod.uri, str(saved), "")
+        size = sum(path.stat().st_size for path in saved.rglob("*") if path.is_file())
+        rows |= {"with a snapshot": [], "with a snapshot, its files not in memory": []}
+        for number in range(starts):
+            say.print(f"Starting with it, {number + 1} of {starts}...")
+            rows["with a snapshot"].append(_start(mongod.uri, str(saved), need))
+            _forget(saved)
+            rows["with a snapshot, its files not in memory"].append(_start(mongod.uri, str(saved), need))
+    finally:
+        await mongod.stop()
+    return rows, size
+
+
+def _start(mongo: str, saved: str, need: str) -> Start:
     """Start a process; return when each of its steps was done, in seconds since it was asked for, and its peak memory.
 
-    What the steps took is as the process saw them; the interpreter's own start comes before all.
+    Reading the store and opening the index are told from the moment when they began, as the process saw them.
     """
-    command = [sys.executable, "-m", "bench._cold_process", how, str(path), json.dumps(ASKED)]
+    command = [sys.executable, "-m", "bench._cold_process", mongo, DATABASE, saved, need]
     done: Start = {}
     began = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | ONE_THREAD) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ | ONE_THREAD
+    ) as process:
         assert process.stdout is not None
         for line in process.stdout:
             arrived = time.perf_counter() - began
+            if not line.startswith("{"):
+                sys.stderr.write(line)  # of an error
+                continue
             said = json.loads(line)
-            name, _, value = said["step"].partition("peak ")
-            done[name or "peak MiB"] = float(value) if value else arrived
+            if said.get("event") == "restored":
+                done |= {"store": said["store_seconds"], "index": said["index_seconds"], "differed": said["differed"]}
+            name, _, value = said.get("step", "").partition("peak ")
+            if name or value:
+                done[name or "peak MiB"] = float(value) if value else arrived
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
+    if need:
+        _take_back(mongo, json.loads(need))
     return done
 
 
-def _write(offers: int, path: Path) -> None:
+def _take_back(mongo: str, need: dict[str, str]) -> None:
+    """Have the store as it was before the need was paired: each start is to do the same."""
+    key = f"{need['cluster']}/{need['need_id']}"
+    with MongoClient[dict[str, object]](mongo) as client:
+        client[DATABASE]["needs"].delete_one({"_id": key})
+        client[DATABASE]["suggestions"].delete_many({"ask": f"need:{key}"})
+
+
+async def _fill(mongo: str, offers: int) -> str:
+    """Store members and needs as the matcher stores them; return one more need, in JSON."""
     from bench._corpus import documents
     from bench._engine_texts import Writer
+    from schemas.members import Admission, Asset, MemberKind, MemberPublished
+    from schemas.needs import Direction, NeedPublished
+    from services.matcher.domain.directory import Directory
+    from services.matcher.store import MatcherStore
+    from services.runtime.store import Store
 
     rows, writer = documents(offers), Writer()
-    with path.open("w") as file:
-        for number in range(offers):
-            text = writer.write(rows, number)
-            member = number // OFFERS_PER_MEMBER
-            name = writer.name() if number % OFFERS_PER_MEMBER == 0 else ""
-            line = [f"cluster/{member}/{number}", f"cluster/{member}", str(member % GROUPS), name]
-            file.write(json.dumps([*line, text.title, text.text]) + "\n")
-
-
-def _save(texts: Path, saved: Path) -> dict[str, float]:
-    from bench._cold_process import read
-    from services.matcher.index import snapshot
-
-    index = read(texts)
-    clock = time.perf_counter
-    began = clock()
-    image = snapshot.take(index)
-    taken = clock()
-    image.write(saved)
-    return {"take": taken - began, "write": clock() - taken}
+    store = Store(url=mongo, database=DATABASE)
+    matchers, directory = MatcherStore(store.database), Directory()
+    kinds, members, needs = list(MemberKind)[:6], list[str](), list[str]()
+    last = offers // OFFERS_PER_MEMBER
+    for number in range(last + 1):
+        cluster, texts = f"c{number % CLUSTERS}", range(OFFERS_PER_MEMBER * number, OFFERS_PER_MEMBER * (number + 1))
+        written = [writer.write(rows, each % offers) for each in texts]
+        if number % POSTING == 0 or number == last:
+            said = writer.write(rows, number * 7 % offers)
+            need = NeedPublished(
+                cluster=cluster, need_id=f"n{number}", member_id=f"m{number % last}", title=said.title, text=said.text,
+                direction=Direction.OFFER if number % (10 * POSTING) == 0 else Direction.REQUEST,
+                language=said.language, rev=1, published_at=AT,
+            )  # fmt: skip
+        if number == last:
+            break
+        member = MemberPublished(
+            cluster=cluster, member_id=f"m{number}", name=writer.name(), kind=kinds[number // CLUSTERS % len(kinds)],
+            admission=Admission.ADMITTED, country=("MA", "FR", "SN")[number % 7 % 3], rev=1, published_at=AT,
+            assets=tuple(
+                Asset(asset_id=f"a{place}", title=each.title, text=each.text, language=each.language)
+                for place, each in enumerate(written)
+            ),
+        )  # fmt: skip
+        directory.publish_member(member)
+        members.append(str(member.key))
+        if number % POSTING == 0:
+            directory.publish_need(need)
+            needs.append(str(need.key))
+        if len(members) == BATCH or number == last - 1:
+            await matchers.keep(directory, members=members, needs=needs)
+            members, needs = [], []
+    store.close()
+    owner = f"m{(last - 1) // CLUSTERS * CLUSTERS}"
+    return need.model_copy(
+        update={"cluster": "c0", "member_id": owner, "direction": Direction.REQUEST}
+    ).model_dump_json()
 
 
 def _forget(folder: Path) -> None:

@@ -157,6 +157,7 @@ def _service(name: str, port: int, wanted: Wanted, system: System) -> ChildProce
         "MAIL_FROM": "maillage@example.org",
         # A trial's receivers are on this machine; with servers of one's own, nobody may have us call private addresses.
         "ALLOW_PRIVATE_WEBHOOKS": str(wanted.kafka is None).lower(),
+        "SNAPSHOT": str(wanted.data / "snapshot"),
         # The ready line is read from the log, so it must be there in this form, whatever else is asked for.
         "LOG_FORMAT": "json",
         "LOG_LEVEL": "debug" if os.environ.get(f"{PREFIX}LOG_LEVEL") == "debug" else "info",

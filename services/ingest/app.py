@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from fastapi import FastAPI
+
 from services.ingest.claims import Claims
 from services.ingest.edge import Edge
 from services.ingest.erasure import Erasure
@@ -21,7 +23,8 @@ RELAY_SECONDS: Final = 1.0
 
 def build(settings: IngestSettings) -> Microservice:
     """Return ingest, composed and not started."""
-    frame = Microservice("ingest", settings)
+    app = FastAPI(title="Maillage ingest")
+    frame = Microservice("ingest", settings, app=app)
     database = frame.store.database
     entities, claims = EntityStore(database), Claims(database)
     keyring = Keyring(database=database, operator=OperatorKey(settings))
@@ -34,9 +37,9 @@ def build(settings: IngestSettings) -> Microservice:
     )
     service = IngestService(ledger=ledger, entities=entities, keyring=keyring, clock=frame.clock)
     edge = Edge(keyring=keyring, started=lambda: frame.started)
-    frame.app.include_router(routes(service=service, edge=edge))
-    render_problems(frame.app)
-    describe_bodies(frame.app)
+    app.include_router(routes(service=service, edge=edge))
+    render_problems(app)
+    describe_bodies(app)
     frame.on_start(entities.prepare, claims.prepare, keyring.prepare)
     frame.waits("states", entities.count_pending)
     frame.on_new_log(ledger.republish)

@@ -1,16 +1,21 @@
 """The matcher, composed."""
 
 import asyncio
+from pathlib import Path
 
 from schemas.topics import FEEDBACK, MEMBERS, NEEDS
 from services.matcher.domain.pairing import Bar
 from services.matcher.handlers import events_to
-from services.matcher.index.compile import compile_all
+from services.matcher.index.compile import compile_missing
+from services.matcher.keeping import Keeper
 from services.matcher.relay import Relay
 from services.matcher.service import Matcher
 from services.matcher.settings import MatcherSettings
 from services.matcher.store import MatcherStore
 from services.runtime.microservice import Microservice
+
+# How often it is looked whether a snapshot is due: after an erasure there is none until then.
+_KEEP_SECONDS = 60.0
 
 # How late an expiry may be noticed, and a failed publication tried again.
 _LOOK_SECONDS = 1.0
@@ -19,6 +24,12 @@ _LOOK_SECONDS = 1.0
 def build(settings: MatcherSettings) -> Microservice:
     """Return the matcher, ready to run."""
     frame = Microservice("matcher", settings, consumes=(MEMBERS, NEEDS, FEEDBACK))
+    compose(frame, settings)
+    return frame
+
+
+def compose(frame: Microservice, settings: MatcherSettings) -> Matcher:
+    """Put the matcher into its frame; return it, for whoever gives it events without a log."""
     store = MatcherStore(frame.store.database)
     bar = Bar(
         score=settings.bar,
@@ -28,17 +39,24 @@ def build(settings: MatcherSettings) -> Microservice:
     relay = Relay(store=store, publisher=frame.publisher)
     publishing = frame.every(_LOOK_SECONDS, "publishing", relay.publish_due)
     matcher = Matcher(
-        store=store, clock=frame.clock, bar=bar, on_told=publishing.wake, on_progress=frame.consumption.progress
+        store=store,
+        clock=frame.clock,
+        bar=bar,
+        on_told=publishing.wake,
+        on_progress=frame.consumption.progress,
+        keeper=Keeper(Path(settings.snapshot) if settings.snapshot else None),
     )
     frame.on_start(_compile)
     frame.on_start(matcher.restore)
     frame.on_new_log(relay.publish_all_again)
     frame.waits("suggestions", store.count_unpublished)
     frame.every(_LOOK_SECONDS, "expiry", matcher.expire)
+    frame.every(_KEEP_SECONDS, "snapshot", matcher.keep)
+    frame.on_stop(matcher.keep_at_stop)
     frame.consumption.handle_with(events_to(matcher))
-    return frame
+    return matcher
 
 
 async def _compile() -> None:
-    """Have the index compiled, or its machine code read, before anything waits for it: it may take half a minute."""
-    await asyncio.to_thread(compile_all)
+    """Have the index compiled before anything waits for it: it may take half a minute, once."""
+    await asyncio.to_thread(compile_missing)

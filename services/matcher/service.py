@@ -1,23 +1,37 @@
 """The matcher: takes what happened, finds the pairings that came of it, has them told."""
 
 import asyncio
+import gc
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from time import monotonic
+from typing import TypeVar
 from uuid import uuid4
 
 from schemas.cloudevents import Envelope
 from services.matcher import metrics
-from services.matcher.domain.arrivals import Touched, clusters_to_review, find_pairs, offer, take_in, touch_expired
+from services.matcher.domain.arrivals import (
+    Touched,
+    catch_up,
+    clusters_to_review,
+    find_pairs,
+    mark,
+    take_in,
+    touch_expired,
+)
 from services.matcher.domain.directory import Directory
 from services.matcher.domain.pairing import Bar, Pair, Pairing
 from services.matcher.domain.settling import settle
 from services.matcher.domain.suggestion import Scribe, Told
 from services.matcher.index import Analyser, OfferIndex
+from services.matcher.keeping import Keeper
 from services.matcher.store import MatcherStore
 from services.runtime import logs
 from services.runtime.clock import Clock
+
+T = TypeVar("T")
 
 
 class Matcher:
@@ -39,16 +53,19 @@ class Matcher:
         bar: Bar,
         on_told: Callable[[], None],
         on_progress: Callable[[], None] = lambda: None,
+        keeper: Keeper | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._bar = bar
         self._on_told = on_told
         self._on_progress = on_progress
+        self._keeper = keeper or Keeper(None)
         self._log = logs.get()
         self._writing = asyncio.Lock()
         self._process = uuid4().hex
         self._restored = False
+        self._whole = False  # whether memory is what the store said at some moment
         self._directory = Directory()
         self._pairing = self._no_pairing()
 
@@ -72,6 +89,8 @@ class Matcher:
             await self._store.keep(self._directory, members=touched.members, needs=touched.needs)
             await self._see_other_writers()
             await self._settle(touched)
+            if touched.erased(self._directory):
+                await self._keeper.discard()
 
     async def expire(self) -> None:
         """Close the needs whose deadline has passed. Raises as `take` does."""
@@ -80,12 +99,29 @@ class Matcher:
                 await self._see_other_writers()
                 await self._settle(Touched())
 
+    async def keep(self, *, now: bool = False) -> None:
+        """Write a snapshot of what is in memory if it is time for one; with `now` if the last one says else."""
+        if not self._restored:
+            return
+        if not await self._store.is_last_writer(self._process):
+            await self._keeper.discard(own=True)
+        elif self._keeper.due(now=now):
+            async with self._writing:
+                image = await self._keeper.take(self._pairing) if self._restored else None
+            if image is not None:
+                await self._keeper.write(image)
+
+    async def keep_at_stop(self) -> None:
+        """Write a snapshot of what is in memory for the next process."""
+        await self.keep(now=True)
+
     async def _settle(self, touched: Touched) -> None:
         now = self._clock()
         due = self._directory.due(now)
         touch_expired(touched, due, self._directory)
         if not touched:
             return
+        self._keeper.change()
         with metrics.PAIRING.time():
             pairs = await self._find_pairs(touched, now)
         told = await self._store.told(
@@ -100,6 +136,8 @@ class Matcher:
         if due:
             self._directory.expire(due)
             await self._store.keep(self._directory, members=(), needs=due)
+            for member in touched.owners:
+                mark(member, self._directory, self._pairing)
         self._measure()
         if states:
             self._on_told()
@@ -112,7 +150,7 @@ class Matcher:
         try:
             return await asyncio.to_thread(find_pairs, touched, self._directory, self._pairing, now)
         except Exception:
-            self._restored = False  # the index may be half changed: the next round reads anew
+            self._restored = self._whole = False  # the index may be half changed: the next round reads anew
             raise
 
     async def _see_other_writers(self) -> None:
@@ -123,9 +161,16 @@ class Matcher:
         began = monotonic()
         self._restored = False  # the claim stands even if the reading fails: what was half read must be read again
         await self._store.claim(self._process)  # first: whoever stores after this reads anew too
-        self._directory, self._pairing = Directory(), self._no_pairing()
-        await self._store.restore(self._directory)
-        await asyncio.to_thread(self._rebuild, self._clock())
+        directory = Directory()
+        with _no_collection():
+            (pairing, opened), (_, read) = await asyncio.gather(
+                _timed(self._kept()), _timed(self._store.restore(directory))
+            )
+            self._whole = False
+            differed = await asyncio.to_thread(catch_up, directory, pairing, self._clock())
+        self._directory, self._pairing, self._whole = directory, pairing, True
+        if differed:
+            self._keeper.change()
         self._restored = True
         self._measure()
         self._log.info(
@@ -134,19 +179,43 @@ class Matcher:
             needs=len(self._directory.needs),
             offers=len(self._pairing),
             requests=len(self._pairing.asks),
+            differed=differed,
+            store_seconds=round(read, 3),
+            index_seconds=round(opened, 3),
             seconds=round(monotonic() - began, 2),
         )
+
+    async def _kept(self) -> Pairing:
+        """Return what is in memory, on the disk, or nothing: to be brought to what is stored."""
+        if self._whole:
+            return self._pairing
+        return await self._keeper.open(self._bar, self._on_progress) or self._no_pairing()
 
     def _no_pairing(self) -> Pairing:
         return Pairing(index=OfferIndex(Analyser()), bar=self._bar, ranked=self._on_progress)
 
-    def _rebuild(self, now: datetime) -> None:
-        for member in self._directory.members:
-            offer(member, self._directory, self._pairing, now)
-
     def _measure(self) -> None:
         metrics.OFFERS.set(len(self._pairing))
         metrics.REQUESTS.set(len(self._pairing.asks))
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Look for no garbage meanwhile: hundreds of thousands of objects are made, and all of them stay."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if collecting:
+            gc.enable()
+
+
+async def _timed(work: Awaitable[T]) -> tuple[T, float]:
+    """Return what comes of `work`, and the seconds that it took."""
+    began = monotonic()
+    return await work, monotonic() - began
 
 
 def _next_states(pairs: dict[str, Pair], told: dict[str, Told], scribe: Scribe) -> list[Told]:

@@ -17,3 +17,6 @@ class MatcherSettings(RuntimeSettings):
     suggestions_per_standing_request: Annotated[
         int, Field(ge=1, le=100, description="Members suggested while a member has posted no request")
     ] = 3
+    snapshot: Annotated[
+        str, Field(description="Folder for a snapshot of the index, from which the next start is fast; empty: none")
+    ] = ""

@@ -5,21 +5,32 @@ Collections: `members` and `needs` (the latest state by key, or of an erased one
 again changes nothing.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Final, cast
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from hashlib import sha256
+from typing import Any, Final, TypeVar, cast
 from uuid import UUID
 
+from bson import decode, encode
+from bson.codec_options import CodecOptions
+from bson.raw_bson import RawBSONDocument
 from pymongo import ReplaceOne, UpdateOne
 from pymongo.errors import BulkWriteError
 
-from schemas.members import MemberPublished
+from schemas.members import MemberKind, MemberPublished
 from schemas.needs import NeedPublished
 from schemas.suggestions import LapseReason, SuggestionMade
-from services.matcher.domain.directory import Directory, KnownMember, KnownNeed
+from services.matcher.domain.directory import Directory
+from services.matcher.domain.known import KnownMember, KnownNeed, Later
 from services.matcher.domain.suggestion import Told, cities
 from services.runtime.store import Collection, Database, Document
 
 _DUPLICATE_KEY: Final = 11000
+
+E = TypeVar("E", MemberPublished, NeedPublished)
+
+_RAW: Final = CodecOptions(document_class=RawBSONDocument)
+"""Rows as they come: nothing of them is read until it is asked for."""
 
 _STANDING: Final = "standing"
 _LAPSED: Final = "lapsed"
@@ -53,31 +64,36 @@ class MatcherStore:
         await self._writers.replace_one({"_id": "last"}, {"process": process}, upsert=True)
 
     async def restore(self, directory: Directory) -> None:
-        """Bring a new directory to what is stored."""
-        async for row in self._members.find():
-            if "event" not in row:
-                directory.erased_members[row["_id"]] = row["rev"]
-                continue
-            member = MemberPublished.model_validate(row["event"])
-            directory.restore_member(row["_id"], KnownMember(member, row["seq"], dict(row["since"])))
-        async for row in self._needs.find():
-            if "event" not in row:
-                directory.erased_needs[row["_id"]] = row["rev"]
-                continue
-            need = NeedPublished.model_validate(row["event"])
-            known = KnownNeed(need, row["seq"], row["since"], row["lineage"], expired=row["expired"])
-            directory.restore_need(row["_id"], known)
-        async for row in self._pairs.find():
-            if "in_touch" in row:
-                directory.decisions.in_touch.add(frozenset(row["in_touch"]))
+        """Bring a new directory to what is stored; what events say is read when it is first asked for."""
+        for row in await self._members.with_options(_RAW).find().to_list():
+            if "event" in row:
+                directory.restore_member(row["_id"], _member(row))
             else:
-                directory.decisions.suggestions.add(row["_id"])
+                directory.erased_members[row["_id"]] = row["rev"]
+        for row in await self._needs.with_options(_RAW).find().to_list():
+            if "event" in row:
+                directory.restore_need(row["_id"], _need(row))
+            else:
+                directory.erased_needs[row["_id"]] = row["rev"]
+        async for settled in self._pairs.find():
+            if "in_touch" in settled:
+                directory.decisions.in_touch.add(frozenset(settled["in_touch"]))
+            else:
+                directory.decisions.suggestions.add(settled["_id"])
         directory.refresh_conventions()
 
     async def keep(self, directory: Directory, *, members: Iterable[str], needs: Iterable[str]) -> None:
         """Store the present state of these members and needs, erased ones as nothing but their `rev`."""
-        await _replace(self._members, [_member_row(key, directory) for key in sorted(members)])
-        await _replace(self._needs, [_need_row(key, directory) for key in sorted(needs)])
+        rows = [_raw(_member_row(key, directory)) for key in sorted(members)]
+        await _replace(self._members, rows)
+        for row in rows:
+            if row["_id"] in directory.members:
+                directory.member_stored(row["_id"], _mark(row))
+        rows = [_raw(_need_row(key, directory)) for key in sorted(needs)]
+        await _replace(self._needs, rows)
+        for row in rows:
+            if row["_id"] in directory.needs:
+                directory.need_stored(row["_id"], _mark(row))
 
     async def settle(self, *, suggestions: Iterable[str], in_touch: Iterable[frozenset[str]]) -> None:
         """Store what feedback settled: suggestions by id, pairs of members by their keys."""
@@ -138,13 +154,13 @@ class MatcherStore:
         await self._suggestions.update_many({}, {"$set": {"unpublished": True}})
 
 
-async def _replace(collection: Collection, rows: Sequence[Document]) -> None:
+async def _replace(collection: Collection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write rows unless a newer `rev` is there; the same `rev` is written again."""
     if not rows:
         return
-    changes = [ReplaceOne({"_id": row["_id"], "rev": {"$lte": row["rev"]}}, row, upsert=True) for row in rows]
+    writes: list[Any] = [ReplaceOne({"_id": row["_id"], "rev": {"$lte": row["rev"]}}, row, upsert=True) for row in rows]
     try:
-        await collection.bulk_write(changes, ordered=False)
+        await collection.bulk_write(writes, ordered=False)
     except BulkWriteError as error:
         # A newer row does not match the filter, so the upsert meets its id: the newer one stays.
         details = cast("dict[str, Any]", error.details or {})
@@ -154,13 +170,51 @@ async def _replace(collection: Collection, rows: Sequence[Document]) -> None:
             raise
 
 
+def _raw(row: Document) -> RawBSONDocument:
+    return RawBSONDocument(encode(row), _RAW)
+
+
+def _mark(row: RawBSONDocument) -> bytes:
+    """Return what tells a row from any other: of what is stored, byte for byte."""
+    return sha256(row.raw).digest()  # processors have instructions for it, and there may be a hundred megabytes
+
+
+def _read(model: type[E], row: RawBSONDocument) -> Later[E]:
+    return Later(lambda: model.model_validate(decode(row["event"].raw)))
+
+
+def _member(row: RawBSONDocument) -> KnownMember:
+    # Rows that an earlier version wrote have no `kind` of their own.
+    kind = MemberKind(row.get("kind") or row["event"]["kind"])
+    since = Later(lambda: dict(decode(row.raw)["since"]))
+    return KnownMember(row["rev"], kind, row["seq"], _read(MemberPublished, row), since, _mark(row))
+
+
+def _need(row: RawBSONDocument) -> KnownNeed:
+    # Rows that an earlier version wrote have no `owner` and no `deadline` of their own.
+    event = row["event"]
+    owner = row["owner"] if "owner" in row else f"{event['cluster']}/{event['member_id']}"
+    deadline = row["deadline"] if "owner" in row else event["deadline"]
+    return KnownNeed(
+        rev=row["rev"],
+        owner=owner,
+        deadline=None if deadline is None else datetime.fromisoformat(deadline),
+        seq=row["seq"],
+        since=row["since"],
+        lineage=row["lineage"],
+        read=_read(NeedPublished, row),
+        expired=row["expired"],
+        mark=_mark(row),
+    )
+
+
 def _member_row(key: str, directory: Directory) -> Document:
     known = directory.members.get(key)
     if known is None:
         return {"_id": key, "rev": directory.erased_members[key]}
     event = known.event.model_dump(mode="json")
     since = [list(item) for item in known.since.items()]  # ids may hold dots, which make poor field names
-    return {"_id": key, "rev": known.event.rev, "seq": known.seq, "since": since, "event": event}
+    return {"_id": key, "rev": known.rev, "seq": known.seq, "kind": event["kind"], "since": since, "event": event}
 
 
 def _need_row(key: str, directory: Directory) -> Document:
@@ -170,8 +224,10 @@ def _need_row(key: str, directory: Directory) -> Document:
     event = known.event.model_dump(mode="json")
     return {
         "_id": key,
-        "rev": known.event.rev,
+        "rev": known.rev,
         "seq": known.seq,
+        "owner": known.owner,
+        "deadline": event["deadline"],
         "since": known.since,
         "lineage": known.lineage,
         "expired": known.expired,

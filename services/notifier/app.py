@@ -49,9 +49,10 @@ class Parts:
 
 def build(settings: NotifierSettings) -> Microservice:
     """Return the notifier, ready to run."""
-    frame = Microservice("notifier", settings, consumes=(SUGGESTIONS, AMBASSADORS))
+    app = FastAPI(title="Maillage notifier")
+    frame = Microservice("notifier", settings, consumes=(SUGGESTIONS, AMBASSADORS), app=app)
     store = NotifierStore(frame.store.database)
-    parts = compose(settings, store, app=frame.app, publisher=frame.publisher, clock=frame.clock, every=frame.every)
+    parts = compose(settings, store, app=app, publisher=frame.publisher, clock=frame.clock, every=frame.every)
     frame.consumption.handle_with(parts.handlers.take)
     frame.on_start(store.ensure_indexes)
     frame.on_new_log(parts.announcing.announce_again)

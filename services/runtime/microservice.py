@@ -12,8 +12,8 @@ from time import monotonic
 
 import uvicorn
 from aiokafka.errors import KafkaError
-from fastapi import FastAPI
 from pymongo.errors import PyMongoError
+from starlette.applications import Starlette
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from schemas.topics import Topic
@@ -51,8 +51,15 @@ class Microservice:
     """One service as it is deployed: an HTTP side, a database of its own, a place on the log."""
 
     def __init__(
-        self, name: str, settings: RuntimeSettings, *, consumes: Sequence[Topic] = (), clock: Clock = utc_now
+        self,
+        name: str,
+        settings: RuntimeSettings,
+        *,
+        consumes: Sequence[Topic] = (),
+        clock: Clock = utc_now,
+        app: Starlette | None = None,
     ) -> None:
+        """`app` is the HTTP side of a service that has more to say than how it is."""
         self.name = name
         self.settings = settings
         self.clock = clock
@@ -79,13 +86,15 @@ class Microservice:
         self.log_id = settings.log_id or ""
         """Which log the service works with; none before the first start."""
         self._hooks: list[Hook] = []
+        self._last: list[Hook] = []
         self._waiting: dict[str, Callable[[], Awaitable[int]]] = {}
         self._republish: Hook | None = None
         self._periodic: list[Periodic] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._server: uvicorn.Server | None = None
         self._status = 0
-        self.app = FastAPI(title=f"Maillage {name}", lifespan=self._lifespan)
+        self.app = Starlette() if app is None else app
+        self.app.router.lifespan_context = self._lifespan
         operational_routes(self.app, self)
 
     @property
@@ -102,6 +111,13 @@ class Microservice:
     def on_start(self, *hooks: Hook) -> None:
         """Await `hooks`, in order, with the database there and before the first event is read."""
         self._hooks.extend(hooks)
+
+    def on_stop(self, *hooks: Hook) -> None:
+        """Await `hooks`, in order, after the last event and with the database still there; never before `on_start`'s.
+
+        A failure is logged: it keeps nobody from stopping.
+        """
+        self._last.extend(hooks)
 
     def on_new_log(self, republish: Hook) -> None:
         """Await `republish` when the log is another one than before: everything that this service owns must be on it.
@@ -122,9 +138,7 @@ class Microservice:
         Raises:
             StoreError, KafkaError, OSError: something is away; `start` may be called again.
         """
-        await self.store.ping()
-        for hook in self._hooks:
-            await hook()
+        await self.prepare()
         self.log_id = self.settings.log_id or await brokers.log_id(self.settings.kafka)
         await self.broker.connect()
         await self._adopt_log(self.log_id)
@@ -137,6 +151,12 @@ class Microservice:
         self.started = True
         self.log.info("started", log=self.log_id)
 
+    async def prepare(self) -> None:
+        """Do what comes before the log: database, hooks. Raises as `start` does."""
+        await self.store.ping()
+        for hook in self._hooks:
+            await hook()
+
     async def stop(self) -> None:
         """Stop in order: no new batch, the batch in hand, periodic work, producer, database."""
         self.started = False
@@ -148,6 +168,11 @@ class Microservice:
         # A consumer that broke down before tells so once more when it is stopped, in a group.
         with suppress(TimeoutError, KafkaError, OSError, ExceptionGroup):
             await asyncio.wait_for(self.broker.stop(), self.settings.grace_seconds * _BROKER_PART)
+        for hook in self._last:
+            try:
+                await hook()
+            except Exception as error:  # the next start can do without
+                self.log.warning("stopping", error=describe(error))
         self.store.close()
         self.log.info("stopped")
 
@@ -211,7 +236,7 @@ class Microservice:
         raise SystemExit(self._status)
 
     @asynccontextmanager
-    async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         starting = asyncio.create_task(self._start_patiently(), name="start")
         try:
             yield

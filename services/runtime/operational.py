@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from fastapi import FastAPI, Response
-from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
 from services.runtime.outcome import describe
 from services.runtime.store import Store, StoreError
@@ -32,17 +33,15 @@ class Operated(Protocol):
         """Return how much waits to be done, by what."""
 
 
-def operational_routes(app: FastAPI, service: Operated) -> None:
+def operational_routes(app: Starlette, service: Operated) -> None:
     """Add `/livez`, `/readyz` and `/metrics` to `app`."""
 
-    @app.get("/livez", include_in_schema=False)
-    def livez() -> JSONResponse:
+    def livez(_: Request) -> JSONResponse:
         """503 once consumption is stuck: restart me."""
         health = service.health()
         return JSONResponse({"service": service.name, "alive": health.alive}, 200 if health.alive else 503)
 
-    @app.get("/readyz", include_in_schema=False)
-    async def readyz() -> JSONResponse:
+    async def readyz(_: Request) -> JSONResponse:
         """503 with the reasons while the service cannot do its work."""
         waiting: dict[str, int] = {}
         try:
@@ -56,7 +55,9 @@ def operational_routes(app: FastAPI, service: Operated) -> None:
             503 if problems else 200,
         )
 
-    @app.get("/metrics", include_in_schema=False)
-    def metrics() -> Response:
+    def metrics(_: Request) -> Response:
         """Prometheus text format."""
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    for path, answer in (("/livez", livez), ("/readyz", readyz), ("/metrics", metrics)):
+        app.add_route(path, answer, include_in_schema=False)

@@ -43,6 +43,10 @@ class Touched:
     def __bool__(self) -> bool:
         return bool(self.members or self.needs)
 
+    def erased(self, directory: Directory) -> bool:
+        """Whether something of it is to be forgotten."""
+        return bool(self.members - directory.members.keys() or self.needs - directory.needs.keys())
+
 
 def take_in(batch: Sequence[Envelope], directory: Directory) -> Touched:
     """Bring the directory to the state after `batch`; return what the batch is about."""
@@ -102,7 +106,7 @@ def clusters_to_review(touched: Touched, directory: Directory) -> set[str]:
     return {
         key.partition("/")[0]
         for key, member in known.items()
-        if member is None or member.event.kind is MemberKind.PARTNER_CLUSTER
+        if member is None or member.kind is MemberKind.PARTNER_CLUSTER
     }
 
 
@@ -113,11 +117,7 @@ def find_pairs(touched: Touched, directory: Directory, pairing: Pairing, now: da
     lets the two see each other.
     """
     concerned = sorted(touched.members | touched.owners)
-    for member in concerned:  # a need may have passed from one to another
-        pairing.withdraw(member, directory.documents(member, now), directory.requests(member, now))
-    for member in concerned:
-        offer(member, directory, pairing, now)
-
+    bring(concerned, directory, pairing, now)
     eligible = eligibility(directory, now)
     asks = _touched_asks(touched, pairing, concerned)
     pairs = [pair for key in sorted(asks) for pair in pairing.best(pairing.asks[key], eligible)]
@@ -130,12 +130,38 @@ def find_pairs(touched: Touched, directory: Directory, pairing: Pairing, now: da
     return {suggestion_id(p.ask.lineage, p.member): p for p in sorted(pairs, key=lambda p: p.ask.key, reverse=True)}
 
 
-def offer(member: str, directory: Directory, pairing: Pairing, now: datetime) -> None:
-    """Bring what a member offers and asks to what the directory says."""
-    known = directory.members.get(member)
-    name, traits = ("", None) if known is None else (known.event.name, Traits.of(known.event))
-    pairing.offer(member, directory.documents(member, now), name=name, traits=traits)
-    pairing.ask(member, directory.requests(member, now))
+def catch_up(directory: Directory, pairing: Pairing, now: datetime) -> int:
+    """Bring an index, empty or of another moment, to the directory; return how many members differed.
+
+    Those whose stored states are the very ones that the index was brought to are not even read.
+    """
+    owners = directory.owners()
+    due = {directory.needs[key].owner for key in directory.due(now)}
+    same = {owner for owner in owners - due if pairing.marks.get(owner, b"") == directory.mark(owner) != b""}
+    others = (owners | pairing.marks.keys()) - same
+    bring(sorted(others), directory, pairing, now)
+    for owner in same:
+        pairing.adopt(owner, *directory.presence(owner, now))
+    return len(others)
+
+
+def bring(members: Sequence[str], directory: Directory, pairing: Pairing, now: datetime) -> None:
+    """Bring what these members offer and ask to what the directory says."""
+    present = {member: directory.presence(member, now) for member in members}
+    for member, (documents, asks) in present.items():  # a need may have passed from one to another
+        pairing.withdraw(member, documents(), asks())
+    for member, (documents, asks) in present.items():
+        known = directory.members.get(member)
+        name, traits = ("", None) if known is None else (known.event.name, Traits.of(known.event))
+        pairing.offer(member, documents(), name=name, traits=traits)
+        pairing.ask(member, asks())
+        mark(member, directory, pairing)
+
+
+def mark(member: str, directory: Directory, pairing: Pairing) -> None:
+    """Note that what a member offers and asks is what is stored of it."""
+    if known := directory.mark(member):
+        pairing.marks[member] = known
 
 
 def eligibility(directory: Directory, now: datetime) -> Eligibility:
@@ -158,7 +184,7 @@ def _touched_asks(touched: Touched, pairing: Pairing, concerned: Sequence[str]) 
     return {
         key
         for member in concerned
-        for key in pairing.asked_by(member)
+        for key in pairing.asks.of(member)
         if member in touched.members or key.startswith("member:") or key.removeprefix("need:") in touched.needs
     }
 
@@ -166,14 +192,14 @@ def _touched_asks(touched: Touched, pairing: Pairing, concerned: Sequence[str]) 
 def _touched_offerers(touched: Touched, directory: Directory) -> set[str]:
     """Return the members that bring something new or changed."""
     needs = (directory.needs.get(key) for key in touched.needs)
-    offering = {str(need.event.owner) for need in needs if need and need.event.direction is Direction.OFFER}
+    offering = {need.owner for need in needs if need and need.event.direction is Direction.OFFER}
     return (touched.members | offering) & directory.members.keys()
 
 
 def _touch_owner(need: str, directory: Directory, touched: Touched) -> None:
     known = directory.needs.get(need)
     if known is not None:
-        touched.owners.add(str(known.event.owner))
+        touched.owners.add(known.owner)
 
 
 def _settle(feedback: FeedbackGiven, directory: Directory, touched: Touched) -> None:

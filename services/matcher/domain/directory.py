@@ -9,57 +9,8 @@ from schemas.members import Admission, Asset, MemberKind, MemberPublished
 from schemas.needs import Direction, NeedPublished
 from services.matcher.domain.change import materially_different
 from services.matcher.domain.eligibility import Decisions
+from services.matcher.domain.known import Arrival, KnownMember, KnownNeed, Later
 from services.matcher.domain.requests import Ask, Document, offer_documents, open_requests, stands
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """When something was published, and whether it may alert anybody.
-
-    Members and needs come on different topics, so which is read first is chance. A need posted after a census must
-    alert although the census is read after it: what counts is when each was published. `seq`, the order in which we
-    read, decides between equal times; it is kept with what arrived, so that an event read again keeps its place.
-    """
-
-    at: datetime
-    seq: int
-    alerts: bool
-
-
-@dataclass(frozen=True, slots=True)
-class KnownMember:
-    """A member; `since` tells for each asset the arrival with which it came or became materially another."""
-
-    event: MemberPublished
-    seq: int
-    since: dict[str, int]
-
-    @property
-    def arrival(self) -> Arrival:
-        """When this state of the member came."""
-        return Arrival(self.event.published_at, self.seq, self.event.alerts)
-
-
-@dataclass(frozen=True, slots=True)
-class KnownNeed:
-    """A need.
-
-    Attributes:
-        since: as for an asset of a member.
-        lineage: its own key, or that of the need that it repeats.
-        expired: its deadline has passed, and all that follows from that is done.
-    """
-
-    event: NeedPublished
-    seq: int
-    since: int
-    lineage: str
-    expired: bool = False
-
-    @property
-    def arrival(self) -> Arrival:
-        """When this state of the need came."""
-        return Arrival(self.event.published_at, self.seq, self.event.alerts)
 
 
 @dataclass(slots=True)
@@ -86,7 +37,7 @@ class Directory:
         """Take over a member as it was stored."""
         self.members[key] = member
         self.erased_members.pop(key, None)
-        if member.event.kind is MemberKind.PARTNER_CLUSTER:
+        if member.kind is MemberKind.PARTNER_CLUSTER:
             self._partners.add(key)
         self.last_seq = max(self.last_seq, member.seq)
 
@@ -94,12 +45,12 @@ class Directory:
         """Take over a need as it was stored."""
         before = self.needs.get(key)
         if before is not None:
-            self._needs_of[str(before.event.owner)].discard(key)
+            self._needs_of[before.owner].discard(key)
         self.needs[key] = need
         self.erased_needs.pop(key, None)
-        self._needs_of.setdefault(str(need.event.owner), set()).add(key)
-        if need.event.deadline is not None and not need.expired:
-            heappush(self._deadlines, (need.event.deadline, key))
+        self._needs_of.setdefault(need.owner, set()).add(key)
+        if need.deadline is not None and not need.expired:
+            heappush(self._deadlines, (need.deadline, key))
         self.last_seq = max(self.last_seq, need.seq)
 
     def publish_member(self, event: MemberPublished, *, again: bool = False) -> bool:
@@ -110,51 +61,52 @@ class Directory:
         """
         key = str(event.key)
         known = self.members.get(key)
-        if _stale(event.rev, None if known is None else known.event.rev, self.erased_members.get(key), again=again):
+        if _stale(event.rev, None if known is None else known.rev, self.erased_members.get(key), again=again):
             return False
-        if known is None or known.event.rev < event.rev:
+        if known is None or known.rev < event.rev:
             seq = self.last_seq + 1
-            self.restore_member(key, KnownMember(event, seq, _since(event, known, seq)))
+            self.restore_member(key, KnownMember.of(event, seq, _since(event, known, seq)))
         return True
 
     def publish_need(self, event: NeedPublished, *, again: bool = False) -> bool:
         """Take a state of a need; see `publish_member`."""
         key = str(event.key)
         known = self.needs.get(key)
-        if _stale(event.rev, None if known is None else known.event.rev, self.erased_needs.get(key), again=again):
+        if _stale(event.rev, None if known is None else known.rev, self.erased_needs.get(key), again=again):
             return False
-        if known is None or known.event.rev < event.rev:
+        if known is None or known.rev < event.rev:
             lineage = self._lineage(event) if known is None else known.lineage
             seq = self.last_seq + 1
             same = known is not None and not materially_different(_text(known.event), _text(event))
-            self.restore_need(key, KnownNeed(event, seq, known.since if known and same else seq, lineage))
+            self.restore_need(key, KnownNeed.of(event, seq, known.since if known and same else seq, lineage))
         return True
 
     def erase_member(self, key: str, rev: int | None) -> bool:
         """Forget a member; False if a newer state is known. Without `rev`: whatever is known."""
         known = self.members.get(key)
-        if rev is not None and known is not None and known.event.rev > rev:
+        if rev is not None and known is not None and known.rev > rev:
             return False
         self.members.pop(key, None)
-        last = 0 if known is None else known.event.rev
+        last = 0 if known is None else known.rev
         self.erased_members[key] = max(self.erased_members.get(key, 0), rev or 0, last)
         return True
 
     def erase_need(self, key: str, rev: int | None) -> bool:
         """Forget a need; see `erase_member`."""
         known = self.needs.get(key)
-        if rev is not None and known is not None and known.event.rev > rev:
+        if rev is not None and known is not None and known.rev > rev:
             return False
         if known is not None:
             del self.needs[key]
-            self._needs_of[str(known.event.owner)].discard(key)
-        last = 0 if known is None else known.event.rev
+            self._needs_of[known.owner].discard(key)
+        last = 0 if known is None else known.rev
         self.erased_needs[key] = max(self.erased_needs.get(key, 0), rev or 0, last)
         return True
 
     def needs_of(self, member: str) -> list[KnownNeed]:
         """Return all known needs of a member, by key."""
-        return [self.needs[key] for key in sorted(self._needs_of.get(member, ()))]
+        keys = self._needs_of.get(member)
+        return [self.needs[key] for key in sorted(keys)] if keys else []
 
     def due(self, now: datetime) -> set[str]:
         """Return the needs whose deadline has passed and that were not marked as expired yet, by key."""
@@ -172,19 +124,53 @@ class Directory:
 
     def _is_due(self, key: str, now: datetime) -> bool:
         need = self.needs.get(key)
-        deadline = None if need is None or need.expired else need.event.deadline
+        deadline = None if need is None or need.expired else need.deadline
         return deadline is not None and deadline <= now
+
+    def owners(self) -> set[str]:
+        """Return the keys of all members, and of those that are not known yet but have needs."""
+        return self.members.keys() | {owner for owner, needs in self._needs_of.items() if needs}
+
+    def member_stored(self, key: str, mark: bytes) -> None:
+        """Note that the present state of a member is stored, and the mark that tells it from any other."""
+        self.members[key] = replace(self.members[key], mark=mark)
+
+    def need_stored(self, key: str, mark: bytes) -> None:
+        """Note that the present state of a need is stored; see `member_stored`."""
+        self.needs[key] = replace(self.needs[key], mark=mark)
+
+    def mark(self, owner: str) -> bytes:
+        """Return what tells all that is stored of a member and its needs from any other states of them.
+
+        Empty if nothing is known of them, or something is not stored.
+        """
+        known = self.members.get(owner)
+        marks = [need.mark for need in self.needs_of(owner)]
+        if known is not None:
+            marks.append(known.mark)
+        return b"".join(marks) if all(marks) else b""
 
     def documents(self, member: str, now: datetime) -> dict[str, Document]:
         """Return what a member brings now; nothing if it is unknown."""
-        known = self.members.get(member)
-        return {} if known is None else offer_documents(known.event, (n.event for n in self.needs_of(member)), now)
+        return self.presence(member, now)[0]()
 
     def requests(self, member: str, now: datetime) -> dict[str, Ask]:
         """Return what a member asks now; nothing if it is unknown."""
-        known = self.members.get(member)
-        needs = ((need.event, need.lineage) for need in self.needs_of(member))
-        return {} if known is None else dict(open_requests(known.event, needs, now))
+        return self.presence(member, now)[1]()
+
+    def presence(self, member: str, now: datetime) -> tuple[Later[dict[str, Document]], Later[dict[str, Ask]]]:
+        """Return what a member brings and what it asks now, to be read when it is asked for, whatever changes then."""
+        known, needs = self.members.get(member), self.needs_of(member)
+
+        def documents() -> dict[str, Document]:
+            events = [need.event for need in needs]
+            return {} if known is None else offer_documents(known.event, events, now)
+
+        def asks() -> dict[str, Ask]:
+            events = [(need.event, need.lineage) for need in needs]
+            return {} if known is None else dict(open_requests(known.event, events, now))
+
+        return Later(documents), Later(asks)
 
     def since(self, member: str, document: str) -> int:
         """Return the arrival with which a document of a member came or became materially another; 0 for its profile."""
@@ -224,7 +210,7 @@ class Directory:
 
     def _partner_clusters(self) -> list[KnownMember]:
         known = (self.members.get(key) for key in self._partners)
-        return [member for member in known if member and member.event.kind is MemberKind.PARTNER_CLUSTER]
+        return [member for member in known if member and member.kind is MemberKind.PARTNER_CLUSTER]
 
     def _lineage(self, event: NeedPublished) -> str:
         """Return the lineage of the owner's earliest need whose text this one repeats, or else its own key."""

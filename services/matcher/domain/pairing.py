@@ -1,12 +1,13 @@
 """Requests facing members: what is offered and asked now, and which pairs a change brings among the best."""
 
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
 from schemas.suggestions import RequestSource
 from services.matcher.domain.eligibility import Traits
+from services.matcher.domain.known import Later
 from services.matcher.domain.requests import Ask, Document
 from services.matcher.index import Explanation, Match, OfferIndex, Request, RequestIndex
 
@@ -61,77 +62,140 @@ class Eligibility:
     member: Callable[[Ask, str], bool]
 
 
+class Asks(Mapping[str, Ask]):
+    """Open requests by key, each read when it is first asked for."""
+
+    def __init__(self, askers: Mapping[str, str]) -> None:
+        """`askers` tells the member behind each open request; what they ask is to be adopted before it is read."""
+        self._askers = dict(askers)
+        self._of: dict[str, set[str]] = {}
+        self._read: dict[str, Later[dict[str, Ask]]] = {}
+        for key, member in self._askers.items():
+            self._of.setdefault(member, set()).add(key)
+
+    @property
+    def askers(self) -> Mapping[str, str]:
+        """Key of the member that asks, by key of request."""
+        return self._askers
+
+    def __len__(self) -> int:
+        return len(self._askers)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._askers)
+
+    def __getitem__(self, key: str) -> Ask:
+        return self._read[self._askers[key]]()[key]
+
+    def of(self, member: str) -> set[str]:
+        """Return the keys of what a member asks."""
+        return set(self._of.get(member, ()))
+
+    def known(self, key: str) -> Ask | None:
+        """Return a request if it is open and what its member asks was adopted or put."""
+        read = self._read.get(self._askers.get(key, ""))
+        return None if read is None else read().get(key)
+
+    def adopt(self, member: str, asks: Later[dict[str, Ask]]) -> None:
+        """Take over a member's requests, whose keys are known."""
+        self._read[member] = asks
+
+    def keep(self, member: str, keys: Container[str]) -> None:
+        """Forget a member's requests but for these."""
+        kept = {key for key in self._of.get(member, ()) if key in keys}
+        for key in self._of.pop(member, set()) - kept:
+            del self._askers[key]
+        if kept:
+            self._of[member] = kept
+
+    def put(self, member: str, asks: dict[str, Ask]) -> None:
+        """Make `asks` all that a member asks."""
+        self.keep(member, ())
+        self._read.pop(member, None)
+        if asks:
+            self._askers |= dict.fromkeys(asks, member)
+            self._of[member] = set(asks)
+            self._read[member] = Later.of(asks)
+
+
 class Pairing:
     """What is offered and asked at the moment, in memory, and the scores between the two. For one thread at a time."""
 
-    def __init__(self, *, index: OfferIndex, bar: Bar, ranked: Callable[[], None] = lambda: None) -> None:
-        """`ranked` is called after each ranking: many of them may follow from one batch."""
+    def __init__(
+        self,
+        *,
+        index: OfferIndex,
+        bar: Bar,
+        ranked: Callable[[], None] = lambda: None,
+        requests: RequestIndex | None = None,
+        askers: Mapping[str, str] | None = None,
+        marks: Mapping[str, bytes] | None = None,
+    ) -> None:
+        """`ranked` is called after each ranking: many of them may follow from one batch.
+
+        `requests`, `askers` and `marks` are those of the pairing that the index was part of, when it was kept.
+        """
         self.bar = bar
-        self._ranked = ranked
-        self.asks: dict[str, Ask] = {}
+        self.index = index
+        self.requests = RequestIndex(index) if requests is None else requests
+        self.asks = Asks(askers or {})
         """Requests that are open, by key."""
-        self._index = index
-        self._open = RequestIndex(index)
-        self._documents: dict[str, dict[str, Document]] = {}
-        self._requests: dict[str, Request] = {}
-        self._asked_by: dict[str, set[str]] = {}  # owner → keys of its open requests
+        self.marks = dict(marks or {})
+        """What each member that was brought in was then known by; see `Directory.mark`."""
+        self._ranked = ranked
+        self._documents: dict[str, Later[dict[str, Document]]] = {}
 
     def __len__(self) -> int:
         """Return the number of offer documents."""
-        return len(self._index)
+        return len(self.index)
+
+    def adopt(self, member: str, documents: Later[dict[str, Document]], asks: Later[dict[str, Ask]]) -> None:
+        """Take over what a member brings and asks where the index holds just that already."""
+        self._documents[member] = documents
+        self.asks.adopt(member, asks)
 
     def withdraw(self, member: str, documents: Container[str], asks: Container[str]) -> None:
         """Take out what a member offers and asks no more, before others offer or ask it under the same key."""
-        known = self._documents.get(member, {})
-        for key in [key for key in known if key not in documents]:
-            self._index.remove(key)
-            del known[key]
-        for key in [key for key in self._asked_by.get(member, ()) if key not in asks]:
-            self._asked_by[member].discard(key)
-            del self.asks[key]
-            del self._requests[key]
-            self._open.remove(key)
+        self.marks.pop(member, None)
+        for key in self.index.offers_of(member):
+            if key not in documents:
+                self.index.remove(key)
+        for key in self.asks.of(member):
+            if key not in asks:
+                self.requests.remove(key)
+        self.asks.keep(member, asks)
 
     def offer(
         self, member: str, documents: dict[str, Document], *, name: str = "", traits: Traits | None = None
     ) -> None:
         """Make `documents` all that a member brings, `name` what it is called and `traits` what it is."""
-        self.withdraw(member, documents, self._asked_by.get(member, ()))
-        before = self._documents.pop(member, {})
-        self._index.name(member, name if documents else "")
+        self.withdraw(member, documents, self.asks.of(member))
+        self._documents.pop(member, None)
+        self.index.name(member, name if documents else "")
         if documents:
-            self._index.group(member, traits)
-            self._documents[member] = dict(documents)
+            self.index.group(member, traits)
+            self._documents[member] = Later.of(documents)
         for key, document in documents.items():
-            if before.get(key) != document:
-                self._index.put(key, member, document.text, title=document.title, language=document.language)
+            self.index.put(key, member, document.text, title=document.title, language=document.language)
 
     def documents(self, member: str) -> Mapping[str, Document]:
         """Return what a member brings, by document key."""
-        return self._documents.get(member, {})
+        known = self._documents.get(member)
+        return {} if known is None else known()
 
-    def ask(self, member: str, asks: Mapping[str, Ask]) -> None:
+    def ask(self, member: str, asks: dict[str, Ask]) -> None:
         """Make `asks` all that a member asks."""
-        self.withdraw(member, self._documents.get(member, {}), asks)
-        self._asked_by.pop(member, None)
+        self.withdraw(member, set(self.index.offers_of(member)), asks)
         for key, ask in asks.items():
-            if self._text_of(self.asks.get(key)) != self._text_of(ask):
-                self._requests[key] = self._index.request(ask.text, title=ask.title, language=ask.language)
-                self._open.put(key, self._requests[key])
-            self.asks[key] = ask
-        if asks:
-            self._asked_by[member] = set(asks)
-
-    def asked_by(self, member: str) -> Iterable[str]:
-        """Return the keys of a member's open requests."""
-        return self._asked_by.get(member, ())
+            if self._text_of(self.asks.known(key)) != self._text_of(ask):
+                self.requests.put(key, self.index.request(ask.text, title=ask.title, language=ask.language))
+        self.asks.put(member, asks)
 
     def request(self, ask: Ask) -> Request:
         """Return a request as the index reads it."""
-        known = self._requests.get(ask.key)
-        if known is not None and self._text_of(self.asks.get(ask.key)) == self._text_of(ask):
-            return known
-        return self._index.request(ask.text, title=ask.title, language=ask.language)
+        if self._text_of(self.asks.get(ask.key)) == self._text_of(ask):
+            return self.requests.request(ask.key, title=ask.title, text=ask.text)
+        return self.index.request(ask.text, title=ask.title, language=ask.language)
 
     def best(self, ask: Ask, eligible: Eligibility) -> list[Pair]:
         """Return the request's best members that may face it, reach the bar and share enough to be shown.
@@ -139,7 +203,7 @@ class Pairing:
         One that shares too little gives its place to the next best.
         """
         request, ranks = self.request(ask), self.bar.ranks(ask)
-        found = self._index.search(
+        found = self.index.search(
             request,
             LOOKED_AT * ranks,
             lambda member: eligible.member(ask, member),
@@ -153,23 +217,23 @@ class Pairing:
         """Return the pairs in which one of `members` is now among the best for an open request."""
         asks = set(self.asks)
         if len(members) < len(asks):
-            asks = {key for member in members for key in self._open.facing(member, self.bar.score)}
+            asks = {key for member in members for key in self.requests.facing(member, self.bar.score)}
         found = (pair for key in sorted(asks) for pair in self.best(self.asks[key], eligible))
         return [pair for pair in found if pair.member in members]
 
     def score(self, ask: Ask, member: str) -> Match | None:
         """Return how a member answers a request, however many answer it better; None if it brings nothing."""
-        return self._index.score(self.request(ask), member)
+        return self.index.score(self.request(ask), member)
 
     def explain(self, ask: Ask, match: Match) -> Explanation | None:
         """Return why a match has its score; None where silence is better: below the bar, or too little to show."""
         request = self.request(ask)
-        return self._index.explain(request, match) if self._tells(request, match) else None
+        return self.index.explain(request, match) if self._tells(request, match) else None
 
     def _tells(self, request: Request, match: Match) -> bool:
         if not match.documents or match.score < self.bar.score:
             return False
-        worth = self._index.worth(request, match.member)
+        worth = self.index.worth(request, match.member)
         return worth.informative >= LEAST_SHARED and worth.largest <= MOST_FROM_ONE_WORD
 
     @staticmethod

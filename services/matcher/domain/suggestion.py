@@ -18,9 +18,10 @@ from schemas.suggestions import (
     SuggestionMade,
 )
 from services.matcher.domain.change import materially_different
-from services.matcher.domain.directory import Directory, KnownMember
+from services.matcher.domain.directory import Directory
 from services.matcher.domain.eligibility import suggestion_id
 from services.matcher.domain.evidence import Source, evidence
+from services.matcher.domain.known import KnownMember
 from services.matcher.domain.pairing import Pair, Pairing
 from services.matcher.domain.requests import Ask, Document
 from services.matcher.index import ANALYSER_VERSION, ENGINE_VERSION, Match, Vote

@@ -10,18 +10,23 @@ With `--check` it fails if anything had to be compiled: the cache that it found 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
 
+import numba
 import numpy as np
+from llvmlite.binding import get_host_cpu_features, get_host_cpu_name
 from numba.core.dispatcher import Dispatcher
 
 from services.matcher.index import snapshot
 from services.matcher.index.analysis import Analyser
+from services.matcher.index.arrays import NUMBA
 from services.matcher.index.collection import Collection
 from services.matcher.index.offers import OfferIndex
 from services.matcher.index.requests import RequestIndex
@@ -34,19 +39,33 @@ _TEXTS = ("Étalonnage de tensiomètres pour sols salins", "Soil moisture sensor
 
 
 @cache
-def compile_all(*, snapshots: bool = False) -> None:
-    """Do all that an index can do, once a process; with `snapshots` also what is done with its image on the disk."""
+def compile_all() -> None:
+    """Do all that an index can do, once a process, and note that its machine code is on the disk."""
     index = OfferIndex(Analyser(), young=YOUNG)
     _change(index)
     _ask(index)
-    if not snapshots:
-        return
     with TemporaryDirectory(prefix="maillage-compile-") as folder:
         snapshot.save(index, Path(folder))
         opened = snapshot.open(Path(folder), Analyser())
     _ask(opened)
     _change(opened)
     _ask(opened)
+    if os.access(NUMBA.CACHE_DIR, os.W_OK):
+        _note().touch()
+
+
+def compile_missing() -> None:
+    """Return at once if the machine code is on the disk: each function reads its own when it is first called, in
+    milliseconds. Otherwise compile all.
+    """
+    if not _note().exists():
+        compile_all()
+
+
+def _note() -> Path:
+    """Return the file that is there when all machine code of this source is, for this processor and these versions."""
+    made_for = (get_host_cpu_name(), get_host_cpu_features().flatten(), numba.__version__, sys.version)
+    return Path(NUMBA.CACHE_DIR) / f"complete-{sha256(repr(made_for).encode()).hexdigest()[:16]}"
 
 
 def _change(index: OfferIndex) -> None:
@@ -97,7 +116,7 @@ def main() -> int:
     began = monotonic()
     sys.stdout.write("Compiling the index (half a minute the first time)...\n")
     sys.stdout.flush()
-    compile_all(snapshots=True)
+    compile_all()
     found = sum(sum(function.stats.cache_hits.values()) for function in dispatchers())
     made = sum(sum(function.stats.cache_misses.values()) for function in dispatchers())
     sys.stdout.write(f"{made} functions compiled, {found} found compiled, {monotonic() - began:.1f} s.\n")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+
+from services.matcher.index.fields import Span
 
 LEAST_INFORMATION = 1 / 3
 """Part of the information of a term found in one offer only that a term must still carry to tell offers apart.
@@ -37,6 +40,12 @@ def telling(written: str) -> bool:
     digits = any(map(str.isdigit, written))
     acronym = letters == SHORTEST_WORD - 1 and written.isupper()
     return letters >= SHORTEST_WORD or acronym or (letters > 0 and digits)
+
+
+def tell(places: Sequence[Sequence[Span]], title: str, text: str) -> tuple[bool, ...]:
+    """Return which words of a request are telling, as they are written where each first comes."""
+    first = [spans[0] for spans in places]
+    return tuple(telling((title if span.field == "title" else text)[span.start : span.end]) for span in first)
 
 
 def rare(offers_with_term: int, offers: int) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 from services.matcher.index.analysis import Analyser
 from services.matcher.index.arrays import Ints32, Ints64, UInts8, UInts32
 from services.matcher.index.collection import YOUNG, Collection
-from services.matcher.index.evidence import rare, telling
+from services.matcher.index.evidence import rare, tell
 from services.matcher.index.fields import Reading, Span, acronym, digest, read
 from services.matcher.index.plans import CLOSENESS_STEPS
 from services.matcher.index.results import Explanation, Match, Prepared, Request, SharedTerm, Vote, Worth
@@ -95,21 +95,23 @@ class OfferIndex:
         `language` is the BCP 47 tag that its author declared, if any; it is a hint.
         """
         reading = read(self._analyser, title=title, text=text, language=language)
+        return self.request_as_read(reading, title, text)
+
+    def request_as_read(self, reading: Reading, title: str = "", text: str = "") -> Request:
+        """Return a request of a title and a text that were read before."""
         numbers = self.vocabulary.numbers(reading.words)
         places: dict[int, list[Span]] = {}
         for number, span in zip(numbers.tolist(), reading.all_spans(), strict=True):
             places.setdefault(number, []).append(span)
         words = tuple(places)
-        written = [
-            (title if spans[0].field == "title" else text)[spans[0].start : spans[0].end] for spans in places.values()
-        ]
+        where = tuple(map(tuple, places.values()))
         return Request(
             title,
             text,
             reading,
             words,
-            tuple(map(tuple, places.values())),
-            tuple(map(telling, written)),
+            where,
+            tell(where, title, text),
             self._prepare(reading, numbers, words),
         )
 
@@ -288,6 +290,12 @@ class OfferIndex:
         """Return what each offer of a member holds, `term << 8 | code`; see `Collection`."""
         known = self._members.get(member)
         return [] if known is None else [self._offers.row(document) for document in known.documents]
+
+    def offers_of(self, member: str) -> list[str]:
+        """Return the ids of the offers of a member."""
+        known = self._members.get(member)
+        offers = [] if known is None else [self._by_document[document] for document in known.documents]
+        return [offer.document_id for offer in offers if offer is not None]
 
     def name_of(self, member: str) -> tuple[UInts32, Ints64]:
         """Return what a member's name holds, nothing if it has none, and how many names there are of each level."""

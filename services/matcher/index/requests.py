@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
+from dataclasses import replace
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
-from services.matcher.index.arrays import Floats32, Floats64, UInts32, with_room
+from services.matcher.index.arrays import Floats32, Floats64, Ints32, UInts32, with_room
+from services.matcher.index.base import Base
 from services.matcher.index.collection import Collection
+from services.matcher.index.evidence import tell
+from services.matcher.index.fields import Reading
 from services.matcher.index.offers import OfferIndex
 from services.matcher.index.plans import FREQUENCIES
 from services.matcher.index.results import Request
@@ -20,6 +24,37 @@ MARGIN: Final = 0.6
 
 REFRESHED: Final = 64
 """Requests whose norm is computed again with each look: so none is ever far behind the words' changing weights."""
+
+
+class RequestsImage(NamedTuple):
+    """Open requests at one moment, by number.
+
+    Attributes:
+        base: their terms.
+        keys: "" where there is none.
+        free: the numbers without a request, the next to be taken last.
+        inverse_norms: of each.
+        readings: of each, the numbers of its words, their spans, and how many are its title's.
+    """
+
+    base: Base
+    keys: list[str]
+    free: list[int]
+    inverse_norms: Floats64
+    readings: list[tuple[Ints32, Ints32, int]]
+
+
+class Readings(Protocol):
+    """Texts as they were read, by number."""
+
+    def words_of(self, number: int) -> Ints32:
+        """Return the numbers of a text's words, in reading order."""
+
+    def reading(self, number: int) -> Reading:
+        """Return a text as it was read."""
+
+    def places(self, number: int) -> Reading:
+        """Return where the words of a text stand, without the words."""
 
 
 class RequestIndex:
@@ -36,6 +71,7 @@ class RequestIndex:
         self._keys: list[str] = []
         self._asked: list[Request | None] = []
         self._free: list[int] = []
+        self._restored: Readings | None = None
         self._inverse_norms = np.zeros(64, np.float64)
         self._next_refreshed = 0
 
@@ -70,6 +106,42 @@ class RequestIndex:
             self._requests.remove(number)
             self._asked[number], self._keys[number] = None, ""
             self._free.append(number)
+
+    def request(self, key: str, *, title: str, text: str) -> Request:
+        """Return an open request as it is read, of the title and the text that its author wrote.
+
+        Raises:
+            KeyError: there is none of this key.
+        """
+        number = self._numbers[key]
+        request = self._request(number)
+        if (request.title, request.text) != (title, text):  # restored, which it is without what its author wrote
+            telling = tell(request.places, title, text)
+            request = self._asked[number] = replace(request, title=title, text=text, telling=telling)
+        return request
+
+    def adopt(
+        self,
+        base: Base,
+        *,
+        keys: list[str],
+        free: list[int],
+        inverse_norms: Floats64,
+        readings: Readings,
+    ) -> None:
+        """Take over what an image says, into an empty index; `readings` are read when asked for."""
+        self._requests.adopt(base)
+        self._keys, self._free, self._restored = keys, free, readings
+        self._numbers = {key: number for number, key in enumerate(keys) if key}
+        self._asked = [None] * len(keys)
+        self._inverse_norms = with_room(inverse_norms, 64, 0)
+
+    def image(self) -> RequestsImage:
+        """Return the requests as they are; settles the young ones first."""
+        self._requests.merge()
+        norms = self._inverse_norms[: len(self._keys)].copy()
+        readings = [self._read(number) for number in range(len(self._keys))]
+        return RequestsImage(self._requests.settled, list(self._keys), list(self._free), norms, readings)
 
     def facing(self, member: str, least: float) -> list[str]:
         """Return the keys of the requests in which a member may have a score of at least `least`.
@@ -152,7 +224,25 @@ class RequestIndex:
             self._refresh(self._next_refreshed)
 
     def _refresh(self, number: int) -> None:
+        if self._keys[number]:
+            query = self._offers.query(self._request(number))
+            norm = l2_norm(self._offers.statistics, query, self._offers.weighting)
+            self._inverse_norms[number] = 1 / norm if norm > 0 else 0
+
+    def _request(self, number: int) -> Request:
+        request = self._asked[number]
+        if request is None:
+            if self._restored is None:
+                raise KeyError(number)
+            request = self._asked[number] = self._offers.request_as_read(self._restored.reading(number))
+        return request
+
+    def _read(self, number: int) -> tuple[Ints32, Ints32, int]:
         request = self._asked[number]
         if request is not None:
-            norm = l2_norm(self._offers.statistics, self._offers.query(request), self._offers.weighting)
-            self._inverse_norms[number] = 1 / norm if norm > 0 else 0
+            numbers = self._offers.vocabulary.numbers(request.reading.words)
+            return numbers, request.reading.spans, request.reading.title
+        if self._restored is None or not self._keys[number]:
+            return np.zeros(0, np.int32), np.zeros((0, 2), np.int32), 0
+        places = self._restored.places(number)
+        return self._restored.words_of(number), places.spans, places.title

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from schemas.cloudevents import Envelope
 from services.matcher.domain.pairing import Bar
 from services.matcher.handlers import events_to
+from services.matcher.keeping import Keeper
 from services.matcher.relay import Relay
 from services.matcher.service import Matcher
 from services.matcher.store import MatcherStore
@@ -26,9 +28,10 @@ class Crash(BaseException):
 class System:
     """The matcher's process, its database, its log and its clock."""
 
-    def __init__(self, *, url: str, log: RecordingLog) -> None:
+    def __init__(self, *, url: str, log: RecordingLog, snapshot: Path | None = None) -> None:
         self.now = datetime(2026, 3, 2, 8, tzinfo=UTC)
         self.log = log
+        self.snapshot = snapshot
         self._url = url
         self._store = Store(url=url, database=f"matcher-{uuid4().hex}")
         self.database: Database = self._store.database
@@ -37,7 +40,9 @@ class System:
         """Start a new process: nothing but the database is left of the one before."""
         self.store = _Dying(self.database, dying_at)
         self.relay = Relay(store=self.store, publisher=self.log)
-        self.matcher = Matcher(store=self.store, clock=lambda: self.now, bar=bar, on_told=lambda: None)
+        self.matcher = Matcher(
+            store=self.store, clock=lambda: self.now, bar=bar, on_told=lambda: None, keeper=Keeper(self.snapshot)
+        )
         self._handle = events_to(self.matcher)
         await self.matcher.restore()
         await self.relay.publish_due()
@@ -61,7 +66,7 @@ class System:
 
     def beside(self) -> "System":
         """Return another process on the same database and log."""
-        other = System(url=self._url, log=self.log)
+        other = System(url=self._url, log=self.log, snapshot=self.snapshot)
         other.leave()
         other._store = Store(url=self._url, database=self.database.name)
         other.database = other._store.database

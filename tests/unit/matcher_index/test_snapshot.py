@@ -108,6 +108,76 @@ def test_an_empty_index(tmp_path: Path) -> None:
     assert [match.member for match in opened.search(opened.request("étalonnage"), 3)] == ["m"]
 
 
+def told(index: OfferIndex, requests: RequestIndex, written: dict[str, tuple[str, str]]) -> list[Any]:
+    """All that can be seen of open requests and who answers them."""
+    seen: list[Any] = [len(requests), [requests.facing(f"m{number}", 0.3) for number in range(20)]]
+    for key, (title, said) in sorted(written.items()):
+        request = requests.request(key, title=title, text=said)
+        found = index.search(request, 5)
+        seen += [key, found, [index.explain(request, match) for match in found]]
+        seen += [index.worth(request, match.member) for match in found]
+        seen += [index.score(request, f"m{number}") for number in range(20)]
+    return seen
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_requests_come_back_as_they_were_read(tmp_path: Path, seed: int) -> None:
+    index, random = filled(seed=seed), Random(seed)
+    requests, written = RequestIndex(index), {}
+    for number in range(60):
+        key = f"r{random.randrange(40)}"
+        if random.random() < 0.25:
+            requests.remove(key)
+            written.pop(key, None)
+        else:
+            title, said = text(random, 3), f"{text(random, random.randrange(1, 12))} propre{chr(97 + number % 26)}mot"
+            requests.put(key, index.request(said, title=title))
+            written[key] = title, said
+    snapshot.take(index, requests=requests, notes={"kept": "so"}).write(tmp_path)
+    kept = snapshot.open_all(tmp_path, Analyser())
+    assert told(kept.index, kept.requests, written) == told(index, requests, written)
+    assert kept.notes == {"kept": "so"}
+    # Through further changes, and through a snapshot of what was not read since the last one.
+    second = snapshot.open_all(tmp_path, Analyser())
+    snapshot.take(second.index, requests=second.requests).write(tmp_path)
+    second = snapshot.open_all(tmp_path, Analyser())
+    for one, its in ((index, requests), (kept.index, kept.requests), (second.index, second.requests)):
+        change(one, Random(seed + 9), 60)
+        its.remove("r7")
+        its.put("new", one.request("tensiomètres en sols salins", title="capteur"))
+    written |= {"new": ("capteur", "tensiomètres en sols salins")}
+    written.pop("r7", None)
+    expected = told(index, requests, written)
+    assert told(kept.index, kept.requests, written) == expected
+    assert told(second.index, second.requests, written) == expected
+
+
+def test_a_request_withdrawn_is_gone_from_the_disk(tmp_path: Path) -> None:
+    index = filled()
+    requests = RequestIndex(index)
+    requests.put("secret-request", index.request("xylographies", title="Phlogistique"))
+    requests.put("other", index.request("kryptonite et tensiomètres"))
+    snapshot.take(index, requests=requests).write(tmp_path)
+    assert b"xylograph" in files_of(tmp_path)
+    kept = snapshot.open_all(tmp_path, Analyser())
+    for one, its in ((index, requests), (kept.index, kept.requests)):
+        its.remove("secret-request")
+        snapshot.take(one, requests=its).write(tmp_path)
+        assert not any(word in files_of(tmp_path) for word in (b"xylograph", b"phlogist", b"secret-request"))
+        assert b"krypton" in files_of(tmp_path)
+
+
+def test_what_is_discarded_is_gone(tmp_path: Path) -> None:
+    folder = tmp_path / "snapshot"
+    snapshot.discard(folder)
+    name = snapshot.take(filled()).write(folder)
+    snapshot.discard(folder, only="data-another")
+    assert snapshot.names(folder) == name
+    snapshot.discard(folder, only=name)
+    assert list(folder.iterdir()) == []
+    assert "there is none" in refusal(folder)
+
+
 def test_groups_come_back_as_they_were_said(tmp_path: Path) -> None:
     index = OfferIndex(Analyser())
     for member in "abc":
@@ -244,7 +314,7 @@ def test_each_file_is_needed(tmp_path: Path) -> None:
     ("field", "value", "why"),
     [
         ("format", "another", "another program"),
-        ("layout", 99, "layout 99, this is 1"),
+        ("layout", 99, "layout 99, this is 2"),
         ("analyser", "0", "analyser 0, this is"),
         ("engine", "tfidf-0", "engine tfidf-0, this is"),
         ("weighting", Weighting(k1=2.0)._asdict(), "weighting"),

@@ -1,0 +1,122 @@
+"""Members and needs in their latest states, each read when it is first asked for."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from schemas.members import MemberKind, MemberPublished
+from schemas.needs import NeedPublished
+
+T = TypeVar("T")
+
+
+class Later(Generic[T]):
+    """Something that is made when it is first asked for: a start does not wait for thousands that nobody asks for."""
+
+    __slots__ = ("_made", "_make")
+    _made: T
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make: Callable[[], T] | None = make
+
+    @classmethod
+    def of(cls, made: T) -> "Later[T]":
+        """Return something that is there already."""
+        later = cls(lambda: made)
+        later()
+        return later
+
+    def __call__(self) -> T:
+        """Return it. Raises what making it raises."""
+        if self._make is not None:
+            self._made, self._make = self._make(), None
+        return self._made
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """When something was published, and whether it may alert anybody.
+
+    Members and needs come on different topics, so which is read first is chance. A need posted after a census must
+    alert although the census is read after it: what counts is when each was published. `seq`, the order in which we
+    read, decides between equal times; it is kept with what arrived, so that an event read again keeps its place.
+    """
+
+    at: datetime
+    seq: int
+    alerts: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KnownMember:
+    """A member.
+
+    Attributes:
+        mark: tells this state, as it is stored, from any other; empty while it is not stored.
+    """
+
+    rev: int
+    kind: MemberKind
+    seq: int
+    read: Later[MemberPublished]
+    read_since: Later[dict[str, int]]
+    mark: bytes = b""
+
+    @classmethod
+    def of(cls, event: MemberPublished, seq: int, since: dict[str, int]) -> "KnownMember":
+        """Return a member as an event tells it."""
+        return cls(event.rev, event.kind, seq, Later.of(event), Later.of(since))
+
+    @property
+    def event(self) -> MemberPublished:
+        """Its latest state."""
+        return self.read()
+
+    @property
+    def since(self) -> dict[str, int]:
+        """For each asset the arrival with which it came or became materially another."""
+        return self.read_since()
+
+    @property
+    def arrival(self) -> Arrival:
+        """When this state of the member came."""
+        return Arrival(self.event.published_at, self.seq, self.event.alerts)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownNeed:
+    """A need.
+
+    Attributes:
+        owner: key of the member whose need it is.
+        since: as for an asset of a member.
+        lineage: its own key, or that of the need that it repeats.
+        expired: its deadline has passed, and all that follows from that is done.
+        mark: as of a member.
+    """
+
+    rev: int
+    owner: str
+    deadline: datetime | None
+    seq: int
+    since: int
+    lineage: str
+    read: Later[NeedPublished]
+    expired: bool = False
+    mark: bytes = b""
+
+    @classmethod
+    def of(cls, event: NeedPublished, seq: int, since: int, lineage: str) -> "KnownNeed":
+        """Return a need as an event tells it."""
+        return cls(event.rev, str(event.owner), event.deadline, seq, since, lineage, Later.of(event))
+
+    @property
+    def event(self) -> NeedPublished:
+        """Its latest state."""
+        return self.read()
+
+    @property
+    def arrival(self) -> Arrival:
+        """When this state of the need came."""
+        return Arrival(self.event.published_at, self.seq, self.event.alerts)

@@ -1,0 +1,246 @@
+"""The folder that a snapshot is: files that are whole or refused, and one of them at a time.
+
+`manifest.json` names a folder beside it, in which each array is a `.npy` file and each list of strings a JSON one, and
+tells the size and the check sum of each. Nothing in it can be executed. Only the user of the process may read it:
+folders have mode 0700, files 0600. Check sums tell damage, not forgery.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+from zlib import crc32
+
+import numpy as np
+import numpy.typing as npt
+
+from services.matcher.index.analysis import ANALYSER_VERSION
+from services.matcher.index.offers import ENGINE_VERSION
+from services.matcher.index.weighting import Weighting
+
+Array = npt.NDArray[Any]
+
+_FORMAT: Final = "maillage-index"
+_LAYOUT: Final = 2
+"""Changes whenever the files mean something else."""
+
+_MANIFEST: Final = "manifest.json"
+_DATA: Final = "data-"
+_BLOCK: Final = 1 << 22
+
+
+class SnapshotError(Exception):
+    """There is no snapshot that this process can start with; the message says why. Start without."""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """All that a snapshot says of an index at one moment. It shares nothing that a change of the index changes.
+
+    What takes long to put into its form is in `later`, each part under what its names begin with.
+    """
+
+    arrays: Mapping[str, Array]
+    later: Mapping[str, Callable[[], dict[str, Array]]]
+    lists: Mapping[str, Sequence[Any]]
+    notes: Mapping[str, Any]
+    weighting: Weighting
+    documents: int
+
+    def write(self, folder: Path) -> str:
+        """Make this the snapshot in `folder`, and return its name. The index may be changed meanwhile.
+
+        A crash at any moment leaves the one before or this one. Processes that write or open at the same time wait for
+        one another.
+
+        Raises:
+            OSError: it could not be written; the one before stays.
+        """
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with locked(folder, alone=True):
+            data = folder / f"{_DATA}{uuid4().hex}"
+            data.mkdir(mode=0o700)
+            try:
+                files = {f"{name}.npy": _write_array(data / f"{name}.npy", a) for name, a in self._arrays()}
+                said: dict[str, object] = {**self.lists, "notes": self.notes}
+                files |= {f"{name}.json": _write_json(data / f"{name}.json", a) for name, a in said.items()}
+                _sync(data)
+                manifest = {
+                    "format": _FORMAT,
+                    "layout": _LAYOUT,
+                    "analyser": ANALYSER_VERSION,
+                    "engine": ENGINE_VERSION,
+                    "weighting": self.weighting._asdict(),
+                    "documents": self.documents,
+                    "data": data.name,
+                    "files": files,
+                }
+                _write_json(data / _MANIFEST, manifest)
+                _sync(folder)
+                (data / _MANIFEST).rename(folder / _MANIFEST)
+                _sync(folder)
+            except BaseException:
+                shutil.rmtree(data, ignore_errors=True)
+                raise
+            for other in folder.glob(f"{_DATA}*"):
+                if other != data:  # the one before, or what a crash left behind
+                    shutil.rmtree(other, ignore_errors=True)
+            return data.name
+
+    def _arrays(self) -> Iterator[tuple[str, Array]]:
+        yield from self.arrays.items()
+        for prefix, part in self.later.items():
+            for name, array in part().items():
+                yield f"{prefix}_{name}", array
+
+
+def exists(folder: Path) -> bool:
+    """Return whether there is a snapshot in a folder, be it one that can be used or not."""
+    return (folder / _MANIFEST).exists()
+
+
+def names(folder: Path) -> str | None:
+    """Return the name of the snapshot in a folder; each has another. None if there is none that can be read."""
+    try:
+        return str(json.loads((folder / _MANIFEST).read_bytes())["data"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def discard(folder: Path, *, only: str | None = None) -> None:
+    """Delete the snapshot in a folder, if there is one, or if it is `only`; one that is being written is waited for.
+
+    Raises:
+        OSError: something of it is still there.
+    """
+    if not folder.is_dir():
+        return
+    with locked(folder, alone=True):
+        if only in (None, names(folder)):
+            (folder / _MANIFEST).unlink(missing_ok=True)
+            for data in folder.glob(f"{_DATA}*"):
+                shutil.rmtree(data)
+
+
+class Files:
+    """The files of a snapshot, each checked before it is used."""
+
+    def __init__(self, folder: Path, weighting: Weighting) -> None:
+        manifest = folder / _MANIFEST
+        if not manifest.is_file():
+            raise SnapshotError(f"there is none in {folder}")
+        try:
+            said = json.loads(manifest.read_bytes())
+        except ValueError as error:
+            raise SnapshotError(f"{manifest} is no JSON") from error
+        if not isinstance(said, dict) or said.get("format") != _FORMAT:
+            raise SnapshotError(f"{manifest} is of another program")
+        for what, theirs, ours in (
+            ("layout", said.get("layout"), _LAYOUT),
+            ("analyser", said.get("analyser"), ANALYSER_VERSION),
+            ("engine", said.get("engine"), ENGINE_VERSION),
+            ("weighting", said.get("weighting"), weighting._asdict()),
+        ):
+            if theirs != ours:
+                raise SnapshotError(f"it was made with {what} {theirs}, this is {ours}")
+        self.weighting = weighting
+        self.documents = int(said["documents"])
+        self._data = folder / Path(said["data"]).name
+        self._files: dict[str, list[int]] = said["files"]
+
+    def array(self, name: str, kind: npt.DTypeLike) -> Array:
+        """Return an array, mapped copy-on-write."""
+        path = self._whole(f"{name}.npy")
+        array = np.asarray(np.load(path, mmap_mode="c", allow_pickle=False))
+        if array.dtype != kind:
+            raise SnapshotError(f"{path.name} holds {array.dtype}, not {np.dtype(kind)}")
+        return array
+
+    def strings(self, name: str) -> list[Any]:
+        """Return a list."""
+        found: list[Any] = self._json(name)
+        return found
+
+    def mapping(self, name: str) -> Mapping[str, Any]:
+        """Return what was said by name."""
+        found: dict[str, Any] = self._json(name)
+        return found
+
+    def _json(self, name: str) -> Any:
+        return json.loads(self._whole(f"{name}.json").read_bytes().decode("utf-8", "surrogatepass"))
+
+    def _whole(self, name: str) -> Path:
+        path = self._data / name
+        if name not in self._files:
+            raise SnapshotError(f"the manifest does not name {name}")
+        size, check = self._files[name]
+        if path.stat().st_size != size:  # a mapped file that is too short would end the process
+            raise SnapshotError(f"{name} has {path.stat().st_size} bytes, not {size}")
+        if _check_sum(path) != check:
+            raise SnapshotError(f"{name} is damaged")
+        return path
+
+
+def _write_array(path: Path, array: Array) -> tuple[int, int]:
+    with _new_file(path) as descriptor, os.fdopen(descriptor, "wb", closefd=False) as file:
+        np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
+    return path.stat().st_size, _check_sum(path)
+
+
+def _write_json(path: Path, content: object) -> tuple[int, int]:
+    written = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    with _new_file(path) as descriptor, os.fdopen(descriptor, "wb", closefd=False) as file:
+        file.write(written)
+    return len(written), crc32(written)
+
+
+@contextmanager
+def _new_file(path: Path) -> Iterator[int]:
+    """Open a file that only this user may read; what was written to it is on the disk afterwards."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        yield descriptor
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _check_sum(path: Path) -> int:
+    check = 0
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            check = crc32(block, check)
+    return check
+
+
+def _sync(folder: Path) -> None:
+    """Have the names in a folder on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def locked(folder: Path, *, alone: bool) -> Iterator[None]:
+    """Keep others from replacing a snapshot, or also from opening it."""
+    if sys.platform == "win32" or not folder.is_dir():
+        yield
+        return
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,157 @@
+"""What an index holds as it lies in a snapshot: read from flat arrays when it is first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import chain
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+
+from services.matcher.index.arrays import Floats64, Ints32, Ints64
+from services.matcher.index.fields import Reading
+from services.matcher.index.folder import Files, SnapshotError
+from services.matcher.index.offers import _Member, _Offer
+
+V = TypeVar("V")
+
+Flat: TypeAlias = tuple[Ints32, Ints64, Ints32, Floats64]
+
+
+class SavedReadings:
+    """Texts as they were read, each a slice of flat arrays; `words` are those of the vocabulary, by number."""
+
+    def __init__(self, files: Files, prefix: str, words: list[str]) -> None:
+        self._pointers = files.array(f"{prefix}_pointers", np.int64)
+        self._titles = files.array(f"{prefix}_titles", np.int32)
+        self._numbers = files.array(f"{prefix}_words", np.int32)
+        self._spans = files.array(f"{prefix}_spans", np.int32)
+        self._words = words
+        if self._numbers.size and int(self._numbers.max()) >= len(words):
+            raise SnapshotError("a text has a word that the vocabulary lacks")
+
+    def words_of(self, number: int) -> Ints32:
+        """Return the numbers of a text's words, in reading order."""
+        return self._numbers[self._pointers[number] : self._pointers[number + 1]]
+
+    def reading(self, number: int) -> Reading:
+        """Return a text as it was read."""
+        words = tuple([self._words[word] for word in self.words_of(number).tolist()])
+        return self.places(number)._replace(words=words)
+
+    def places(self, number: int) -> Reading:
+        """Return where the words of a text stand, without the words."""
+        spans = self._spans[self._pointers[number] : self._pointers[number + 1]]
+        return Reading((), spans, int(self._titles[number]))
+
+
+class SavedOffer(_Offer):
+    """An offer whose text is read when it is asked for."""
+
+    __slots__ = ("_readings",)
+    __setattr__ = object.__setattr__  # frozen, as all offers are, but while it is made: there are a hundred thousand
+
+    def __init__(self, document_id: str, member: _Member, number: int, readings: SavedReadings) -> None:
+        self.document_id = document_id  # type: ignore[misc]
+        self.member = member  # type: ignore[misc]
+        self.number = number  # type: ignore[misc]
+        self._readings = readings
+
+    @property
+    def reading(self) -> Reading:
+        """Where its words stand; what they are is told by their numbers."""
+        return self._readings.places(self.number)
+
+    @property
+    def words(self) -> Ints32:
+        """The numbers of its words."""
+        return self._readings.words_of(self.number)
+
+
+class SavedMember(_Member):
+    """A member whose name is read when it is asked for, until it gets another."""
+
+    __slots__ = ("_other", "_readings")
+
+    def __init__(self, key: str, number: int, group: int, name_digest: int, readings: SavedReadings) -> None:
+        self.key = key
+        self.number = number
+        self.group = group
+        self.documents = set()
+        self.name_digest = name_digest
+        self._other: Reading | None = None
+        self._readings: SavedReadings | None = readings if name_digest else None
+
+    @property
+    def name(self) -> Reading | None:
+        """Its name as it was read; None if it has none."""
+        return self._other if self._readings is None else self._readings.reading(self.number)
+
+    @name.setter
+    def name(self, name: Reading | None) -> None:
+        self._other, self._readings = name, None
+
+
+class _Lists(dict[int, V]):
+    """Lists by word, which may grow: those that were saved are read when they are first asked for."""
+
+    def __init__(self, words: list[int], pointers: Ints64, others: Ints32, closeness: Floats64) -> None:
+        super().__init__()
+        self._saved = dict(zip(words, range(len(words)), strict=True))
+        self._pointers, self._others, self._closeness = pointers, others, closeness
+
+    def _read(self, others: list[int], closeness: list[float]) -> V:
+        raise NotImplementedError
+
+    def __missing__(self, word: int) -> V:
+        place = self._saved[word]
+        here = slice(self._pointers[place], self._pointers[place + 1])
+        found = self[word] = self._read(self._others[here].tolist(), self._closeness[here].tolist())
+        return found
+
+    def get(self, word: int, default: Any = None) -> Any:
+        """Return a word's list, or `default`."""
+        return self[word] if word in self or word in self._saved else default
+
+    def setdefault(self, word: int, default: Any = None) -> V:
+        """Return a word's list, which is `default` if it had none."""
+        return self[word] if word in self._saved else super().setdefault(word, default)
+
+
+class SavedLinks(_Lists[tuple[list[int], list[float]]]):
+    """For each word asked for, the words that resemble it, and how close each is."""
+
+    def _read(self, others: list[int], closeness: list[float]) -> tuple[list[int], list[float]]:
+        return others, closeness
+
+    def flat(self) -> Flat:
+        """Return all lists end to end, without reading those that were not asked for; see `flat_links`."""
+        words = np.fromiter(self._saved, np.int32, len(self._saved))
+        unread = np.fromiter((word not in self for word in self._saved), np.bool_, len(self._saved))
+        sizes = np.diff(self._pointers)
+        here = np.repeat(unread, sizes)
+        read, read_sizes, others, closeness = flat_links(self)
+        return (
+            np.concatenate((words[unread], read)),
+            np.concatenate((sizes[unread], read_sizes)),
+            np.concatenate((self._others[here], others)),
+            np.concatenate((self._closeness[here], closeness)),
+        )
+
+
+def flat_links(links: Mapping[int, tuple[list[int], list[float]]]) -> Flat:
+    """Return the words asked for, how many resemble each, those end to end, and how close each is."""
+    lists = list(links.values())
+    return (
+        np.fromiter(links, np.int32, len(links)),
+        np.fromiter((len(others) for others, _ in lists), np.int64, len(lists)),
+        np.fromiter(chain.from_iterable(others for others, _ in lists), np.int32),
+        np.fromiter(chain.from_iterable(closeness for _, closeness in lists), np.float64),
+    )
+
+
+class SavedBackLinks(_Lists[list[tuple[int, float]]]):
+    """For each word, the words asked for that it resembles, with how close each is."""
+
+    def _read(self, others: list[int], closeness: list[float]) -> list[tuple[int, float]]:
+        return list(zip(others, closeness, strict=True))

@@ -1,0 +1,152 @@
+"""The snapshot of what the matcher has in memory: a cache, from which a start saves itself the reading of every text.
+
+The store is the authority. A snapshot says of each member by which stored states it is known there; at a start those
+whose states are others, or gone, are brought in anew. So one that is old, or of another database, costs time and no
+answer. It is opened only by the code that wrote it: what was read by this very code need not be checked again.
+
+It holds personal data, so it is deleted as soon as something is erased, and soon written again without it. Who is not
+the last writer of the view any more deletes it too: others may have erased what is in it.
+"""
+
+import asyncio
+from collections.abc import Callable
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from time import monotonic, time
+from typing import Any, Final
+
+import pydantic
+from pydantic import TypeAdapter
+
+import schemas
+from services.matcher import domain, metrics
+from services.matcher.domain.eligibility import Traits
+from services.matcher.domain.pairing import Bar, Pairing
+from services.matcher.index import Analyser, snapshot
+from services.runtime import logs
+
+WRITE_SECONDS: Final = 300.0
+"""Least time between two of them while events flow: one is hundreds of megabytes where members are thousands."""
+
+_TRAITS: Final = TypeAdapter(Traits)
+
+
+class Keeper:
+    """Keeps one folder's snapshot; with no folder it does nothing."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._log = logs.get()
+        self._changed = True
+        self._due_from = 0.0
+        self._data: str | None = None
+        self._write: asyncio.Task[None] | None = None
+
+    async def open(self, bar: Bar, ranked: Callable[[], None]) -> Pairing | None:
+        """Return what is kept, or None; a snapshot that cannot be used is said in the log and otherwise ignored."""
+        if self._folder is None or not snapshot.exists(self._folder):
+            return None
+        try:
+            self._data, pairing = await asyncio.to_thread(_opened, self._folder, bar, ranked)
+        except snapshot.SnapshotError as error:
+            self._log.warning("snapshot_ignored", reason=str(error))
+            return None
+        self._due_from = monotonic() + WRITE_SECONDS
+        self._changed = False
+        return pairing
+
+    def change(self) -> None:
+        """Note that memory is not what the snapshot says any more."""
+        self._changed = True
+
+    def due(self, *, now: bool = False) -> bool:
+        """Return whether a snapshot is to be written; with `now` even if the last one is not old."""
+        if self._folder is None:
+            return False
+        missing = not snapshot.names(self._folder)
+        return missing or (self._changed and (now or monotonic() >= self._due_from))
+
+    async def take(self, pairing: Pairing) -> snapshot.Image:
+        """Return what is to be kept; nothing may change meanwhile."""
+        image = await asyncio.to_thread(_taken, pairing)
+        self._changed = False
+        return image
+
+    async def write(self, image: snapshot.Image) -> None:
+        """Write a snapshot; a failure is told in the log and in the metrics, and the next one tried in its time."""
+        await self._written()
+        self._due_from = monotonic() + WRITE_SECONDS
+        self._write = asyncio.create_task(self._write_now(image))
+        await asyncio.shield(self._write)
+
+    async def discard(self, *, own: bool = False) -> None:
+        """Delete the snapshot; with `own` only if it is the one that this process opened or wrote."""
+        if self._folder is None:
+            return
+        await self._written()
+        self._changed, self._due_from = True, 0.0
+        if own and self._data is None:
+            return
+        try:
+            await asyncio.to_thread(snapshot.discard, self._folder, only=self._data if own else None)
+            self._data = None
+        except OSError as error:
+            self._fail("snapshot_not_deleted", error)
+
+    async def _write_now(self, image: snapshot.Image) -> None:
+        began = monotonic()
+        try:
+            if self._folder is not None:
+                self._data = await asyncio.to_thread(image.write, self._folder)
+        except OSError as error:
+            self._changed = True
+            self._fail("snapshot_failed", error)
+            return
+        metrics.SNAPSHOT_WRITTEN.set(time())
+        self._log.info("snapshot_written", offers=image.documents, seconds=round(monotonic() - began, 2))
+
+    async def _written(self) -> None:
+        """Wait for one that is being written: what is done next must come after it."""
+        if self._write is not None:
+            await asyncio.wait({self._write})
+
+    def _fail(self, what: str, error: OSError) -> None:
+        metrics.SNAPSHOT_FAILURES.inc()
+        self._log.warning(what, reason=f"{type(error).__name__}: {error}")
+
+
+def _taken(pairing: Pairing) -> snapshot.Image:
+    notes = {
+        "code": code(),
+        "askers": dict(pairing.asks.askers),
+        "marks": {member: mark.hex() for member, mark in pairing.marks.items()},
+    }
+    return snapshot.take(pairing.index, requests=pairing.requests, notes=notes, encode=_encoded)
+
+
+def _opened(folder: Path, bar: Bar, ranked: Callable[[], None]) -> tuple[str, Pairing]:
+    data = snapshot.names(folder)
+    kept = snapshot.open_all(folder, Analyser(), decode=_TRAITS.validate_python)
+    if kept.notes.get("code") != code():
+        raise snapshot.SnapshotError("it was made by another version of the matcher")
+    askers = kept.notes["askers"]
+    if len(askers) != len(kept.requests):
+        raise snapshot.SnapshotError(f"it holds {len(kept.requests)} requests of {len(askers)}")
+    marks = {member: bytes.fromhex(mark) for member, mark in kept.notes["marks"].items()}
+    pairing = Pairing(index=kept.index, bar=bar, ranked=ranked, requests=kept.requests, askers=askers, marks=marks)
+    return data or "", pairing
+
+
+def _encoded(group: Any) -> Any:
+    return _TRAITS.dump_python(group, mode="json")
+
+
+@cache
+def code() -> str:
+    """Return a digest of all that decides what a stored event means to the index, but for the index's own versions."""
+    digest = sha256(pydantic.VERSION.encode())
+    for package in (schemas, domain):
+        for path in sorted(Path(str(package.__file__)).parent.glob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
