@@ -17,7 +17,7 @@ from services.matcher.index.base import Documents
 from services.matcher.index.collection import Collection
 from services.matcher.index.held import Held
 from services.matcher.index.plans import FREQUENCIES
-from services.matcher.index.searching import ALL_ALLOWED, matches, search, search_many
+from services.matcher.index.searching import ALL_ALLOWED, NO_NORMS, matches, search, search_many
 from services.matcher.index.vocabulary import frequency_level, length_level
 from services.matcher.index.weighting import LEVELS, LONGEST, Query, Weighting, reverse_plan
 
@@ -83,7 +83,7 @@ class Ours:
         search_many(self._collection.held, queries, requests.pointers, members, scores)
         return members  # type: ignore[return-value]
 
-    def facing(self, offers: Ours, terms: Ints, counts: Ints, least: npt.NDArray[np.float32]) -> tuple[Ints, Any]:
+    def facing(self, offers: Ours, terms: Ints, counts: Ints, least: float) -> tuple[Ints, Any]:
         """Return those of these requests that give an offer at least the score `least`, and the scores.
 
         As production does for a new offer: weights are those among `offers`, and a request's length is its own.
@@ -97,7 +97,7 @@ class Ours:
             level,
             PLAIN,
         )
-        return matches(self._collection.held, planned, least)
+        return matches(self._collection.held, planned, least, NO_NORMS, 1.0)
 
     def put(self, document: int, terms: Ints, counts: Ints) -> None:
         """Insert a document, or replace the one of this number."""

@@ -156,9 +156,8 @@ def _reverse(open_requests: Rows, offers: Ours, members: Rows, rounds: int) -> t
     """
     stored = Ours.build(open_requests)
     offered = [members.row(number) for number in range(len(members))]
-    nothing = np.zeros(len(open_requests), np.float32)
-    tenth = [np.sort(stored.facing(offers, *offer, nothing)[1])[-K:][0] for offer in offered[:CHECKED]]
-    least = np.full(len(open_requests), np.median(tenth), np.float32)
+    tenth = [np.sort(stored.facing(offers, *offer, 0.0)[1])[-K:][0] for offer in offered[:CHECKED]]
+    least = float(np.median(tenth))
     above = Contender(
         name="above",
         ask=lambda number: stored.facing(offers, *offered[number], least),

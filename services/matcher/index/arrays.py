@@ -94,7 +94,7 @@ def prefetch(_context: Any, array: Any, place: Any) -> Any:  # noqa: ARG001 # nu
     return types.void(array, types.int64), generate
 
 
-def with_room(array: npt.NDArray[Number], size: int, filler: int) -> npt.NDArray[Number]:
+def with_room(array: npt.NDArray[Number], size: int, filler: float) -> npt.NDArray[Number]:
     """Return `array`, or a copy of `size` entries; the new ones hold `filler`."""
     if size <= array.size:
         return array

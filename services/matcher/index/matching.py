@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from services.matcher.index.arena import NOBODY
-from services.matcher.index.arrays import Floats32, Floats64, Ints32, compiled
+from services.matcher.index.arrays import Floats64, Ints32, compiled
 from services.matcher.index.plans import Plan
 from services.matcher.index.scoring import (
     BLOCK,
@@ -21,17 +21,33 @@ from services.matcher.index.scoring import (
 
 
 @compiled
-def above(segments: Segments, work: Workspace, plan: Plan, least: Floats32, members: Ints32, scores: Floats64) -> int:
-    """Find all members whose score reaches `least[member]` and is above 0, in no order; return how many they are.
+def above(
+    segments: Segments,
+    work: Workspace,
+    plan: Plan,
+    least: float,
+    norms: Floats64,
+    lowest_norm: float,
+    members: Ints32,
+    scores: Floats64,
+) -> int:
+    """Find all members whose score is above 0 and reaches a threshold, in no order; return how many they are.
 
-    `members` and `scores` are filled; they hold as many as there are members. Without `least`, empty, all are found
-    that have a score.
+    Args:
+        segments: what is searched.
+        work: scratch memory.
+        plan: what is searched for.
+        least: the threshold.
+        norms: of each member, what its threshold is multiplied with; none: 1 for all.
+        lowest_norm: the lowest of these, or less.
+        members: filled; it holds as many as there are members.
+        scores: filled with their scores.
     """
-    found, unit, limited = 0, plan.unit, least.size > 0
+    found, unit, normed = 0, plan.unit, norms.size > 0
+    # Few scores pass the lowest threshold: most chunks need not be looked into.
+    lowest = max(1.0, least * lowest_norm / unit)
     cursors, ends = np.empty(plan.terms.size, np.int64), np.empty(plan.terms.size, np.int64)
     block = work.scores
-    # Few scores pass the lowest threshold: most chunks need not be looked into.
-    lowest = max(np.float64(least.min()) / unit, 1.0) if limited else 1.0
     for arena in (segments.settling, segments.young):
         slots = arena.used[1]
         if slots:
@@ -39,7 +55,7 @@ def above(segments: Segments, work: Workspace, plan: Plan, least: Floats32, memb
             add_arena(arena, cursors, ends, plan, work)
             for slot in range(np.uint64(slots)):
                 score, member = block[slot], owners[slot]
-                if score >= lowest and member != NOBODY and (not limited or score * unit >= least[member]):
+                if score >= lowest and member != NOBODY and (not normed or score * unit >= least * norms[member]):
                     members[found], scores[found] = member, score * unit
                     found += 1
             block[:slots] = 0
@@ -64,7 +80,7 @@ def above(segments: Segments, work: Workspace, plan: Plan, least: Floats32, memb
                 score = block[slot]
                 if score >= lowest:
                     member = base_members[np.uint64(begin) + slot]  # one document each: the ordinal is the slot
-                    if not limited or score * unit >= least[member]:
+                    if not normed or score * unit >= least * norms[member]:
                         members[found], scores[found] = member, score * unit
                         found += 1
         block[: end - begin] = 0

@@ -15,7 +15,7 @@ from services.matcher.index.fields import Reading
 from services.matcher.index.offers import OfferIndex
 from services.matcher.index.plans import FREQUENCIES
 from services.matcher.index.results import Request
-from services.matcher.index.searching import NO_THRESHOLDS, matches
+from services.matcher.index.searching import NO_NORMS, matches
 from services.matcher.index.vocabulary import PAIRS, frequency_level, length_level
 from services.matcher.index.weighting import Query, l2_norm, reverse_name_plan, reverse_plan
 
@@ -33,14 +33,14 @@ class RequestsImage(NamedTuple):
         base: their terms.
         keys: "" where there is none.
         free: the numbers without a request, the next to be taken last.
-        inverse_norms: of each.
+        norms: l2 norm of each, infinite where there is none.
         readings: of each, the numbers of its words, their spans, and how many are its title's.
     """
 
     base: Base
     keys: list[str]
     free: list[int]
-    inverse_norms: Floats64
+    norms: Floats64
     readings: list[tuple[Ints32, Ints32, int]]
 
 
@@ -72,7 +72,8 @@ class RequestIndex:
         self._asked: list[Request | None] = []
         self._free: list[int] = []
         self._restored: Readings | None = None
-        self._inverse_norms = np.zeros(64, np.float64)
+        self._norms = np.full(64, np.inf)
+        """Of each, the l2 norm of its words' weights: 0 if none of them is known; infinite where there is none."""
         self._next_refreshed = 0
 
     def __len__(self) -> int:
@@ -95,8 +96,8 @@ class RequestIndex:
         times = (level << 3 | frequency_level(count) for count in request.prepared.times)
         codes = np.fromiter(times, np.uint8, terms.size)
         self._requests.put(number, number, 0, terms[order], codes[order])
-        if number >= self._inverse_norms.size:
-            self._inverse_norms = with_room(self._inverse_norms, 2 * number, 0)
+        if number >= self._norms.size:
+            self._norms = with_room(self._norms, 2 * number, np.inf)
         self._refresh(number)
 
     def remove(self, key: str) -> None:
@@ -104,7 +105,7 @@ class RequestIndex:
         number = self._numbers.pop(key, None)
         if number is not None:
             self._requests.remove(number)
-            self._asked[number], self._keys[number] = None, ""
+            self._asked[number], self._keys[number], self._norms[number] = None, "", np.inf
             self._free.append(number)
 
     def request(self, key: str, *, title: str, text: str) -> Request:
@@ -126,7 +127,7 @@ class RequestIndex:
         *,
         keys: list[str],
         free: list[int],
-        inverse_norms: Floats64,
+        norms: Floats64,
         readings: Readings,
     ) -> None:
         """Take over what an image says, into an empty index; `readings` are read when asked for."""
@@ -134,12 +135,12 @@ class RequestIndex:
         self._keys, self._free, self._restored = keys, free, readings
         self._numbers = {key: number for number, key in enumerate(keys) if key}
         self._asked = [None] * len(keys)
-        self._inverse_norms = with_room(inverse_norms, 64, 0)
+        self._norms = with_room(norms, 64, np.inf)
 
     def image(self) -> RequestsImage:
         """Return the requests as they are; settles the young ones first."""
         self._requests.merge()
-        norms = self._inverse_norms[: len(self._keys)].copy()
+        norms = self._norms[: len(self._keys)].copy()
         readings = [self._read(number) for number in range(len(self._keys))]
         return RequestsImage(self._requests.settled, list(self._keys), list(self._free), norms, readings)
 
@@ -149,22 +150,28 @@ class RequestIndex:
         They are more than do: each is to be scored. Those left out would have less.
         """
         self._refresh_some()
-        votes = np.zeros(len(self._keys), np.float64)
+        rows, bar = self._offers.rows_of(member), MARGIN * least
+        # Of a score that reaches the bar, offers below this, however many, bring less than half in the square.
+        least_part = bar / (2 * np.sqrt(max(1, len(rows))))
+        votes, norms = np.zeros(len(self._keys), np.float64), self._norms
+        lowest = float(norms.min())
         held = self._requests.held
         lengths = self._requests.statistics.lengths
         offers, weighting = self._offers.statistics, self._offers.weighting
-        for row in self._offers.rows_of(member):
+        for row in rows:
             query, frequencies = self._answered(row)
             if frequencies.size:
                 level = int(row[0] >> np.uint32(3)) & 31
                 planned = reverse_plan(offers, lengths, query, frequencies, level, weighting)
-                numbers, found = matches(held, planned, NO_THRESHOLDS)
+                numbers, found = matches(held, planned, least_part / weighting.text, norms, lowest)
                 # Put before any of its words was known: what answers it first must find it.
-                for number in numbers[self._inverse_norms[numbers] == 0].tolist():
+                for number in numbers[norms[numbers] == 0].tolist():
                     self._refresh(number)
-                votes[numbers] += (weighting.text * self._inverse_norms[numbers] * found) ** 2
-        scores = np.sqrt(votes) + self._by_name(member)
-        return [self._keys[number] for number in np.flatnonzero(scores >= MARGIN * least).tolist()]
+                known = norms[numbers] > 0
+                numbers, found = numbers[known], found[known]
+                votes[numbers] += (weighting.text * found / norms[numbers]) ** 2
+        scores = np.sqrt(votes + (bar / 2) ** 2) + self._by_name(member)
+        return [self._keys[number] for number in np.flatnonzero(scores >= bar).tolist()]
 
     def _by_name(self, member: str) -> Floats64:
         scores = np.zeros(len(self._keys), np.float64)
@@ -176,7 +183,7 @@ class RequestIndex:
             query = query._replace(emphasis=query.emphasis * said)
             level = int(row[0] >> np.uint32(3)) & 31
             planned = reverse_name_plan(self._offers.statistics, names, query, level, self._offers.weighting)
-            numbers, found = matches(self._requests.held, planned, NO_THRESHOLDS)
+            numbers, found = matches(self._requests.held, planned, 0.0, NO_NORMS, 1.0)
             scores[numbers] = self._offers.standing_of(member) * found
         return scores
 
@@ -226,8 +233,7 @@ class RequestIndex:
     def _refresh(self, number: int) -> None:
         if self._keys[number]:
             query = self._offers.query(self._request(number))
-            norm = l2_norm(self._offers.statistics, query, self._offers.weighting)
-            self._inverse_norms[number] = 1 / norm if norm > 0 else 0
+            self._norms[number] = l2_norm(self._offers.statistics, query, self._offers.weighting)
 
     def _request(self, number: int) -> Request:
         request = self._asked[number]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from services.matcher.index.arrays import Floats32, Floats64, Ints8, Ints32, Ints64, UInts8, compiled
+from services.matcher.index.arrays import Floats64, Ints8, Ints32, Ints64, UInts8, compiled
 from services.matcher.index.held import Held
 from services.matcher.index.matching import above
 from services.matcher.index.plans import Plan
@@ -18,7 +18,7 @@ SPARE = 2
 ALL_ALLOWED = np.zeros(0, np.uint8)
 NO_MEMBERS = np.zeros(0, np.int32)
 NO_SCORES = np.zeros(0, np.float64)
-NO_THRESHOLDS = np.zeros(0, np.float32)
+NO_NORMS = np.zeros(0, np.float64)
 
 
 @compiled
@@ -67,7 +67,7 @@ def search_named(held: Held, names: Held, query: Query, k: int, allowed: UInts8)
         allowed: as for `search`.
     """
     by_name = name_plan(held.statistics, names.statistics.lengths, query, held.weighting)
-    named, bonuses = matches(names, by_name, np.empty(0, np.float32))
+    named, bonuses = matches(names, by_name, 0.0, np.empty(0, np.float64), 1.0)
     living = 0
     for number in range(named.size):
         if named[number] < held.work.votes.size:
@@ -122,9 +122,9 @@ def search_many(held: Held, queries: Query, starts: Ints64, members: Ints32, sco
 
 
 @compiled
-def matches(held: Held, planned: Plan, least: Floats32) -> tuple[Ints32, Floats64]:
-    """Return the members whose score is above 0 and reaches `least[member]`, and those scores; see `above`."""
+def matches(held: Held, planned: Plan, least: float, norms: Floats64, lowest_norm: float) -> tuple[Ints32, Floats64]:
+    """Return the members whose score is above 0 and reaches `least` times their norm, and those scores; see `above`."""
     most = held.work.votes.size
     members, scores = np.empty(most, np.int32), np.empty(most, np.float64)
-    found = above(held.segments, held.work, planned, least, members, scores)
+    found = above(held.segments, held.work, planned, least, norms, lowest_norm, members, scores)
     return members[:found], scores[:found]

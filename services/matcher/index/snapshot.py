@@ -107,7 +107,7 @@ def take(
     for prefix, base in (("offers", offers), ("names", names)):
         later[prefix] = partial(_renumbered, base, kept, numbers, group_numbers)
     later["requests"] = partial(_renumbered, asked.base, kept, numbers, np.zeros(1, np.int32))
-    arrays["requests_norms"] = asked.inverse_norms
+    arrays["requests_norms"] = asked.norms
     arrays["free_requests"] = np.array(asked.free, np.int32)
     for prefix, pieces in (("known", variants.known), ("wanted", variants.asked)):
         few = renumbered(pieces, numbers)
@@ -230,7 +230,7 @@ def _requests(files: Files, index: OfferIndex) -> RequestIndex:
         _base(files, "requests"),
         keys=files.strings("requests"),
         free=files.array("free_requests", np.int32).tolist(),
-        inverse_norms=files.array("requests_norms", np.float64),
+        norms=files.array("requests_norms", np.float64),
         readings=SavedReadings(files, "asked", index.vocabulary._words),
     )
     return requests
