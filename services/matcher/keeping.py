@@ -25,6 +25,7 @@ from services.matcher.domain.eligibility import Traits
 from services.matcher.domain.pairing import Bar, Pairing
 from services.matcher.index import Analyser, snapshot
 from services.runtime import logs
+from services.runtime.threads import in_thread
 
 WRITE_SECONDS: Final = 300.0
 """Least time between two of them while events flow: one is hundreds of megabytes where members are thousands."""
@@ -69,7 +70,7 @@ class Keeper:
 
     async def take(self, pairing: Pairing) -> snapshot.Image:
         """Return what is to be kept; nothing may change meanwhile."""
-        image = await asyncio.to_thread(_taken, pairing)
+        image = await in_thread(_taken, pairing)
         self._changed = False
         return image
 

@@ -30,6 +30,7 @@ from services.matcher.keeping import Keeper
 from services.matcher.store import MatcherStore
 from services.runtime import logs
 from services.runtime.clock import Clock
+from services.runtime.threads import in_thread
 
 T = TypeVar("T")
 
@@ -131,7 +132,7 @@ class Matcher:
             clusters=clusters_to_review(touched, self._directory),
         )
         scribe = Scribe(self._directory, self._pairing, now, touched.traces)
-        states = await asyncio.to_thread(_next_states, pairs, told, scribe)
+        states = await in_thread(_next_states, pairs, told, scribe)
         await self._store.tell(states)
         if due:
             self._directory.expire(due)
@@ -148,7 +149,7 @@ class Matcher:
 
     async def _find_pairs(self, touched: Touched, now: datetime) -> dict[str, Pair]:
         try:
-            return await asyncio.to_thread(find_pairs, touched, self._directory, self._pairing, now)
+            return await in_thread(find_pairs, touched, self._directory, self._pairing, now)
         except Exception:
             self._restored = self._whole = False  # the index may be half changed: the next round reads anew
             raise
@@ -167,7 +168,7 @@ class Matcher:
                 _timed(self._kept()), _timed(self._store.restore(directory))
             )
             self._whole = False
-            differed = await asyncio.to_thread(catch_up, directory, pairing, self._clock())
+            differed = await in_thread(catch_up, directory, pairing, self._clock())
         self._directory, self._pairing, self._whole = directory, pairing, True
         if differed:
             self._keeper.change()

@@ -105,7 +105,10 @@ def _best_excerpt(
     best, most = (spans[0].start, spans[0].end), -1.0
     for number, span in enumerate(spans):
         limit = min([span.start + EXCERPT_CHARACTERS, *(start for start, _ in taken if start >= span.end)])
-        inside = [span, *(other for other in spans[number + 1 :] if other.end <= limit)]
+        end = number + 1
+        while end < len(spans) and spans[end].end <= limit:
+            end += 1
+        inside = spans[number:end]
         weighs = sum(dict(telling[each] for each in inside).values())
         if weighs > most:
             best, most = (span.start, max(each.end for each in inside)), weighs
