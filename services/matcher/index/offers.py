@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from array import array
-from collections import Counter
 from collections.abc import Callable, Container, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice, pairwise
+from itertools import islice
 
 import numpy as np
 
@@ -16,8 +14,8 @@ from services.matcher.index.arrays import Ints32, Ints64, UInts8, UInts32
 from services.matcher.index.collection import YOUNG, Collection
 from services.matcher.index.evidence import rare, tell
 from services.matcher.index.fields import Reading, Span, acronym, digest, read
-from services.matcher.index.plans import CLOSENESS_STEPS
-from services.matcher.index.results import Explanation, Match, Prepared, Request, SharedTerm, Vote, Worth
+from services.matcher.index.preparing import prepare
+from services.matcher.index.results import Explanation, Match, Request, SharedTerm, Vote, Worth
 from services.matcher.index.searching import ALL_ALLOWED, document_scores, score_named, search_named
 from services.matcher.index.sharing import share_out
 from services.matcher.index.vocabulary import PAIRS, Vocabulary, frequency_level, length_level
@@ -112,7 +110,7 @@ class OfferIndex:
             words,
             where,
             tell(where, title, text),
-            self._prepare(reading, numbers, words),
+            prepare(reading, numbers, words, self.vocabulary, self.weighting),
         )
 
     def put(self, document_id: str, member: str, text: str, *, title: str = "", language: str | None = None) -> None:
@@ -278,7 +276,7 @@ class OfferIndex:
         prepared = request.prepared
         if prepared.version != self.vocabulary.variants.version:
             numbers = self.vocabulary.numbers(request.reading.words)
-            fresh = self._prepare(request.reading, numbers, request.words)
+            fresh = prepare(request.reading, numbers, request.words, self.vocabulary, self.weighting)
             prepared.version, prepared.query, prepared.groups = fresh.version, fresh.query, fresh.groups
         return prepared.query
 
@@ -302,49 +300,6 @@ class OfferIndex:
         known = self._members.get(member)
         row = np.zeros(0, np.uint32) if known is None or known.name is None else self._names.row(known.number)
         return row, self._names.statistics.lengths
-
-    # How requests become numbers
-
-    def _prepare(self, reading: Reading, numbers: Ints32, words: tuple[int, ...]) -> Prepared:
-        variants = self.vocabulary.variants
-        said = Counter(numbers.tolist())
-        places = {word: place for place, word in enumerate(words)}
-        followed = _followed(numbers.tolist(), reading.title)
-        terms: list[int] = []
-        closeness: list[float] = []
-        pointers = [0]
-        for word in words:
-            others, close = variants.of(word, self.vocabulary.word(word)) if self.weighting.variant > 0 else ([], [])
-            terms += [word + PAIRS, *(other + PAIRS for other in others)]
-            closeness += [1.0, *(in_steps(self.weighting.variant * each) for each in close)]
-            pointers.append(len(terms))
-        pairs = self.vocabulary.pairs(numbers, reading.title)
-        times = Counter(pairs.tolist())
-        first = dict(zip(reversed(pairs.tolist()), reversed(followed), strict=True))
-        terms += times
-        closeness += [1.0] * len(times)
-        pointers += range(pointers[-1] + 1, len(terms) + 1)
-        emphasis = [1 + math.log(said[word]) for word in words]
-        emphasis += [self.weighting.bigram * (1 + math.log(count)) for count in times.values()]
-        query = Query(
-            np.array(terms, np.int32),
-            np.array(closeness, np.float32),
-            np.array(pointers, np.int32),
-            np.array(emphasis, np.float32),
-            len(words),
-        )
-        both = [(places[one], places[other]) for one, other in (first[pair] for pair in times)]
-        groups: dict[int, list[int]] = {}
-        for group in range(len(words)):
-            for term in terms[pointers[group] : pointers[group + 1]]:
-                groups.setdefault(term - PAIRS, []).append(group)
-        return Prepared(
-            variants.version,
-            query,
-            np.array(both, np.int32).reshape(-1, 2),
-            (*(said[word] for word in words), *times.values()),
-            groups,
-        )
 
     # Members and documents by number
 
@@ -448,13 +403,3 @@ def _met(offer: _Offer, groups: Mapping[int, Sequence[int]]) -> Iterator[tuple[i
     spans = offer.reading.spans[[place for place, _ in met]].tolist()
     for (place, number), (start, end) in zip(met, spans, strict=True):
         yield number, Span("title" if place < offer.reading.title else "text", start, end)
-
-
-def in_steps(closeness: float) -> float:
-    """Return a closeness as plans have it."""
-    return round(closeness * CLOSENESS_STEPS) / CLOSENESS_STEPS
-
-
-def _followed(numbers: list[int], title: int) -> list[tuple[int, int]]:
-    """Return the two words of each pair, in the order of `Vocabulary.pairs`."""
-    return [pair for place, pair in enumerate(pairwise(numbers)) if place + 1 != title]
