@@ -25,6 +25,7 @@ RESTRICTED_RATIO = 1.0
 """How many times as long a search among all members is to take as one among 1 % of them."""
 REVERSE_US = 200.0
 PRODUCTION_US = 2_000.0
+EXPLAIN_US = 1_000.0
 BYTES_PER_DOCUMENT = 400.0
 LOADED_P99_US = 5_000.0
 PAUSE_US = 5_000.0

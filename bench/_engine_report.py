@@ -79,6 +79,7 @@ def _scale_goals(scale: Scale) -> list[Goal]:
         at_least("search among all over 1 % of the members", goals.RESTRICTED_RATIO, "×", scale.restricted_ratio),
         at_most(f"one member against {at} requests", goals.REVERSE_US, "µs", scale.reverse.mean),
         at_most(f"text to pairings, {at} offers", goals.PRODUCTION_US, "µs", scale.production.best.mean),
+        at_most(f"explaining a top ten, {at} offers", goals.EXPLAIN_US, "µs", scale.production.explain.mean),
         at_most("query p99 under inserts", goals.LOADED_P99_US, "µs", scale.load.query.p99),
         at_most("longest pause of an insert", goals.PAUSE_US, "µs", scale.load.insert.longest),
         at_most("longest query under inserts", goals.PAUSE_US, "µs", scale.load.query.longest),
