@@ -51,6 +51,7 @@ def compose(frame: Microservice, settings: MatcherSettings) -> Matcher:
     frame.on_new_log(relay.publish_all_again)
     frame.waits("suggestions", store.count_unpublished)
     frame.every(_LOOK_SECONDS, "expiry", matcher.expire)
+    frame.every(_LOOK_SECONDS, "reading", matcher.read_ahead)
     frame.every(_KEEP_SECONDS, "snapshot", matcher.keep)
     frame.on_stop(matcher.keep_at_stop)
     frame.consumption.handle_with(events_to(matcher))
