@@ -49,7 +49,9 @@ class SavedOffer(_Offer):
     """An offer whose text is read when it is asked for."""
 
     __slots__ = ("_readings",)
-    __setattr__ = object.__setattr__  # frozen, as all offers are, but while it is made: there are a hundred thousand
+    # Frozen, as all offers are, but while it is made: there are a hundred thousand, and only both together are fast.
+    __setattr__ = object.__setattr__
+    __delattr__ = object.__delattr__
 
     def __init__(self, document_id: str, member: _Member, number: int, readings: SavedReadings) -> None:
         self.document_id = document_id  # type: ignore[misc]
