@@ -313,9 +313,9 @@ def _links(links: Mapping[int, tuple[list[int], list[float]]], numbers: Ints32) 
     }
 
 
-def _linked(files: Files, prefix: str) -> tuple[list[int], Ints64, Ints32, Floats64]:
+def _linked(files: Files, prefix: str) -> tuple[Ints32, Ints64, Ints32, Floats64]:
     return (
-        files.array(f"{prefix}_words", np.int32).tolist(),
+        files.array(f"{prefix}_words", np.int32),
         files.array(f"{prefix}_pointers", np.int64),
         files.array(f"{prefix}_others", np.int32),
         files.array(f"{prefix}_closeness", np.float64),
