@@ -38,12 +38,6 @@ OFFERS_PER_MEMBER = 10
 POSTING = 3
 """Of so many members one has posted a need."""
 
-TITLE = "Capteurs pour la mesure des tensions dans les sols"
-SAID = "Nous cherchons un partenaire pour la mesure des tensions dans les sols, avec des capteurs qui durent."
-"""Its language is told by its function words, as that of most needs. Where there is none, a model tells it, which is
-read when it is first asked: half a second, once.
-"""
-
 CLUSTERS = 6
 DATABASE = "cold_start"
 BATCH = 500

@@ -2,11 +2,13 @@
 
 import asyncio
 from pathlib import Path
+from threading import Thread
 
 from schemas.topics import FEEDBACK, MEMBERS, NEEDS
 from services.matcher.domain.pairing import Bar
 from services.matcher.handlers import events_to
 from services.matcher.index.compile import compile_missing
+from services.matcher.index.language import read_model
 from services.matcher.keeping import Keeper
 from services.matcher.relay import Relay
 from services.matcher.service import Matcher
@@ -46,11 +48,14 @@ def compose(frame: Microservice, settings: MatcherSettings) -> Matcher:
         on_progress=frame.consumption.progress,
         keeper=Keeper(Path(settings.snapshot) if settings.snapshot else None),
     )
+    # Compressed: a core of its own has it read before the first text asks for it.
+    Thread(target=read_model, name="language model", daemon=True).start()
     frame.on_start(_compile)
     frame.on_start(matcher.restore)
     frame.on_new_log(relay.publish_all_again)
     frame.waits("suggestions", store.count_unpublished)
     frame.every(_LOOK_SECONDS, "expiry", matcher.expire)
+    frame.every(_LOOK_SECONDS, "reading", matcher.read_ahead)
     frame.every(_KEEP_SECONDS, "snapshot", matcher.keep)
     frame.on_stop(matcher.keep_at_stop)
     frame.consumption.handle_with(events_to(matcher))

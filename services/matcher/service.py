@@ -3,11 +3,12 @@
 import asyncio
 import gc
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
+from itertools import islice
 from time import monotonic
-from typing import TypeVar
+from typing import Final, TypeVar
 from uuid import uuid4
 
 from schemas.cloudevents import Envelope
@@ -16,6 +17,7 @@ from services.matcher.domain.arrivals import (
     Touched,
     catch_up,
     clusters_to_review,
+    differing,
     find_pairs,
     mark,
     take_in,
@@ -27,10 +29,13 @@ from services.matcher.domain.settling import settle
 from services.matcher.domain.suggestion import Scribe, Told
 from services.matcher.index import Analyser, OfferIndex
 from services.matcher.keeping import Keeper
-from services.matcher.store import MatcherStore
+from services.matcher.store import MatcherStore, StateGoneError
 from services.runtime import logs
 from services.runtime.clock import Clock
 from services.runtime.threads import in_thread
+
+READ_AHEAD: Final = 200
+"""Members read at a time while nobody waits for them: their events are some megabytes, read in some 20 ms."""
 
 T = TypeVar("T")
 
@@ -68,6 +73,7 @@ class Matcher:
         self._restored = False
         self._whole = False  # whether memory is what the store said at some moment
         self._directory = Directory()
+        self._unread: Iterator[str] = iter(())
         self._pairing = self._no_pairing()
 
     async def restore(self) -> None:
@@ -83,9 +89,9 @@ class Matcher:
         Raises:
             StoreError: it is not; the same batch may be given again.
         """
-        async with self._writing:
+        async with self._round():
             await self._see_other_writers()
-            touched = take_in(batch, self._directory)
+            touched = await in_thread(take_in, batch, self._directory)
             await self._store.settle(suggestions=touched.settled, in_touch=touched.in_touch)
             await self._store.keep(self._directory, members=touched.members, needs=touched.needs)
             await self._see_other_writers()
@@ -95,10 +101,14 @@ class Matcher:
 
     async def expire(self) -> None:
         """Close the needs whose deadline has passed. Raises as `take` does."""
-        async with self._writing:
+        async with self._round():
             if self._directory.due(self._clock()):
                 await self._see_other_writers()
                 await self._settle(Touched())
+
+    async def read_ahead(self) -> None:
+        """Read a few more members of those that the start did not need, so that nothing has to wait for them."""
+        await self._store.read_ahead(self._directory, list(islice(self._unread, READ_AHEAD)))
 
     async def keep(self, *, now: bool = False) -> None:
         """Write a snapshot of what is in memory if it is time for one; with `now` if the last one says else."""
@@ -116,6 +126,15 @@ class Matcher:
         """Write a snapshot of what is in memory for the next process."""
         await self.keep(now=True)
 
+    @asynccontextmanager
+    async def _round(self) -> AsyncIterator[None]:
+        async with self._writing:
+            try:
+                yield
+            except StateGoneError:
+                self._restored = False  # who replaced it may have ended before it could claim the view
+                raise
+
     async def _settle(self, touched: Touched) -> None:
         now = self._clock()
         due = self._directory.due(now)
@@ -130,6 +149,9 @@ class Matcher:
             asks=[f"need:{key}" for key in touched.needs],
             members=touched.members | touched.owners,
             clusters=clusters_to_review(touched, self._directory),
+        )
+        await self._store.read_ahead(
+            self._directory, [key for pair in pairs.values() for key in (pair.ask.owner, pair.member)]
         )
         scribe = Scribe(self._directory, self._pairing, now, touched.traces)
         states = await in_thread(_next_states, pairs, told, scribe)
@@ -168,9 +190,13 @@ class Matcher:
                 _timed(self._kept()), _timed(self._store.restore(directory))
             )
             self._whole = False
-            differed = await in_thread(catch_up, directory, pairing, self._clock())
+            now = self._clock()
+            others = differing(directory, pairing, now)
+            await self._store.read_ahead(directory, others)
+            await in_thread(catch_up, others, directory, pairing, now)
         self._directory, self._pairing, self._whole = directory, pairing, True
-        if differed:
+        self._unread = iter(sorted(directory.owners()))
+        if others:
             self._keeper.change()
         self._restored = True
         self._measure()
@@ -180,7 +206,7 @@ class Matcher:
             needs=len(self._directory.needs),
             offers=len(self._pairing),
             requests=len(self._pairing.asks),
-            differed=differed,
+            differed=len(others),
             store_seconds=round(read, 3),
             index_seconds=round(opened, 3),
             seconds=round(monotonic() - began, 2),

@@ -3,38 +3,49 @@
 Collections: `members` and `needs` (the latest state by key, or of an erased one its last `rev`), `suggestions`, `pairs`
 (what feedback settled), `writers` (which process wrote last). A write never replaces a newer state; writing the same
 again changes nothing.
+
+A row of a member or a need has its event, and in the same write its `mark`: a digest of all the rest of the row. So a
+start reads the rows without their events, which are nearly all of their bytes: the mark tells whether a snapshot was
+made of this very state, and an event that is read later is read by it. Who changes such a row by hand removes its mark.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, Final, TypeVar, cast
 from uuid import UUID
 
-from bson import decode, encode
-from bson.codec_options import CodecOptions
-from bson.raw_bson import RawBSONDocument
+from bson import encode
 from pymongo import ReplaceOne, UpdateOne
 from pymongo.errors import BulkWriteError
 
+from schemas.base import Event
 from schemas.members import MemberKind, MemberPublished
 from schemas.needs import NeedPublished
 from schemas.suggestions import LapseReason, SuggestionMade
 from services.matcher.domain.directory import Directory
-from services.matcher.domain.known import KnownMember, KnownNeed, Later
+from services.matcher.domain.known import Gone, KnownMember, KnownNeed, Later
 from services.matcher.domain.suggestion import Told, cities
+from services.runtime.errors import TransientError
 from services.runtime.store import Collection, Database, Document
 
 _DUPLICATE_KEY: Final = 11000
 
-E = TypeVar("E", MemberPublished, NeedPublished)
+E = TypeVar("E", bound=Event)
 
-_RAW: Final = CodecOptions(document_class=RawBSONDocument)
-"""Rows as they come: nothing of them is read until it is asked for."""
+_WITHOUT_EVENT: Final = {"event": 0}
+
+_MANY: Final = 500
+"""Rows with their events that are read at a time."""
 
 _STANDING: Final = "standing"
 _LAPSED: Final = "lapsed"
 _ERASED: Final = "erased"
+
+
+class StateGoneError(TransientError, Gone):
+    """Another process has replaced what is to be read: its claim will be seen in the next round."""
 
 
 class MatcherStore:
@@ -64,15 +75,21 @@ class MatcherStore:
         await self._writers.replace_one({"_id": "last"}, {"process": process}, upsert=True)
 
     async def restore(self, directory: Directory) -> None:
-        """Bring a new directory to what is stored; what events say is read when it is first asked for."""
-        for row in await self._members.with_options(_RAW).find().to_list():
-            if "event" in row:
-                directory.restore_member(row["_id"], _member(row))
+        """Bring a new directory to what is stored.
+
+        What events say is read when it is first asked for: in a thread other than the one that runs the event loop, as
+        it waits for it.
+        """
+        loop = asyncio.get_running_loop()
+        for row in await _rows(self._members):
+            if "seq" in row:
+                read = _Event(MemberPublished, row, self._members, loop)
+                directory.restore_member(row["_id"], _member(row, read))
             else:
                 directory.erased_members[row["_id"]] = row["rev"]
-        for row in await self._needs.with_options(_RAW).find().to_list():
-            if "event" in row:
-                directory.restore_need(row["_id"], _need(row))
+        for row in await _rows(self._needs):
+            if "seq" in row:
+                directory.restore_need(row["_id"], _need(row, _Event(NeedPublished, row, self._needs, loop)))
             else:
                 directory.erased_needs[row["_id"]] = row["rev"]
         async for settled in self._pairs.find():
@@ -80,20 +97,34 @@ class MatcherStore:
                 directory.decisions.in_touch.add(frozenset(settled["in_touch"]))
             else:
                 directory.decisions.suggestions.add(settled["_id"])
-        directory.refresh_conventions()
+
+    async def read_ahead(self, directory: Directory, owners: Sequence[str]) -> None:
+        """Read together what these members and their needs say, where nobody has asked for it yet.
+
+        What another process has replaced meanwhile is left out.
+        """
+        known = [directory.members[owner] for owner in owners if owner in directory.members]
+        for collection, events in (
+            (self._members, [member.read for member in known]),
+            (self._needs, [need.read for owner in owners for need in directory.needs_of(owner)]),
+        ):
+            waiting = {event.key: event for event in events if isinstance(event, _Event) and event.waits}
+            async for row in _whole(collection, list(waiting)):
+                waiting[row["_id"]].give(row)
 
     async def keep(self, directory: Directory, *, members: Iterable[str], needs: Iterable[str]) -> None:
         """Store the present state of these members and needs, erased ones as nothing but their `rev`."""
-        rows = [_raw(_member_row(key, directory)) for key in sorted(members)]
+        # In a thread: it may ask for events.
+        rows = await asyncio.to_thread(lambda: [_member_row(key, directory) for key in sorted(members)])
         await _replace(self._members, rows)
         for row in rows:
-            if row["_id"] in directory.members:
-                directory.member_stored(row["_id"], _mark(row))
-        rows = [_raw(_need_row(key, directory)) for key in sorted(needs)]
+            if "mark" in row:
+                directory.member_stored(row["_id"], row["mark"])
+        rows = await asyncio.to_thread(lambda: [_need_row(key, directory) for key in sorted(needs)])
         await _replace(self._needs, rows)
         for row in rows:
-            if row["_id"] in directory.needs:
-                directory.need_stored(row["_id"], _mark(row))
+            if "mark" in row:
+                directory.need_stored(row["_id"], row["mark"])
 
     async def settle(self, *, suggestions: Iterable[str], in_touch: Iterable[frozenset[str]]) -> None:
         """Store what feedback settled: suggestions by id, pairs of members by their keys."""
@@ -170,31 +201,70 @@ async def _replace(collection: Collection, rows: Sequence[Mapping[str, Any]]) ->
             raise
 
 
-def _raw(row: Document) -> RawBSONDocument:
-    return RawBSONDocument(encode(row), _RAW)
+class _Event(Later[E]):
+    """The event of a row, which is read when it is first asked for."""
+
+    __slots__ = ("_collection", "_loop", "_mark", "_model", "_row", "key")
+
+    def __init__(self, model: type[E], row: Document, collection: Collection, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(self._read)
+        self._model, self._collection, self._loop = model, collection, loop
+        self.key, self._mark = row["_id"], row.get("mark")
+        self._row: Document | None = row if "event" in row else None
+
+    @property
+    def waits(self) -> bool:
+        """Whether it would have to be asked for."""
+        return self._row is None and not self.made
+
+    def give(self, row: Document) -> None:
+        """Take the row that the event is in, if it is still in that state."""
+        if row.get("mark") == self._mark:
+            self._row = row
+
+    def _read(self) -> E:
+        if self._row is None and asyncio._get_running_loop() is self._loop:
+            raise RuntimeError(f"{self.key} is asked for by the event loop, which would wait for itself")
+        row = self._row or asyncio.run_coroutine_threadsafe(self._find(), self._loop).result()
+        self._row = None
+        return self._model.model_validate(row["event"])
+
+    async def _find(self) -> Document:
+        row = await self._collection.find_one({"_id": self.key, "mark": self._mark}, {"event": 1})
+        if row is None:
+            raise StateGoneError("a state that is to be read was replaced by another process")
+        return row
 
 
-def _mark(row: RawBSONDocument) -> bytes:
-    """Return what tells a row from any other: of what is stored, byte for byte."""
-    return sha256(row.raw).digest()  # processors have instructions for it, and there may be a hundred megabytes
+async def _rows(collection: Collection) -> list[Document]:
+    """Return all rows, without their events where a mark tells which they are; earlier versions wrote none."""
+    rows = await collection.find({}, _WITHOUT_EVENT).to_list()
+    unmarked = [row["_id"] for row in rows if "seq" in row and "mark" not in row]
+    whole = {row["_id"]: row async for row in _whole(collection, unmarked)}
+    return [whole.get(row["_id"], row) for row in rows] if whole else rows
 
 
-def _read(model: type[E], row: RawBSONDocument) -> Later[E]:
-    return Later(lambda: model.model_validate(decode(row["event"].raw)))
+async def _whole(collection: Collection, keys: Sequence[str]) -> AsyncIterator[Document]:
+    for start in range(0, len(keys), _MANY):
+        for row in await collection.find({"_id": {"$in": keys[start : start + _MANY]}}).to_list():
+            yield row
 
 
-def _member(row: RawBSONDocument) -> KnownMember:
-    # Rows that an earlier version wrote have no `kind` of their own.
+def _marked(row: Document) -> Document:
+    """Return a row with what tells it from any other: a digest of all that is stored besides."""
+    return row | {"mark": sha256(encode(row)).digest()}  # processors have instructions for it
+
+
+def _member(row: Document, read: Later[MemberPublished]) -> KnownMember:
+    # Rows that an earlier version wrote have no `kind` and no `mark` of their own.
     kind = MemberKind(row.get("kind") or row["event"]["kind"])
-    since = Later(lambda: dict(decode(row.raw)["since"]))
-    return KnownMember(row["rev"], kind, row["seq"], _read(MemberPublished, row), since, _mark(row))
+    return KnownMember(row["rev"], kind, row["seq"], read, dict(row["since"]), row.get("mark") or _marked(row)["mark"])
 
 
-def _need(row: RawBSONDocument) -> KnownNeed:
-    # Rows that an earlier version wrote have no `owner` and no `deadline` of their own.
-    event = row["event"]
-    owner = row["owner"] if "owner" in row else f"{event['cluster']}/{event['member_id']}"
-    deadline = row["deadline"] if "owner" in row else event["deadline"]
+def _need(row: Document, read: Later[NeedPublished]) -> KnownNeed:
+    # Rows that an earlier version wrote have no `owner`, no `deadline` and no `mark` of their own.
+    owner = row["owner"] if "owner" in row else f"{row['event']['cluster']}/{row['event']['member_id']}"
+    deadline = row["deadline"] if "owner" in row else row["event"]["deadline"]
     return KnownNeed(
         rev=row["rev"],
         owner=owner,
@@ -202,9 +272,9 @@ def _need(row: RawBSONDocument) -> KnownNeed:
         seq=row["seq"],
         since=row["since"],
         lineage=row["lineage"],
-        read=_read(NeedPublished, row),
+        read=read,
         expired=row["expired"],
-        mark=_mark(row),
+        mark=row.get("mark") or _marked(row)["mark"],
     )
 
 
@@ -214,7 +284,8 @@ def _member_row(key: str, directory: Directory) -> Document:
         return {"_id": key, "rev": directory.erased_members[key]}
     event = known.event.model_dump(mode="json")
     since = [list(item) for item in known.since.items()]  # ids may hold dots, which make poor field names
-    return {"_id": key, "rev": known.rev, "seq": known.seq, "kind": event["kind"], "since": since, "event": event}
+    row = {"_id": key, "rev": known.rev, "seq": known.seq, "kind": event["kind"], "since": since, "event": event}
+    return _marked(row)
 
 
 def _need_row(key: str, directory: Directory) -> Document:
@@ -222,7 +293,7 @@ def _need_row(key: str, directory: Directory) -> Document:
     if known is None:
         return {"_id": key, "rev": directory.erased_needs[key]}
     event = known.event.model_dump(mode="json")
-    return {
+    row = {
         "_id": key,
         "rev": known.rev,
         "seq": known.seq,
@@ -233,6 +304,7 @@ def _need_row(key: str, directory: Directory) -> Document:
         "expired": known.expired,
         "event": event,
     }
+    return _marked(row)
 
 
 def _row(told: Told) -> Document:

@@ -130,19 +130,20 @@ def find_pairs(touched: Touched, directory: Directory, pairing: Pairing, now: da
     return {suggestion_id(p.ask.lineage, p.member): p for p in sorted(pairs, key=lambda p: p.ask.key, reverse=True)}
 
 
-def catch_up(directory: Directory, pairing: Pairing, now: datetime) -> int:
-    """Bring an index, empty or of another moment, to the directory; return how many members differed.
-
-    Those whose stored states are the very ones that the index was brought to are not even read.
-    """
+def differing(directory: Directory, pairing: Pairing, now: datetime) -> list[str]:
+    """Return the members whose stored states are not the very ones that an index was brought to."""
     owners = directory.owners()
     due = {directory.needs[key].owner for key in directory.due(now)}
     same = {owner for owner in owners - due if pairing.marks.get(owner, b"") == directory.mark(owner) != b""}
-    others = (owners | pairing.marks.keys()) - same
-    bring(sorted(others), directory, pairing, now)
-    for owner in same:
+    return sorted((owners | pairing.marks.keys()) - same)
+
+
+def catch_up(others: Sequence[str], directory: Directory, pairing: Pairing, now: datetime) -> None:
+    """Bring an index, empty or of another moment, to the directory, given who differs; nobody else is even read."""
+    directory.refresh_conventions()
+    bring(others, directory, pairing, now)
+    for owner in directory.owners().difference(others):
         pairing.adopt(owner, *directory.presence(owner, now))
-    return len(others)
 
 
 def bring(members: Sequence[str], directory: Directory, pairing: Pairing, now: datetime) -> None:

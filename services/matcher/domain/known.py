@@ -11,6 +11,10 @@ from schemas.needs import NeedPublished
 T = TypeVar("T")
 
 
+class Gone(Exception):  # noqa: N818 # what it is, not what went wrong
+    """What was to be read when it is first asked for is not there any more."""
+
+
 class Later(Generic[T]):
     """Something that is made when it is first asked for: a start does not wait for thousands that nobody asks for."""
 
@@ -26,6 +30,11 @@ class Later(Generic[T]):
         later = cls(lambda: made)
         later()
         return later
+
+    @property
+    def made(self) -> bool:
+        """Whether it is there."""
+        return self._make is None
 
     def __call__(self) -> T:
         """Return it. Raises what making it raises."""
@@ -53,6 +62,8 @@ class KnownMember:
     """A member.
 
     Attributes:
+        read: gives its latest state.
+        since: for each asset the arrival with which it came or became materially another.
         mark: tells this state, as it is stored, from any other; empty while it is not stored.
     """
 
@@ -60,23 +71,18 @@ class KnownMember:
     kind: MemberKind
     seq: int
     read: Later[MemberPublished]
-    read_since: Later[dict[str, int]]
+    since: dict[str, int]
     mark: bytes = b""
 
     @classmethod
     def of(cls, event: MemberPublished, seq: int, since: dict[str, int]) -> "KnownMember":
         """Return a member as an event tells it."""
-        return cls(event.rev, event.kind, seq, Later.of(event), Later.of(since))
+        return cls(event.rev, event.kind, seq, Later.of(event), since)
 
     @property
     def event(self) -> MemberPublished:
         """Its latest state."""
         return self.read()
-
-    @property
-    def since(self) -> dict[str, int]:
-        """For each asset the arrival with which it came or became materially another."""
-        return self.read_since()
 
     @property
     def arrival(self) -> Arrival:

@@ -7,7 +7,7 @@ from typing import Final
 
 from schemas.suggestions import RequestSource
 from services.matcher.domain.eligibility import Traits
-from services.matcher.domain.known import Later
+from services.matcher.domain.known import Gone, Later
 from services.matcher.domain.requests import Ask, Document
 from services.matcher.index import Explanation, Match, OfferIndex, Request, RequestIndex
 
@@ -92,9 +92,12 @@ class Asks(Mapping[str, Ask]):
         return set(self._of.get(member, ()))
 
     def known(self, key: str) -> Ask | None:
-        """Return a request if it is open and what its member asks was adopted or put."""
+        """Return a request if it is open, what its member asks was adopted or put, and it can still be read."""
         read = self._read.get(self._askers.get(key, ""))
-        return None if read is None else read().get(key)
+        try:
+            return None if read is None else read().get(key)
+        except Gone:
+            return None
 
     def adopt(self, member: str, asks: Later[dict[str, Ask]]) -> None:
         """Take over a member's requests, whose keys are known."""

@@ -3,10 +3,13 @@
 from services.matcher.index.analysis import ANALYSER_VERSION, AnalysedText, Analyser, Token
 from services.matcher.index.evidence import informative
 from services.matcher.index.fields import Field, Span
+from services.matcher.index.numeric import load_without_blas
 from services.matcher.index.offers import ENGINE_VERSION, OfferIndex
 from services.matcher.index.requests import RequestIndex
 from services.matcher.index.results import Explanation, Match, Request, SharedTerm, Vote
 from services.matcher.index.weighting import Weighting
+
+load_without_blas()
 
 __all__ = [
     "ANALYSER_VERSION",

@@ -49,7 +49,9 @@ class SavedOffer(_Offer):
     """An offer whose text is read when it is asked for."""
 
     __slots__ = ("_readings",)
-    __setattr__ = object.__setattr__  # frozen, as all offers are, but while it is made: there are a hundred thousand
+    # Frozen, as all offers are, but while it is made: there are a hundred thousand, and only both together are fast.
+    __setattr__ = object.__setattr__
+    __delattr__ = object.__delattr__
 
     def __init__(self, document_id: str, member: _Member, number: int, readings: SavedReadings) -> None:
         self.document_id = document_id  # type: ignore[misc]
@@ -95,27 +97,34 @@ class SavedMember(_Member):
 class _Lists(dict[int, V]):
     """Lists by word, which may grow: those that were saved are read when they are first asked for."""
 
-    def __init__(self, words: list[int], pointers: Ints64, others: Ints32, closeness: Floats64) -> None:
+    def __init__(self, words: Ints32, pointers: Ints64, others: Ints32, closeness: Floats64) -> None:
         super().__init__()
-        self._saved = dict(zip(words, range(len(words)), strict=True))
+        self._saved = words
+        self._places = np.full(int(words.max(initial=-1)) + 1, -1, np.int32)
+        self._places[words] = np.arange(words.size, dtype=np.int32)
         self._pointers, self._others, self._closeness = pointers, others, closeness
 
     def _read(self, others: list[int], closeness: list[float]) -> V:
         raise NotImplementedError
 
     def __missing__(self, word: int) -> V:
-        place = self._saved[word]
+        if not self._was_saved(word):
+            raise KeyError(word)
+        place = self._places[word]
         here = slice(self._pointers[place], self._pointers[place + 1])
         found = self[word] = self._read(self._others[here].tolist(), self._closeness[here].tolist())
         return found
 
+    def _was_saved(self, word: int) -> bool:
+        return word < self._places.size and bool(self._places[word] >= 0)
+
     def get(self, word: int, default: Any = None) -> Any:
         """Return a word's list, or `default`."""
-        return self[word] if word in self or word in self._saved else default
+        return self[word] if word in self or self._was_saved(word) else default
 
     def setdefault(self, word: int, default: Any = None) -> V:
         """Return a word's list, which is `default` if it had none."""
-        return self[word] if word in self._saved else super().setdefault(word, default)
+        return self[word] if self._was_saved(word) else super().setdefault(word, default)
 
 
 class SavedLinks(_Lists[tuple[list[int], list[float]]]):
@@ -126,8 +135,8 @@ class SavedLinks(_Lists[tuple[list[int], list[float]]]):
 
     def flat(self) -> Flat:
         """Return all lists end to end, without reading those that were not asked for; see `flat_links`."""
-        words = np.fromiter(self._saved, np.int32, len(self._saved))
-        unread = np.fromiter((word not in self for word in self._saved), np.bool_, len(self._saved))
+        words = self._saved
+        unread = np.fromiter((word not in self for word in words.tolist()), np.bool_, words.size)
         sizes = np.diff(self._pointers)
         here = np.repeat(unread, sizes)
         read, read_sizes, others, closeness = flat_links(self)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -170,8 +171,7 @@ def open_all(
     collecting = gc.isenabled()
     gc.disable()  # a hundred thousand new objects and no garbage: looking for it would take as long as making them
     try:
-        with locked(folder, alone=False):
-            files = Files(folder, weighting or Weighting())
+        with locked(folder, alone=False), closing(Files(folder, weighting or Weighting())) as files:
             index = _index(files, analyser, decode)
             return Kept(index, _requests(files, index), files.mapping("notes"))
     except FileNotFoundError as error:
@@ -313,9 +313,9 @@ def _links(links: Mapping[int, tuple[list[int], list[float]]], numbers: Ints32) 
     }
 
 
-def _linked(files: Files, prefix: str) -> tuple[list[int], Ints64, Ints32, Floats64]:
+def _linked(files: Files, prefix: str) -> tuple[Ints32, Ints64, Ints32, Floats64]:
     return (
-        files.array(f"{prefix}_words", np.int32).tolist(),
+        files.array(f"{prefix}_words", np.int32),
         files.array(f"{prefix}_pointers", np.int64),
         files.array(f"{prefix}_others", np.int32),
         files.array(f"{prefix}_closeness", np.float64),
