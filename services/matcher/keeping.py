@@ -20,7 +20,7 @@ import pydantic
 from pydantic import TypeAdapter
 
 import schemas
-from services.matcher import domain, metrics
+from services.matcher import metrics
 from services.matcher.domain.eligibility import Traits
 from services.matcher.domain.pairing import Bar, Pairing
 from services.matcher.index import Analyser, snapshot
@@ -145,9 +145,9 @@ def _encoded(group: Any) -> Any:
 
 @cache
 def code() -> str:
-    """Return a digest of all that decides what a stored event means to the index, but for the index's own versions."""
+    """Return a digest of all code that decides what a stored event means to the index."""
     digest = sha256(pydantic.VERSION.encode())
-    for package in (schemas, domain):
-        for path in sorted(Path(str(package.__file__)).parent.glob("*.py")):
+    for folder in (Path(str(schemas.__file__)).parent, Path(__file__).parent):
+        for path in sorted(folder.rglob("*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -20,6 +20,7 @@ from services.matcher.domain.arrivals import (
     differing,
     find_pairs,
     mark,
+    remembers_erased,
     take_in,
     touch_expired,
 )
@@ -172,7 +173,7 @@ class Matcher:
     async def _find_pairs(self, touched: Touched, now: datetime) -> dict[str, Pair]:
         try:
             return await in_thread(find_pairs, touched, self._directory, self._pairing, now)
-        except Exception:
+        except BaseException:  # cancelled too
             self._restored = self._whole = False  # the index may be half changed: the next round reads anew
             raise
 
@@ -191,6 +192,8 @@ class Matcher:
             )
             self._whole = False
             now = self._clock()
+            if remembers_erased(directory, pairing):
+                await self._keeper.discard()  # erased while no process of ours was there to see it
             others = differing(directory, pairing, now)
             await self._store.read_ahead(directory, others)
             await in_thread(catch_up, others, directory, pairing, now)

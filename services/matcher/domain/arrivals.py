@@ -138,6 +138,16 @@ def differing(directory: Directory, pairing: Pairing, now: datetime) -> list[str
     return sorted((owners | pairing.marks.keys()) - same)
 
 
+def remembers_erased(directory: Directory, pairing: Pairing) -> bool:
+    """Tell whether an index of another moment holds what was erased since."""
+    needs = {f"need:{key}" for key in directory.erased_needs}
+    return (
+        not directory.erased_members.keys().isdisjoint(pairing.marks)
+        or not needs.isdisjoint(pairing.asks.askers)
+        or any(need in pairing.index for need in needs)
+    )
+
+
 def catch_up(others: Sequence[str], directory: Directory, pairing: Pairing, now: datetime) -> None:
     """Bring an index, empty or of another moment, to the directory, given who differs; nobody else is even read."""
     directory.refresh_conventions()

@@ -233,8 +233,9 @@ class Collection:
     def _finish_merge(self, *, wait: bool) -> None:
         if self._merge is None or not (wait or self._merge.done):
             return
-        merge, self._merge = self._merge, None
+        merge = self._merge
         base, segment, slot = merge.result()
+        self._merge = None
         size = self._segment.size
         segment, slot = with_room(segment, size, _NOWHERE), with_room(slot, size, 0)
         for document in set(merge.changed):

@@ -87,6 +87,10 @@ class OfferIndex:
         """Return the number of live offers."""
         return len(self._documents)
 
+    def __contains__(self, document_id: str) -> bool:
+        """Tell whether there is a live offer of this id."""
+        return document_id in self._documents
+
     def request(self, text: str, *, title: str = "", language: str | None = None) -> Request:
         """Analyse a request once; it can be scored against the offers of any later moment.
 
@@ -320,6 +324,7 @@ class OfferIndex:
         self._offers.remove(offer.number)
         self._by_document[offer.number] = None
         self._free_documents.append(offer.number)
+        self._digests[offer.number] = 0  # of its text, which is to be gone
         offer.member.documents.discard(offer.number)
         return offer.member
 

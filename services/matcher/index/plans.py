@@ -19,8 +19,8 @@ FREQUENCIES = np.array([1, 2, 3, 4, 5, 6.5, 9.5, 14], np.float32)
 CLOSENESS_STEPS = 1024
 """Closeness is a whole number of these parts of 1: so sums of it times frequencies are exact, in whatever order."""
 
-HIGHEST = 1 << 29
-"""Units of the highest score that a plan can give: the squares of those that vote for a member fit into 63 bits."""
+HIGHEST = 1 << 28
+"""Units of the highest score that a plan can give: twice the squares of all that vote for a member fit into 63 bits."""
 
 
 class Plan(NamedTuple):

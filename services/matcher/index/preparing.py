@@ -36,8 +36,9 @@ def prepare(
     pointers = [0]
     for word in words:
         others, close = variants.of(word, vocabulary.word(word)) if weighting.variant > 0 else ([], [])
-        terms += [word + PAIRS, *(other + PAIRS for other in others)]
-        closeness += [1.0, *(_in_steps(weighting.variant * each) for each in close)]
+        like = [(other + PAIRS, _in_steps(weighting.variant * each)) for other, each in zip(others, close, strict=True)]
+        terms += [word + PAIRS, *(other for other, each in like if each > 0)]
+        closeness += [1.0, *(each for _, each in like if each > 0)]
         pointers.append(len(terms))
     pairs = vocabulary.pairs(numbers, reading.title).tolist()
     times = Counter(pairs)

@@ -8,7 +8,7 @@ from services.matcher.index.arena import NOBODY, Arena
 from services.matcher.index.arrays import Floats64, Ints32, Ints64, UInts8, compiled
 from services.matcher.index.base import VOTING_OFFERS, Base, ordinal_of
 from services.matcher.index.plans import Plan, look_up
-from services.matcher.index.rows import keep_best, keep_young, votes_of
+from services.matcher.index.rows import MOST_VOTES, keep_best, keep_young, votes_of
 from services.matcher.index.scoring import (
     BLOCK,
     LAST_POSTING,
@@ -144,7 +144,7 @@ def _collect(
             if votes[member] == 0:
                 young[count] = member
                 count += 1
-            votes[member] += score * score
+            votes[member] = min(votes[member] + score * score, MOST_VOTES)
     scores[:slots] = 0
     return count
 
@@ -340,10 +340,13 @@ def _consider(
 
 @compiled
 def _votes(scores: Ints32, starts: Ints32, ordinal: int, begin: int) -> np.int64:
-    """Return the sum of the squared scores of a member's documents in the block that begins at `begin`."""
+    """Return the sum of the squared scores of a member's documents in a block, `MOST_VOTES` at most.
+
+    The block begins at slot `begin`.
+    """
     votes = np.int64(0)
     for slot in range(np.uint64(starts[ordinal] - begin), np.uint64(starts[ordinal + 1] - begin)):
-        votes += np.int64(scores[slot]) * np.int64(scores[slot])
+        votes = min(votes + np.int64(scores[slot]) * np.int64(scores[slot]), MOST_VOTES)
     return votes
 
 

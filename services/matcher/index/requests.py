@@ -22,6 +22,9 @@ from services.matcher.index.weighting import Query, l2_norm, reverse_name_plan, 
 MARGIN: Final = 0.6
 """Part of a score from which a request is worth scoring exactly: what is computed here is near the score, not it."""
 
+DRIFT: Final = 0.1
+"""Part by which the number of offers may have changed before a norm is computed again where it matters."""
+
 REFRESHED: Final = 64
 """Requests whose norm is computed again with each look: so none is ever far behind the words' changing weights."""
 
@@ -74,6 +77,8 @@ class RequestIndex:
         self._restored: Readings | None = None
         self._norms = np.full(64, np.inf)
         """Of each, the l2 norm of its words' weights: 0 if none of them is known; infinite where there is none."""
+        self._made_among = np.zeros(64, np.int32)
+        """Of each, the number of offers when its norm was computed."""
         self._next_refreshed = 0
 
     def __len__(self) -> int:
@@ -98,6 +103,7 @@ class RequestIndex:
         self._requests.put(number, number, 0, terms[order], codes[order])
         if number >= self._norms.size:
             self._norms = with_room(self._norms, 2 * number, np.inf)
+            self._made_among = with_room(self._made_among, 2 * number, 0)
         self._refresh(number)
 
     def remove(self, key: str) -> None:
@@ -136,6 +142,7 @@ class RequestIndex:
         self._numbers = {key: number for number, key in enumerate(keys) if key}
         self._asked = [None] * len(keys)
         self._norms = with_room(norms, 64, np.inf)
+        self._made_among = np.full(self._norms.size, len(self._offers), np.int32)
 
     def image(self) -> RequestsImage:
         """Return the requests as they are; settles the young ones first."""
@@ -165,7 +172,9 @@ class RequestIndex:
                 planned = reverse_plan(offers, lengths, query, frequencies, level, weighting)
                 numbers, found = matches(held, planned, least_part / weighting.text, norms, lowest)
                 # Put before any of its words was known: what answers it first must find it.
-                for number in numbers[norms[numbers] == 0].tolist():
+                # So must what finds it when the weights of its words are others than they were.
+                drifted = np.abs(self._made_among[numbers] - len(self._offers)) > DRIFT * len(self._offers)
+                for number in numbers[(norms[numbers] == 0) | drifted].tolist():
                     self._refresh(number)
                 known = norms[numbers] > 0
                 numbers, found = numbers[known], found[known]
@@ -178,9 +187,9 @@ class RequestIndex:
         row, names = self._offers.name_of(member)
         if row.size:
             terms = (row >> np.uint32(8)).astype(np.int32)
-            query = self._groups(terms.tolist())
+            ones, alone = np.ones(terms.size, np.float32), np.arange(terms.size + 1, dtype=np.int32)
             said = FREQUENCIES[(row & np.uint32(7)).astype(np.int64)]  # the acronym more than once
-            query = query._replace(emphasis=query.emphasis * said)
+            query = Query(terms, ones, alone, said, terms.size)  # of words alone: names know no variants
             level = int(row[0] >> np.uint32(3)) & 31
             planned = reverse_name_plan(self._offers.statistics, names, query, level, self._offers.weighting)
             numbers, found = matches(self._requests.held, planned, 0.0, NO_NORMS, 1.0)
@@ -234,6 +243,7 @@ class RequestIndex:
         if self._keys[number]:
             query = self._offers.query(self._request(number))
             self._norms[number] = l2_norm(self._offers.statistics, query, self._offers.weighting)
+            self._made_among[number] = len(self._offers)
 
     def _request(self, number: int) -> Request:
         request = self._asked[number]

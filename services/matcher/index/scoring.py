@@ -47,7 +47,7 @@ class Workspace(NamedTuple):
         frequencies: of the slots, while a group of several terms is added.
         touched: one posting of each slot that has a frequency.
         worth: what each code brings, while the postings of a term are added.
-        votes: of each member, the sum over the arenas of its documents' squared scores.
+        votes: of each member, the sum over the arenas of its documents' squared scores, `MOST_VOTES` at most.
         bonuses: of each member, what is added to its score.
         young: members with votes.
         chunk_highest: of each chunk, the highest score of a document.

@@ -188,9 +188,8 @@ def _index(files: Files, analyser: Analyser, decode: Callable[[Any], Hashable]) 
     words: list[str] = files.strings("words")
     known, asked = _pieces(files, "known"), _pieces(files, "wanted")
     index.vocabulary.restore(words, files.array("hashes", np.uint32))
-    variants = index.vocabulary.variants
-    variants.restore(known, asked, files.array("sizes", np.uint8), {})
-    variants._of, variants._asked_as = SavedLinks(*_linked(files, "links")), SavedBackLinks(*_linked(files, "back"))
+    links, back = SavedLinks(*_linked(files, "links")), SavedBackLinks(*_linked(files, "back"))
+    index.vocabulary.variants.restore(known, asked, files.array("sizes", np.uint8), links, back)
     index._offers.adopt(_base(files, "offers"))
     index._names.adopt(_base(files, "names"))
     groups = [None if group is None else decode(group) for group in files.strings("groups")]
@@ -221,6 +220,9 @@ def _index(files: Files, analyser: Analyser, decode: Callable[[Any], Hashable]) 
             offer.member.documents.add(offer.number)
     if len(index) != files.documents:
         raise SnapshotError(f"it holds {len(index)} offers, not {files.documents}")
+    listed = [number for number, offer in enumerate(index._by_document) if offer is not None]
+    if not np.array_equal(np.sort(index._offers.settled.documents), listed):
+        raise SnapshotError("its postings are of other offers than it lists")
     return index
 
 

@@ -84,13 +84,16 @@ class Variants:
         return self._asked_as.get(number, [])
 
     def restore(
-        self, known: Pieces, asked: Pieces, sizes: UInts8, links: dict[int, tuple[list[int], list[float]]]
+        self,
+        known: Pieces,
+        asked: Pieces,
+        sizes: UInts8,
+        links: dict[int, tuple[list[int], list[float]]],
+        back: dict[int, list[tuple[int, float]]],
     ) -> None:
-        """Take over what `known`, `asked`, `sizes` and `links` were, into new variants."""
-        self._known, self._asked, self._sizes, self._of = known, asked, with_room(sizes, 1024, 0), links
-        for number, (others, all_closeness) in links.items():
-            for other, closeness in zip(others, all_closeness, strict=True):
-                self._asked_as.setdefault(other, []).append((number, closeness))
+        """Take over what `known`, `asked`, `sizes` and `links` were, into new variants; `back`: the same by variant."""
+        self._known, self._asked, self._sizes = known, asked, with_room(sizes, 1024, 0)
+        self._of, self._asked_as = links, back
 
     @property
     def known(self) -> Pieces:

@@ -296,8 +296,8 @@ def reverse_plan(
     """Return what open requests are scored by for an offer: the same formula, read from the other side.
 
     A request's code holds how often it says a word and about how many words it has. `rarity` and `burst` are taken as
-    for a request of the mean number of words, and bigrams as words, so the scores are near those that the requests
-    would give, but for the l2 norm: by that the caller divides.
+    for the longest of them, and bigrams as words, so the scores are those that the requests would give or somewhat
+    more, but for the l2 norm: by that the caller divides.
 
     Args:
         statistics: of the offers.
@@ -308,13 +308,11 @@ def reverse_plan(
         weighting: the constants.
     """
     documents, mean_length = _documents_and_mean(statistics.lengths)
-    count, words, mean_size = 0.0, 0.0, 0.0
+    longest, mean_size = 0.0, 0.0
     for other in range(LEVELS):
-        count += requests[other]
-        words += requests[other] * LENGTHS[other]
+        longest = LENGTHS[other] if requests[other] > 0 else longest
         mean_size += statistics.lengths[other] * size_of(weighting, LENGTHS[other], mean_length) / max(1.0, documents)
-    mean = words / count if count > 0 else 1.0
-    r = mean / (mean + weighting.c)
+    r = longest / (longest + weighting.c)
     power, burst = 1 + weighting.rarity * r, weighting.burst * r
     half = saturation_half(weighting, LENGTHS[level], mean_length)
     weights = np.empty(frequencies.size, np.float32)

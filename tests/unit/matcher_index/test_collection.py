@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.matcher.index.arrays import Floats64, Ints32, UInts32
-from services.matcher.index.base import VOTING_OFFERS, Documents
+from services.matcher.index.base import CHUNK, VOTING_OFFERS, Documents
 from services.matcher.index.collection import Collection
 from services.matcher.index.plans import FREQUENCIES
 from services.matcher.index.ranking import SKIPPED_GAP
@@ -182,6 +182,33 @@ def test_a_bonus_finds_a_member_that_shares_nothing_if_it_has_a_document(settled
     assert 5 not in best(collection, 9).values(), "a bonus is of one search"
     assert set(best(collection, 9, {2}, bonuses)) == {2}
     assert set(best(collection, 9, {1}, bonuses)) == {1}
+
+
+@pytest.mark.parametrize("settled", [0, 250, 500])
+@pytest.mark.parametrize("bonus", [0.0, 0.5])
+def test_a_member_of_hundreds_of_documents_is_found_by_its_best(settled: int, bonus: float) -> None:
+    """Squares of so many scores do not fit into any number; those of the documents that vote do."""
+    collection = Collection(WEIGHTING)
+    for document in range(500):
+        put(collection, document, 1, {0: 7})
+        if document + 1 == settled:
+            collection.merge()
+    put(collection, 500, 2, {0: 0, 4: 7})
+    bonuses = np.array([1], np.int32), np.array([bonus])
+    planned = plan(collection.statistics, QUERY, WEIGHTING)
+    one = float(planned.weights[0]) * float(planned.table[LEVEL << 3 | 7]) * planned.unit
+    assert best(collection, 9, bonuses=bonuses)[1] == pytest.approx(one * VOTING_OFFERS**0.5 + bonus, rel=1e-6)
+
+
+def test_all_that_are_as_good_as_the_last_are_found_wherever_they_lie() -> None:
+    collection = Collection(WEIGHTING)
+    members = range(16 * CHUNK)
+    for member in members:
+        put(collection, member, member, {0: 0} if member % 2 else {0: 0, 9: 0})
+    collection.merge()
+    found, scores, _ = search(collection.held, query({0: 1.0}), 3, ALL_ALLOWED, NO_MEMBERS, NO_SCORES)
+    assert set(found.tolist()) == set(members)
+    assert len(set(scores.tolist())) == 1
 
 
 @pytest.mark.parametrize("young", [64, 8192])

@@ -31,6 +31,25 @@ def test_a_member_faces_every_request_that_it_answers_above_the_bar(bar: float) 
         assert answered - set(requests.facing(member, bar)) == set()
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_long_request_is_found_among_many_short_ones(seed: int) -> None:
+    rng = random.Random(seed)
+    index = OfferIndex(Analyser())
+    requests = RequestIndex(index)
+    for number in range(60):
+        often = " ".join([WORDS[number % len(WORDS)]] * 6)
+        index.put(f"o{number}", f"m{number % 30}", f"{often} {' '.join(rng.sample(WORDS, 3))}", title=rng.choice(WORDS))
+    asked = {f"short{number}": index.request(rng.choice(WORDS)) for number in range(300)}
+    for number in range(30):
+        unknown = [f"{chr(97 + n % 26)}{chr(97 + n // 26)}zyxu" for n in range(rng.randint(30, 100))]
+        asked[f"long{number}"] = index.request(" ".join(rng.sample(WORDS, 14) + unknown))
+    for key, request in asked.items():
+        requests.put(key, request)
+    for member in (f"m{number}" for number in range(30)):
+        answered = {key for key, request in asked.items() if (m := index.score(request, member)) and m.score >= 0.4}
+        assert answered - set(requests.facing(member, 0.4)) == set()
+
+
 def test_a_request_put_before_its_words_were_known_is_found_by_the_first_that_answers_it() -> None:
     index = OfferIndex(Analyser())
     requests = RequestIndex(index)
