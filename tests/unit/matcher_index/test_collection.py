@@ -195,9 +195,12 @@ def test_a_member_of_hundreds_of_documents_is_found_by_its_best(settled: int, bo
             collection.merge()
     put(collection, 500, 2, {0: 0, 4: 7})
     bonuses = np.array([1], np.int32), np.array([bonus])
-    planned = plan(collection.statistics, QUERY, WEIGHTING)
+    asked = query({0: 1.0})
+    planned = plan(collection.statistics, asked, WEIGHTING)
     one = float(planned.weights[0]) * float(planned.table[LEVEL << 3 | 7]) * planned.unit
-    assert best(collection, 9, bonuses=bonuses)[1] == pytest.approx(one * VOTING_OFFERS**0.5 + bonus, rel=1e-6)
+    assert best(collection, 9, bonuses=bonuses, asked=asked)[1] == pytest.approx(
+        one * VOTING_OFFERS**0.5 + bonus, rel=1e-6
+    )
 
 
 def test_all_that_are_as_good_as_the_last_are_found_wherever_they_lie() -> None:
