@@ -184,16 +184,17 @@ def test_a_bonus_finds_a_member_that_shares_nothing_if_it_has_a_document(settled
     assert set(best(collection, 9, {1}, bonuses)) == {1}
 
 
-@pytest.mark.parametrize("settled", [0, 250, 500])
+@pytest.mark.parametrize("settled", [0, 0.5, 1])
+@pytest.mark.parametrize("documents", [40, 50, 60, 500])
 @pytest.mark.parametrize("bonus", [0.0, 0.5])
-def test_a_member_of_hundreds_of_documents_is_found_by_its_best(settled: int, bonus: float) -> None:
+def test_a_member_of_hundreds_of_documents_is_found_by_its_best(settled: float, documents: int, bonus: float) -> None:
     """Squares of so many scores do not fit into any number; those of the documents that vote do."""
     collection = Collection(WEIGHTING)
-    for document in range(500):
+    for document in range(documents):
         put(collection, document, 1, {0: 7})
-        if document + 1 == settled:
+        if document + 1 == settled * documents:
             collection.merge()
-    put(collection, 500, 2, {0: 0, 4: 7})
+    put(collection, documents, 2, {0: 0, 4: 7})
     bonuses = np.array([1], np.int32), np.array([bonus])
     asked = query({0: 1.0})
     planned = plan(collection.statistics, asked, WEIGHTING)
