@@ -64,7 +64,9 @@ Since = Annotated[
     typer.Option(help="First seen since: 30m, 2h, 7d, or a moment (UTC).", parser=_moment, metavar="ISO|2h"),
 ]
 Limit = Annotated[int | None, typer.Option(min=1, help="The newest so many.")]
-Ids = Annotated[list[str] | None, typer.Argument(help="topic/partition/offset, as listed.", parser=_identity)]
+Ids = Annotated[
+    list[str] | None, typer.Argument(help="topic/partition/offset, as listed.", parser=_identity, metavar="[ID]...")
+]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 
@@ -133,13 +135,16 @@ def list_command(
     as_json: AsJson = False,
 ) -> None:
     """List dead letters, newest first. Never shows what is in them."""
-    wanted = Filter(service=service, reason=reason, since=since, limit=limit)
+    wanted = Filter(service=service, reason=reason, since=since)
     shelf = _run(kafka, lambda log: log.shelf(topic))
     letters = wanted.choose(shelf.letters.values(), settled=everything)
-    for letter in letters:
+    shown = letters[:limit]
+    for letter in shown:
         print(json.dumps(_summary(letter)) if as_json else _line(letter))
     counts = ", ".join(f"{_plain(name)} {count:,}" for name, count in by_topic(letters).items())
     _tell(f"{len(letters):,} dead letter{'' if len(letters) == 1 else 's'}{': ' if counts else '.'}{counts}")
+    if len(shown) < len(letters):
+        _tell(f"The newest {len(shown):,} are shown.")
     if shelf.strangers:
         _tell(f"{shelf.strangers:,} more records there are no dead letters of ours.")
     raise typer.Exit(0 if letters else 1)

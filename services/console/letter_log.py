@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -23,7 +23,12 @@ _CONFIRM_SECONDS: Final = 15.0
 # A read that brings nothing for so long, before its end, will bring nothing more.
 _SILENCE_SECONDS: Final = 15.0
 
+_GOODBYE_SECONDS: Final = 5.0
+
 _POLL_MS: Final = 500
+
+# A fetch that finds nothing holds up the questions behind it.
+_FETCH_WAIT_MS: Final = 50
 
 # Key and headers beside the longest body.
 _RECORD_BYTES: Final = MAX_DEAD_LETTER_BYTES + 200_000
@@ -75,10 +80,15 @@ async def open_letter_log(
     servers = bootstrap.split(",")
     admin = AIOKafkaAdminClient(bootstrap_servers=servers, request_timeout_ms=10_000)
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=servers, enable_auto_commit=False, max_partition_fetch_bytes=_RECORD_BYTES
+        bootstrap_servers=servers,
+        enable_auto_commit=False,
+        max_partition_fetch_bytes=_RECORD_BYTES,
+        fetch_max_wait_ms=_FETCH_WAIT_MS,
     )
+    # Not idempotent: such a producer is of no more use for a partition that refused one record as too large, and it
+    # never gives up. One record is on its way at a time; a second copy of an event is harmless.
     producer = AIOKafkaProducer(
-        bootstrap_servers=servers, acks="all", enable_idempotence=True, max_request_size=_RECORD_BYTES
+        bootstrap_servers=servers, acks="all", enable_idempotence=False, max_request_size=_RECORD_BYTES
     )
     try:
         try:
@@ -87,7 +97,9 @@ async def open_letter_log(
             await producer.start()
             yield KafkaLetterLog(admin, consumer, producer, clock, on_progress)
         finally:
-            await producer.stop()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_GOODBYE_SECONDS):
+                    await producer.stop()  # which waits for what is on its way
             await consumer.stop()
             await admin.close()
     except (KafkaError, OSError, TimeoutError) as error:

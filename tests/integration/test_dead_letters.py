@@ -139,6 +139,10 @@ async def test_dead_letters_are_listed_newest_first_with_their_reasons_and_nothi
     assert "souss/bad" not in result.stdout
     assert f"{len(POISON)} dead letters: {log.topic.name} {len(POISON)}" in result.stderr
 
+    newest = await dlq(log, "list", "--topic", log.topic.name, "--limit", "1")
+    assert newest.stdout.splitlines() == lines[:1]
+    assert f"{len(POISON)} dead letters" in newest.stderr  # all that there are
+
 
 @pytest.mark.parametrize(
     ("options", "sorts"),
@@ -341,6 +345,32 @@ async def test_what_was_cut_is_refused_with_a_remedy(log: Log) -> None:
     assert result.exit_code == 1
     assert "its key was too long" in result.stderr
     assert [letter["id"] for letter in await listed(log)] == [identity]
+
+
+@pytest.mark.kafka
+async def test_what_its_topic_takes_no_more_is_refused_and_does_not_hold_the_others(real_kafka: str) -> None:
+    name = f"members-{uuid.uuid4().hex}.v1"
+    log = await made(real_kafka, "", Topic(name, "", MemberKey, (MemberPublished,), compacted=True))
+    handle = Mended("souss/m1")
+    flow = AIOKafkaProducer(bootstrap_servers=real_kafka, max_request_size=5_000_000)
+    await flow.start()
+    await send(flow, log, member("m1"))
+    await flow.send_and_wait(name, b"x" * 2_000_000, key=b"souss/m1")
+    await send(flow, log, member("m1", 2))
+    _, large, _ = sorted(await dead(log, handle, 3, flow))
+    await flow.stop()
+    admin = AIOKafkaAdminClient(bootstrap_servers=real_kafka)
+    await admin.start()
+    await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, {"max.message.bytes": "1000000"})])
+    await admin.close()
+    handle.bad.clear()
+
+    result = await dlq(log, "replay", "--topic", name, "--yes")
+    async with consuming(log, handle):
+        await until(lambda: {"souss/m1 1", "souss/m1 2"} <= set(handle.seen))
+    assert result.exit_code == 1
+    assert f"{large}  not settled: {name} takes no record as large" in result.stderr
+    assert [letter["id"] for letter in await listed(log)] == [large]
 
 
 async def test_a_sender_cannot_make_its_record_an_erasure_or_settle_it(log: Log, producer: AIOKafkaProducer) -> None:

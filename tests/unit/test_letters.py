@@ -126,8 +126,8 @@ def test_what_is_set_aside_after_it_was_settled_is_open_again() -> None:
 
 
 def test_a_settlement_outlives_its_letter() -> None:
-    made = shelf(settlement("members.v1/2/41", "replayed"))
-    assert made.letters == {}
+    made = shelf(record(offset="42"), settlement("members.v1/2/41", "replayed"))
+    assert [letter.settled for letter in made.letters.values()] == [None]
     assert made.gone["members.v1/2/41"].how == "replayed"
 
 
