@@ -58,7 +58,11 @@ def asyncapi() -> Json:
         messages |= of_topic
         channels[topic.name] = _channel(topic.name, topic.summary, of_topic, "compact" if topic.compacted else "delete")
         channels[topic.dead_letters] = _channel(
-            topic.dead_letters, f"What could not be read from or handled on {topic.name}", ["DeadLetter"], "delete"
+            topic.dead_letters,
+            f"What could not be read from or handled on {topic.name}; a record without a body settles that of its key",
+            ["DeadLetter"],
+            "compact",
+            "delete",
         )
     return {
         "asyncapi": "3.0.0",
@@ -215,7 +219,7 @@ def _key_part(schema: Mapping[str, str]) -> str:
     return schema["pattern"].removeprefix("^").removesuffix("$")
 
 
-def _channel(address: str, summary: str, messages: Iterable[str], cleanup: str) -> Json:
+def _channel(address: str, summary: str, messages: Iterable[str], *cleanup: str) -> Json:
     return {
         "address": address,
         "summary": summary,
@@ -223,7 +227,7 @@ def _channel(address: str, summary: str, messages: Iterable[str], cleanup: str) 
         "bindings": {
             "kafka": {
                 "topic": address,
-                "topicConfiguration": {"cleanup.policy": [cleanup]},
+                "topicConfiguration": {"cleanup.policy": list(cleanup)},
                 "bindingVersion": _KAFKA_BINDING,
             }
         },

@@ -14,11 +14,12 @@ import typer
 from aiokafka.errors import KafkaError
 from rich.console import Console
 
+from services.console.dead_letters import dead_letter_commands
 from services.console.embedded.process import PartError
 from services.console.embedded.supervisor import PartDied, PartEvent, PartGivenUp, PartRestarted, Supervisor
 from services.console.importing import import_command
 from services.console.system import DEFAULT_PORT, System, Wanted, running
-from services.runtime.broker import PARTITIONS, create_topics
+from services.runtime.broker import PARTITIONS, create_topics, update_dead_letter_topics
 
 cli = typer.Typer(
     name="maillage",
@@ -28,6 +29,7 @@ cli = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 cli.command("import")(import_command)
+cli.add_typer(dead_letter_commands)
 
 
 class Language(StrEnum):
@@ -84,13 +86,16 @@ def topics(
         int | None, typer.Option(help="Copies of each partition; default: 3, or one for each broker if fewer.")
     ] = None,
 ) -> None:
-    """Create the topics that are missing. May be run again at any time."""
+    """Create the topics that are missing, and bring dead-letter topics up to date. May be run again at any time."""
     try:
         created = asyncio.run(create_topics(kafka, partitions=partitions, replication=replication))
+        updated = asyncio.run(update_dead_letter_topics(kafka))
     except KafkaError as error:
         say.print(f"broker {kafka}: {error}", style="red", markup=False)
         raise typer.Exit(1) from None
     say.print(f"Created {', '.join(created)}." if created else "All topics were there.")
+    if updated:
+        say.print(f"Settled dead letters go now from {', '.join(updated)}.")
 
 
 async def _up(wanted: Wanted, *, as_json: bool) -> None:

@@ -1,6 +1,10 @@
 """The broker: how we connect, which log it keeps, and the topics that the flow needs."""
 
+from collections.abc import Mapping
+from typing import Final
+
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 from faststream.kafka import KafkaBroker
 
@@ -20,6 +24,21 @@ REPLICATION = 3
 _LINGER_MS = 2
 
 _DAY_MS = 24 * 3600 * 1000
+
+_DEAD_LETTER_DAYS = 90
+
+SETTLING: Final[Mapping[str, str]] = {
+    # A record without a body settles the letter of its key; the oldest go after their time all the same.
+    "cleanup.policy": "compact,delete",
+    # As long as the letters themselves: letters of older versions had no body where their record had none.
+    "delete.retention.ms": str(_DEAD_LETTER_DAYS * _DAY_MS),
+    # What is settled may hold personal data: off the disks within about a week, however little is written.
+    "max.compaction.lag.ms": str(7 * _DAY_MS),
+}
+"""Settings of a dead-letter topic by which settled letters go."""
+
+# Where a setting comes from, in the broker's answer: set on this topic.
+_SET_ON_TOPIC = 1
 
 
 def open_broker(*, bootstrap: str, client_id: str, grace_seconds: float) -> KafkaBroker:
@@ -81,6 +100,41 @@ async def create_topics(bootstrap: str, *, partitions: int, replication: int | N
     return created
 
 
+async def update_dead_letter_topics(bootstrap: str) -> list[str]:
+    """Give the dead-letter topics of an older version the settings of `SETTLING`; return the names of those changed.
+
+    One that is compacted is left as its operator has it, and so is every other setting.
+
+    Raises:
+        KafkaError: the broker is away, or refuses a change.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap.split(","))
+    try:
+        await admin.start()
+        asked = [ConfigResource(ConfigResourceType.TOPIC, topic.dead_letters) for topic in TOPICS]
+        found = {
+            name: entries
+            for answer in await admin.describe_configs(asked)
+            for code, _, _, name, entries in answer.resources
+            if code == 0
+        }
+        changed: list[str] = []
+        for name, entries in found.items():
+            if "compact" in next((entry[1] for entry in entries if entry[0] == "cleanup.policy"), ""):
+                continue
+            # The request replaces all that is set on the topic.
+            kept = {entry[0]: entry[1] for entry in entries if entry[3] == _SET_ON_TOPIC}
+            wanted = ConfigResource(ConfigResourceType.TOPIC, name, {**kept, **SETTLING})
+            for answer in await admin.alter_configs([wanted]):
+                for code, message, *_ in answer.resources:
+                    if code:
+                        raise for_code(code)(f"topic {name}: {message}")
+            changed.append(name)
+    finally:
+        await admin.close()
+    return changed
+
+
 def _event_topics(partitions: int, replication: int) -> list[NewTopic]:
     # Larger than an event may be: what a member's own client made too large becomes a dead letter that an operator
     # sees, not an error that only the member's log knows.
@@ -109,8 +163,8 @@ def _dead_letter_topics(replication: int) -> list[NewTopic]:
             num_partitions=1,
             replication_factor=replication,
             topic_configs={
-                "cleanup.policy": "delete",
-                "retention.ms": str(90 * _DAY_MS),
+                **SETTLING,
+                "retention.ms": str(_DEAD_LETTER_DAYS * _DAY_MS),
                 "max.message.bytes": str(MAX_DEAD_LETTER_BYTES + _HEADROOM),
             },
         )

@@ -21,6 +21,29 @@ _REASON_CHARACTERS = 1_000
 _KEY_BYTES = 1_000
 _HEADER_BYTES = 100_000
 
+OURS: Final = "dead_letter_"
+"""How the names of our headers begin. What comes under such a name from outside is not kept: it could say of a record
+that it had no body, and replaying that would erase the entity."""
+
+REPLAYED_FROM: Final = "dead_letter_replayed_from"
+"""On a record that was put back: the id of its dead letter. Kept when it becomes a dead letter anew."""
+
+HEADER_BASE64: Final = "dead_letter_header_base64_"
+"""Before the name of a header that is not UTF-8."""
+
+ABSENT: Final = "absent"
+"""What `dead_letter_body` says of a record that had none."""
+
+ADDED: Final = "dead_letter_added"
+"""Names the headers of a dead letter that the record did not have: the client writes them on all that it sends."""
+
+_WRITTEN_BY_CLIENT = ("content-type", "correlation_id")
+
+
+def letter_id(topic: str, partition: int, offset: int) -> str:
+    """Return the id of a dead letter, also its key: where its record was."""
+    return f"{topic}/{partition}/{offset}"
+
 
 class DeadLetters:
     """Puts records onto `<topic>.dlq`.
@@ -28,7 +51,8 @@ class DeadLetters:
     The body is the raw bytes. Headers of the record keep their names; one that is not UTF-8 is kept in base64 under
     `dead_letter_header_base64_<name>`. The key is `topic/partition/offset`, so a second copy, left by a crash between
     this and the commit, is recognised as one. A key or headers longer than any that can be read are cut, and
-    `dead_letter_cut` says which.
+    `dead_letter_cut` says which. Of a record without a body the letter's is empty and `dead_letter_body` says so: a
+    record without a body settles the letter of its key (`services.runtime.letters`).
     """
 
     def __init__(self, *, publisher: KafkaPublisher, service: str) -> None:
@@ -62,16 +86,19 @@ class DeadLetters:
             about["dead_letter_key_base64"] = base64.b64encode(record.key[:_KEY_BYTES]).decode()
             cut += ["key"] if len(record.key) > _KEY_BYTES else []
         cut += ["headers"] if len(kept) < len(headers) else []
+        if added := [name for name in _WRITTEN_BY_CLIENT if name not in kept]:
+            about[ADDED] = " ".join(added)
         if cut:
             about["dead_letter_cut"] = " and ".join(cut)
         if body is None:
-            about["dead_letter_body"] = "absent"
+            about["dead_letter_body"] = ABSENT
+            body = b""
         elif len(body) > MAX_DEAD_LETTER_BYTES:
             about["dead_letter_body"] = f"first {MAX_DEAD_LETTER_BYTES} of {len(body)} bytes"
             body = body[:MAX_DEAD_LETTER_BYTES]
         await self._publisher.send(
             f"{record.topic}.dlq",
-            f"{record.topic}/{record.partition}/{record.offset}".encode(),
+            letter_id(record.topic, record.partition, record.offset).encode(),
             body,
             kept | about,
         )
@@ -80,12 +107,12 @@ class DeadLetters:
 def _readable(headers: "Iterable[tuple[str, bytes | None]]") -> dict[str, str]:
     kept: dict[str, str] = {}
     for name, value in headers:
-        if value is None:
+        if value is None or (name.startswith(OURS) and name != REPLAYED_FROM):
             continue
         try:
             kept[name] = value.decode()
         except UnicodeDecodeError:
-            kept[f"dead_letter_header_base64_{name}"] = base64.b64encode(value).decode()
+            kept[f"{HEADER_BASE64}{name}"] = base64.b64encode(value).decode()
     return kept
 
 

@@ -157,6 +157,8 @@ class TestAsyncApi:
             channel = self.document["channels"][topic.name]
             cleanup = channel["bindings"]["kafka"]["topicConfiguration"]["cleanup.policy"]
             assert cleanup == (["compact"] if topic.compacted else ["delete"])
+            of_letters = self.document["channels"][topic.dead_letters]["bindings"]["kafka"]["topicConfiguration"]
+            assert of_letters["cleanup.policy"] == ["compact", "delete"]
             assert set(channel["messages"]) >= {event.__name__ for event in topic.events}
             assert any(name.endswith("Erased") for name in channel["messages"]) == topic.compacted
 

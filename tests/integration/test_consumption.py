@@ -159,7 +159,7 @@ async def test_bad_records_are_set_aside_whole_and_their_neighbours_flow_on(
     assert len(letters) == len(POISON)
     for letter, offset, (_, body, _, reason) in zip(letters, offsets, POISON.values(), strict=True):
         about = {name: value.decode() for name, value in letter.headers}
-        assert letter.value == body
+        assert letter.value == (body or b"")  # a letter without a body would settle itself
         assert reason in about["dead_letter_reason"]
         assert about["dead_letter_topic"] == log.topic.name
         assert (about["dead_letter_partition"], about["dead_letter_offset"]) == ("0", str(offset))
