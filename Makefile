@@ -21,7 +21,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	@touch $@
 
 # The matching engine is compiled for this processor; each state of its source has a folder of machine code.
-$(VENV)/.compiled: $(VENV)/.ready $(wildcard services/matcher/index/*.py)
+$(VENV)/.compiled: $(VENV)/.ready $(wildcard services/matcher/index/*.py services/matcher/index/*/*.py)
 	@$(BIN)/python -m services.matcher.index.compile
 	@touch $@
 

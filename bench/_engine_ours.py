@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,14 @@ import numpy.typing as npt
 from bench._corpus import Ints, Rows
 from bench._engine_exact import Saturation, our_scores
 from bench._engine_timing import Contender, Floats
-from services.matcher.index.arrays import compiled
-from services.matcher.index.base import Documents
 from services.matcher.index.collection import Collection
-from services.matcher.index.held import Held
-from services.matcher.index.plans import FREQUENCIES
-from services.matcher.index.searching import ALL_ALLOWED, NO_NORMS, matches, search, search_many
+from services.matcher.index.compiled.arrays import compiled
+from services.matcher.index.compiled.base import Documents
+from services.matcher.index.compiled.held import Held
+from services.matcher.index.compiled.plans import FREQUENCIES
+from services.matcher.index.compiled.searching import ALL_ALLOWED, NO_NORMS, matches, search, search_many
+from services.matcher.index.compiled.weighting import LEVELS, LONGEST, Query, Weighting, reverse_plan
 from services.matcher.index.vocabulary import frequency_level, length_level
-from services.matcher.index.weighting import LEVELS, LONGEST, Query, Weighting, reverse_plan
 
 OURS = "ours"
 OURS_BATCH = "ours, batch"
@@ -187,8 +187,13 @@ def contenders(ours: Ours, rows: Rows, asked: Rows, k: int) -> list[Contender]:
 
 
 def _bytes(parts: Iterable[object]) -> int:
-    """Return the bytes of all arrays, those in tuples included."""
-    return sum(
-        part.nbytes if isinstance(part, np.ndarray) else _bytes(part) if isinstance(part, tuple) else 0
-        for part in parts
-    )
+    """Return the bytes of all arrays, those in tuples included; of one that has two names once."""
+    return sum(array.nbytes for array in {id(array): array for array in _arrays(parts)}.values())
+
+
+def _arrays(parts: Iterable[object]) -> Iterator[npt.NDArray[Any]]:
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            yield part
+        elif isinstance(part, tuple):
+            yield from _arrays(part)

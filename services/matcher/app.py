@@ -8,7 +8,7 @@ from schemas.topics import FEEDBACK, MEMBERS, NEEDS
 from services.matcher.domain.pairing import Bar
 from services.matcher.handlers import events_to
 from services.matcher.index.compile import compile_missing
-from services.matcher.index.language import read_model
+from services.matcher.index.text.language import read_model
 from services.matcher.keeping import Keeper
 from services.matcher.relay import Relay
 from services.matcher.service import Matcher

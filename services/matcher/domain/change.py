@@ -7,8 +7,8 @@ from typing import Final
 
 from rapidfuzz.distance import OSA
 
-from services.matcher.index.letters import fold
-from services.matcher.index.stop_words import ARABIC, ENGLISH, FRENCH
+from services.matcher.index.text.letters import fold
+from services.matcher.index.text.stop_words import ARABIC, ENGLISH, FRENCH
 
 MATERIAL_SHARE: Final = Fraction(1, 12)
 """Share of a text's words that must be others: one other word in a title is another subject (wheat for rice), one in a

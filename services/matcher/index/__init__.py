@@ -1,13 +1,13 @@
 """The matcher's index: text to terms, offers to exact TF-IDF scores, scores to evidence; no I/O, clock or framework."""
 
-from services.matcher.index.analysis import ANALYSER_VERSION, AnalysedText, Analyser, Token
+from services.matcher.index.compiled.numeric import load_without_blas
+from services.matcher.index.compiled.weighting import Weighting
 from services.matcher.index.evidence import informative
-from services.matcher.index.fields import Field, Span
-from services.matcher.index.numeric import load_without_blas
 from services.matcher.index.offers import ENGINE_VERSION, OfferIndex
 from services.matcher.index.requests import RequestIndex
 from services.matcher.index.results import Explanation, Match, Request, SharedTerm, Vote
-from services.matcher.index.weighting import Weighting
+from services.matcher.index.text.analysis import ANALYSER_VERSION, AnalysedText, Analyser, Token
+from services.matcher.index.text.fields import Field, Span
 
 load_without_blas()
 

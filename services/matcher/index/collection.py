@@ -6,9 +6,9 @@ from threading import Thread
 
 import numpy as np
 
-from services.matcher.index.arena import NOBODY, Arena, insert, new_arena, with_space
-from services.matcher.index.arrays import Ints8, Ints32, UInts8, UInts32, compiled, with_room
-from services.matcher.index.base import (
+from services.matcher.index.compiled.arena import NOBODY, Arena, insert, new_arena, with_space
+from services.matcher.index.compiled.arrays import Ints8, Ints32, UInts8, UInts32, compiled, with_room
+from services.matcher.index.compiled.base import (
     FIRST_GRAVES,
     TWICE,
     Base,
@@ -21,10 +21,10 @@ from services.matcher.index.base import (
     owner_of,
     settle,
 )
-from services.matcher.index.held import Held, hold
-from services.matcher.index.rows import count_holder, row_in
-from services.matcher.index.scoring import Segments, new_workspace
-from services.matcher.index.weighting import LEVELS, Statistics, Weighting
+from services.matcher.index.compiled.held import Held, hold
+from services.matcher.index.compiled.rows import count_holder, row_in
+from services.matcher.index.compiled.scoring import Segments, new_workspace
+from services.matcher.index.compiled.weighting import LEVELS, Statistics, Weighting
 
 YOUNG = 4096
 """Least room for young documents: enough that merging costs a service that takes a thousand a second little, and so few

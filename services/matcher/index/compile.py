@@ -25,11 +25,11 @@ from llvmlite.binding import get_host_cpu_features, get_host_cpu_name
 from numba.core.dispatcher import Dispatcher
 
 from services.matcher.index import snapshot
-from services.matcher.index.analysis import Analyser
-from services.matcher.index.arrays import NUMBA
 from services.matcher.index.collection import Collection
+from services.matcher.index.compiled.arrays import NUMBA
 from services.matcher.index.offers import OfferIndex
 from services.matcher.index.requests import RequestIndex
+from services.matcher.index.text.analysis import Analyser
 
 YOUNG = 4
 """Room for young documents: so few that a handful of offers makes the index merge."""

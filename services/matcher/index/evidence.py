@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from services.matcher.index.fields import Span
+from services.matcher.index.text.fields import Span
 
 LEAST_INFORMATION = 1 / 3
 """Part of the information of a term found in one offer only that a term must still carry to tell offers apart.

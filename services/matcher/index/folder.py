@@ -24,9 +24,9 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-from services.matcher.index.analysis import ANALYSER_VERSION
+from services.matcher.index.compiled.weighting import Weighting
 from services.matcher.index.offers import ENGINE_VERSION
-from services.matcher.index.weighting import Weighting
+from services.matcher.index.text.analysis import ANALYSER_VERSION
 
 Array = npt.NDArray[Any]
 

@@ -9,17 +9,17 @@ from itertools import islice
 
 import numpy as np
 
-from services.matcher.index.analysis import Analyser
-from services.matcher.index.arrays import Ints32, Ints64, UInts8, UInts32
 from services.matcher.index.collection import YOUNG, Collection
+from services.matcher.index.compiled.arrays import Ints32, Ints64, UInts8, UInts32
+from services.matcher.index.compiled.searching import ALL_ALLOWED, document_scores, score_named, search_named
+from services.matcher.index.compiled.sharing import share_out
+from services.matcher.index.compiled.weighting import Query, Statistics, Weighting, standing_of
 from services.matcher.index.evidence import rare, tell
-from services.matcher.index.fields import Reading, Span, acronym, digest, read
 from services.matcher.index.preparing import prepare
 from services.matcher.index.results import Explanation, Match, Request, SharedTerm, Vote, Worth
-from services.matcher.index.searching import ALL_ALLOWED, document_scores, score_named, search_named
-from services.matcher.index.sharing import share_out
+from services.matcher.index.text.analysis import Analyser
+from services.matcher.index.text.fields import Reading, Span, acronym, digest, read
 from services.matcher.index.vocabulary import PAIRS, Vocabulary, frequency_level, length_level
-from services.matcher.index.weighting import Query, Statistics, Weighting, standing_of
 
 ENGINE_VERSION = "tfidf-3"
 """Changes whenever the same offers and request may give other scores."""

@@ -8,12 +8,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from services.matcher.index.arrays import Ints32
-from services.matcher.index.fields import Reading
-from services.matcher.index.plans import CLOSENESS_STEPS
+from services.matcher.index.compiled.arrays import Ints32
+from services.matcher.index.compiled.plans import CLOSENESS_STEPS
+from services.matcher.index.compiled.weighting import Query, Weighting
 from services.matcher.index.results import Prepared
+from services.matcher.index.text.fields import Reading
 from services.matcher.index.vocabulary import PAIRS, Vocabulary
-from services.matcher.index.weighting import Query, Weighting
 
 
 def prepare(

@@ -7,17 +7,17 @@ from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
-from services.matcher.index.arrays import Floats32, Floats64, Ints32, UInts32, with_room
-from services.matcher.index.base import Base
 from services.matcher.index.collection import Collection
+from services.matcher.index.compiled.arrays import Floats32, Floats64, Ints32, UInts32, with_room
+from services.matcher.index.compiled.base import Base
+from services.matcher.index.compiled.plans import FREQUENCIES
+from services.matcher.index.compiled.searching import NO_NORMS, matches
+from services.matcher.index.compiled.weighting import Query, l2_norm, reverse_name_plan, reverse_plan
 from services.matcher.index.evidence import tell
-from services.matcher.index.fields import Reading
 from services.matcher.index.offers import OfferIndex
-from services.matcher.index.plans import FREQUENCIES
 from services.matcher.index.results import Request
-from services.matcher.index.searching import NO_NORMS, matches
+from services.matcher.index.text.fields import Reading
 from services.matcher.index.vocabulary import PAIRS, frequency_level, length_level
-from services.matcher.index.weighting import Query, l2_norm, reverse_name_plan, reverse_plan
 
 MARGIN: Final = 0.6
 """Part of a score from which a request is worth scoring exactly: what is computed here is near the score, not it."""

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from services.matcher.index.arrays import Ints32
-from services.matcher.index.fields import Reading, Span
-from services.matcher.index.weighting import Query
+from services.matcher.index.compiled.arrays import Ints32
+from services.matcher.index.compiled.weighting import Query
+from services.matcher.index.text.fields import Reading, Span
 
 
 @dataclass(frozen=True, slots=True)

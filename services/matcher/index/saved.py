@@ -8,10 +8,10 @@ from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
-from services.matcher.index.arrays import Floats64, Ints32, Ints64
-from services.matcher.index.fields import Reading
+from services.matcher.index.compiled.arrays import Floats64, Ints32, Ints64
 from services.matcher.index.folder import Files, SnapshotError
 from services.matcher.index.offers import _Member, _Offer
+from services.matcher.index.text.fields import Reading
 
 V = TypeVar("V")
 

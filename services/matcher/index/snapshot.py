@@ -24,9 +24,9 @@ from typing import Any, Final, cast
 import numpy as np
 import numpy.typing as npt
 
-from services.matcher.index.analysis import Analyser
-from services.matcher.index.arrays import Floats64, Ints32, Ints64
-from services.matcher.index.base import Base, empty_base
+from services.matcher.index.compiled.arrays import Floats64, Ints32, Ints64
+from services.matcher.index.compiled.base import Base, empty_base
+from services.matcher.index.compiled.weighting import Weighting
 from services.matcher.index.folder import Array, Files, Image, SnapshotError, discard, exists, locked, names
 from services.matcher.index.offers import OfferIndex
 from services.matcher.index.requests import RequestIndex
@@ -38,9 +38,9 @@ from services.matcher.index.saved import (
     SavedReadings,
     flat_links,
 )
+from services.matcher.index.text.analysis import Analyser
 from services.matcher.index.variants import Pieces, renumbered
 from services.matcher.index.vocabulary import PAIRS
-from services.matcher.index.weighting import Weighting
 
 __all__ = ["Image", "Kept", "SnapshotError", "discard", "exists", "names", "open", "open_all", "save", "take"]
 

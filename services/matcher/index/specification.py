@@ -17,9 +17,9 @@ from statistics import fmean as mean
 from typing import Final, NamedTuple
 from zlib import crc32
 
-from services.matcher.index.analysis import Analyser
-from services.matcher.index.fields import read
-from services.matcher.index.weighting import Weighting
+from services.matcher.index.compiled.weighting import Weighting
+from services.matcher.index.text.analysis import Analyser
+from services.matcher.index.text.fields import read
 
 VOTING_OFFERS: Final = 20
 """Offers of a member that count for it: its best ones."""

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from services.matcher.index.arrays import Floats32, Ints32, UInts8, compiled, with_room
+from services.matcher.index.compiled.arrays import Floats32, Ints32, UInts8, compiled, with_room
 
 LETTERS: Final = 4
 """Letters looked at together. With three, unrelated words resemble one another; with five, short ones never do."""

@@ -9,9 +9,9 @@ from zlib import crc32
 
 import numpy as np
 
-from services.matcher.index.arrays import Ints32, UInts8, UInts32, compiled, with_room
+from services.matcher.index.compiled.arrays import Ints32, UInts8, UInts32, compiled, with_room
+from services.matcher.index.compiled.weighting import LEVELS, LONGEST
 from services.matcher.index.variants import Variants
-from services.matcher.index.weighting import LEVELS, LONGEST
 
 PAIRS: Final = 1 << 18
 """Terms that stand for two words that follow one another: all pairs share them, by hash. A dictionary of pairs would be

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.matcher.index import AnalysedText, Analyser, Span
-from services.matcher.index.fields import read
-from services.matcher.index.letters import fold
-from services.matcher.index.stop_words import ARABIC, ENGLISH, FRENCH
+from services.matcher.index.text.fields import read
+from services.matcher.index.text.letters import fold
+from services.matcher.index.text.stop_words import ARABIC, ENGLISH, FRENCH
 
 
 def terms(text: str, language: str | None = None) -> list[str]:

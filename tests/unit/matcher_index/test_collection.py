@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.matcher.index.arrays import Floats64, Ints32, UInts32
-from services.matcher.index.base import CHUNK, VOTING_OFFERS, Documents
 from services.matcher.index.collection import Collection
-from services.matcher.index.plans import FREQUENCIES
-from services.matcher.index.ranking import SKIPPED_GAP
-from services.matcher.index.scoring import BLOCK
-from services.matcher.index.searching import ALL_ALLOWED, NO_MEMBERS, NO_SCORES, search
-from services.matcher.index.weighting import Query, Weighting, plan
+from services.matcher.index.compiled.arrays import Floats64, Ints32, UInts32
+from services.matcher.index.compiled.base import CHUNK, VOTING_OFFERS, Documents
+from services.matcher.index.compiled.plans import FREQUENCIES
+from services.matcher.index.compiled.ranking import SKIPPED_GAP
+from services.matcher.index.compiled.scoring import BLOCK
+from services.matcher.index.compiled.searching import ALL_ALLOWED, NO_MEMBERS, NO_SCORES, search
+from services.matcher.index.compiled.weighting import Query, Weighting, plan
 
 WEIGHTING = Weighting(c=1e12)
 TERMS = 12

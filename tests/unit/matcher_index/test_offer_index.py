@@ -6,9 +6,9 @@ import math
 import pytest
 
 from services.matcher.index import Analyser, Match, OfferIndex, Span
-from services.matcher.index.base import VOTING_OFFERS
+from services.matcher.index.compiled.base import VOTING_OFFERS
+from services.matcher.index.compiled.weighting import Weighting
 from services.matcher.index.offers import SHOWN_OFFERS
-from services.matcher.index.weighting import Weighting
 
 
 def cluster() -> OfferIndex:

@@ -6,8 +6,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from services.matcher.index.arrays import Floats32, Ints32, Ints64, compiled
-from services.matcher.index.plans import FREQUENCIES, Plan, saturated, unit_for
+from services.matcher.index.compiled.arrays import Floats32, Ints32, Ints64, compiled
+from services.matcher.index.compiled.plans import FREQUENCIES, Plan, saturated, unit_for
 
 LEVELS: Final = 32
 """Lengths that documents are told apart by: five bits of a posting."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from services.matcher.index.arena import NOBODY, Arena
-from services.matcher.index.arrays import Bools, Floats64, Ints8, Ints32, UInts32, compiled
-from services.matcher.index.base import VOTING_OFFERS
-from services.matcher.index.held import Held
-from services.matcher.index.plans import HIGHEST, Lookup, Plan, look_up, score_row
-from services.matcher.index.scoring import Segments
+from services.matcher.index.compiled.arena import NOBODY, Arena
+from services.matcher.index.compiled.arrays import Bools, Floats64, Ints8, Ints32, UInts32, compiled
+from services.matcher.index.compiled.base import VOTING_OFFERS
+from services.matcher.index.compiled.held import Held
+from services.matcher.index.compiled.plans import HIGHEST, Lookup, Plan, look_up, score_row
+from services.matcher.index.compiled.scoring import Segments
 
 MOST_VOTES = VOTING_OFFERS * HIGHEST**2
 """The most votes that the best documents of a member can have. Sums over more documents than vote stop there: they are

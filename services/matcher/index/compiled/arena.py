@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from services.matcher.index.arrays import Ints32, Ints64, UInts32, compiled
+from services.matcher.index.compiled.arrays import Ints32, Ints64, UInts32, compiled
 
 NOBODY = -1
 """Owner of a slot whose document was removed."""

@@ -8,7 +8,7 @@ trade belongs here: frequency decides about those.
 
 from __future__ import annotations
 
-from services.matcher.index.letters import fold
+from services.matcher.index.text.letters import fold
 
 
 def _words(text: str) -> frozenset[str]:

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import Stemmer
 
-from services.matcher.index.language import Language, latin_language
-from services.matcher.index.letters import DECIMAL_COMMA, fold, is_arabic, light_arabic, with_french_endings
-from services.matcher.index.stop_words import (
+from services.matcher.index.text.language import Language, latin_language
+from services.matcher.index.text.letters import DECIMAL_COMMA, fold, is_arabic, light_arabic, with_french_endings
+from services.matcher.index.text.stop_words import (
     ACRONYMS,
     ARABIC,
     BOUND_PREFIXES,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from services.matcher.index.arrays import Floats64, Ints8, Ints32, Ints64, UInts8, compiled
-from services.matcher.index.held import Held
-from services.matcher.index.matching import above
-from services.matcher.index.plans import Plan
-from services.matcher.index.ranking import clear_bonuses, set_bonuses, top
-from services.matcher.index.rows import score_of, scores_of
-from services.matcher.index.weighting import Query, name_plan, plan, standing_of
+from services.matcher.index.compiled.arrays import Floats64, Ints8, Ints32, Ints64, UInts8, compiled
+from services.matcher.index.compiled.held import Held
+from services.matcher.index.compiled.matching import above
+from services.matcher.index.compiled.plans import Plan
+from services.matcher.index.compiled.ranking import clear_bonuses, set_bonuses, top
+from services.matcher.index.compiled.rows import score_of, scores_of
+from services.matcher.index.compiled.weighting import Query, name_plan, plan, standing_of
 
 SPARE = 2
 """Members looked for beyond those asked for: some may have the same score as the last, and then their ids decide."""

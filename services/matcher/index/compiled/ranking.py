@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from services.matcher.index.arena import NOBODY, Arena
-from services.matcher.index.arrays import Floats64, Ints32, Ints64, UInts8, compiled
-from services.matcher.index.base import VOTING_OFFERS, Base, ordinal_of
-from services.matcher.index.plans import Plan, look_up
-from services.matcher.index.rows import MOST_VOTES, keep_best, keep_young, votes_of
-from services.matcher.index.scoring import (
+from services.matcher.index.compiled.arena import NOBODY, Arena
+from services.matcher.index.compiled.arrays import Floats64, Ints32, Ints64, UInts8, compiled
+from services.matcher.index.compiled.base import VOTING_OFFERS, Base, ordinal_of
+from services.matcher.index.compiled.plans import Plan, look_up
+from services.matcher.index.compiled.rows import MOST_VOTES, keep_best, keep_young, votes_of
+from services.matcher.index.compiled.scoring import (
     BLOCK,
     LAST_POSTING,
     Segments,

@@ -7,8 +7,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from services.matcher.index.analysis import Analyser, Token
-from services.matcher.index.arrays import Ints32
+from services.matcher.index.compiled.arrays import Ints32
+from services.matcher.index.text.analysis import Analyser, Token
 
 Field = Literal["title", "text", "name"]
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from services.matcher.index.arrays import Floats32, Ints32, UInts32, compiled
+from services.matcher.index.compiled.arrays import Floats32, Ints32, UInts32, compiled
 
 FREQUENCIES = np.array([1, 2, 3, 4, 5, 6.5, 9.5, 14], np.float32)
 """Frequency that the lowest three bits of a code stand for: 1 to 5, 6-7, 8-11, 12 and more."""

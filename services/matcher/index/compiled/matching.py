@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from services.matcher.index.arena import NOBODY
-from services.matcher.index.arrays import Floats64, Ints32, compiled
-from services.matcher.index.plans import Plan
-from services.matcher.index.scoring import (
+from services.matcher.index.compiled.arena import NOBODY
+from services.matcher.index.compiled.arrays import Floats64, Ints32, compiled
+from services.matcher.index.compiled.plans import Plan
+from services.matcher.index.compiled.scoring import (
     BLOCK,
     LAST_POSTING,
     Segments,

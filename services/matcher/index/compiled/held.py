@@ -12,11 +12,11 @@ from typing import Any
 from numba.core import types
 from numba.experimental import structref
 
-from services.matcher.index.arena import Arena
-from services.matcher.index.arrays import compiled
-from services.matcher.index.base import Base
-from services.matcher.index.scoring import Segments, Workspace
-from services.matcher.index.weighting import Statistics, Weighting
+from services.matcher.index.compiled.arena import Arena
+from services.matcher.index.compiled.arrays import compiled
+from services.matcher.index.compiled.base import Base
+from services.matcher.index.compiled.scoring import Segments, Workspace
+from services.matcher.index.compiled.weighting import Statistics, Weighting
 
 
 class _Reference(types.StructRef):

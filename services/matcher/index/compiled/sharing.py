@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from services.matcher.index.arena import NOBODY, Arena
-from services.matcher.index.arrays import Bools, Floats64, Ints32, Ints64, compiled
-from services.matcher.index.base import VOTING_OFFERS
-from services.matcher.index.held import Held
-from services.matcher.index.plans import Lookup, look_up, score_row
-from services.matcher.index.scoring import Segments
-from services.matcher.index.weighting import Query, name_plan, plan, standing_of
+from services.matcher.index.compiled.arena import NOBODY, Arena
+from services.matcher.index.compiled.arrays import Bools, Floats64, Ints32, Ints64, compiled
+from services.matcher.index.compiled.base import VOTING_OFFERS
+from services.matcher.index.compiled.held import Held
+from services.matcher.index.compiled.plans import Lookup, look_up, score_row
+from services.matcher.index.compiled.scoring import Segments
+from services.matcher.index.compiled.weighting import Query, name_plan, plan, standing_of
 
 
 class Shares(NamedTuple):

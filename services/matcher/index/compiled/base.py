@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from services.matcher.index.arena import NOBODY, Arena
-from services.matcher.index.arrays import Floats32, Ints32, Ints64, UInts8, UInts32, compiled
-from services.matcher.index.plans import FREQUENCIES
+from services.matcher.index.compiled.arena import NOBODY, Arena
+from services.matcher.index.compiled.arrays import Floats32, Ints32, Ints64, UInts8, UInts32, compiled
+from services.matcher.index.compiled.plans import FREQUENCIES
 
 CHUNK = 64
 """Slots whose best score is looked at together: four cache lines of scores."""

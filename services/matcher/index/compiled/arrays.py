@@ -34,7 +34,7 @@ NUMBA: Any = numba.config
 """Numba's settings; it says nothing of their types."""
 
 
-_COMPILES = re.compile(rb"^@(compiled|reordering|intrinsic|structref)", re.MULTILINE)
+_COMPILES = re.compile(rb"^@(compiled|intrinsic|structref)", re.MULTILINE)
 """What stands in a module whose source decides what machine code there is; their constants are their own too."""
 
 
@@ -45,13 +45,13 @@ def _cache_folder() -> str:
     functions that it calls: after an upgrade it would mix old with new. So each state of the modules that hold compiled
     code has a folder.
     """
-    here = Path(__file__).parent
+    index = Path(__file__).parent.parent
     digest = sha256()
-    for path in sorted(here.glob("*.py")):
+    for path in sorted(index.rglob("*.py")):
         source = path.read_bytes()
         if _COMPILES.search(source):
             digest.update(source)
-    return str(Path(NUMBA.CACHE_DIR or here / "__pycache__") / f"compiled-{digest.hexdigest()[:16]}")
+    return str(Path(NUMBA.CACHE_DIR or index / "__pycache__") / f"compiled-{digest.hexdigest()[:16]}")
 
 
 def _writable(folder: str) -> bool:

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from services.matcher.index.arena import Arena, find_list, home_of
-from services.matcher.index.arrays import (
+from services.matcher.index.compiled.arena import Arena, find_list, home_of
+from services.matcher.index.compiled.arrays import (
     Floats32,
     Floats64,
     Ints32,
@@ -16,8 +16,8 @@ from services.matcher.index.arrays import (
     compiled,
     prefetch,
 )
-from services.matcher.index.base import Base
-from services.matcher.index.plans import FREQUENCIES, Plan, part, saturated
+from services.matcher.index.compiled.base import Base
+from services.matcher.index.compiled.plans import FREQUENCIES, Plan, part, saturated
 
 BLOCK = 1 << 17
 """Slots scored together: their scores, half a megabyte, stay in the processor's own cache."""

@@ -1,0 +1,1 @@
+"""Everything that runs as machine code: how documents are kept, scored and ranked, as arrays of numbers."""

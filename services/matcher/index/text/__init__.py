@@ -1,0 +1,1 @@
+"""From what somebody wrote to words that can be compared."""
