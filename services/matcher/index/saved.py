@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from itertools import chain
 from typing import Any, TypeAlias, TypeVar
@@ -94,7 +95,7 @@ class SavedMember(_Member):
         self._other, self._readings = name, None
 
 
-class _Lists(dict[int, V]):
+class _Lists(dict[int, V], ABC):
     """Lists by word, which may grow: those that were saved are read when they are first asked for."""
 
     def __init__(self, words: Ints32, pointers: Ints64, others: Ints32, closeness: Floats64) -> None:
@@ -104,8 +105,9 @@ class _Lists(dict[int, V]):
         self._places[words] = np.arange(words.size, dtype=np.int32)
         self._pointers, self._others, self._closeness = pointers, others, closeness
 
+    @abstractmethod
     def _read(self, others: list[int], closeness: list[float]) -> V:
-        raise NotImplementedError
+        """Return a list as the index keeps it."""
 
     def __missing__(self, word: int) -> V:
         if not self._was_saved(word):
