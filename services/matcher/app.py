@@ -63,5 +63,5 @@ def compose(frame: Microservice, settings: MatcherSettings) -> Matcher:
 
 
 async def _compile() -> None:
-    """Have the index compiled before anything waits for it: it may take half a minute, once."""
+    """Have the index compiled before anything waits for it: it may take a minute or two, once."""
     await asyncio.to_thread(compile_missing)

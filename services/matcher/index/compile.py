@@ -1,7 +1,7 @@
 """Compile ahead: `python -m services.matcher.index.compile [--check]`.
 
 Calls every compiled function once, on an index of a few offers, so that numba's machine code is on the disk (beside the
-source, or in NUMBA_CACHE_DIR) before a service asks its first question: half a minute once, which no service waits for.
+source, or in NUMBA_CACHE_DIR) before a service asks its first question: a minute or two, which no service waits for.
 To be run after each change of the code, as the user of the services, on the kind of processor that they run on.
 
 With `--check` it fails if anything had to be compiled: the cache that it found was not complete.
@@ -114,7 +114,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="fail if anything had to be compiled")
     check: bool = parser.parse_args().check
     began = monotonic()
-    sys.stdout.write("Compiling the index (half a minute the first time)...\n")
+    sys.stdout.write("Compiling the index (a minute or two the first time)...\n")
     sys.stdout.flush()
     compile_all()
     found = sum(sum(function.stats.cache_hits.values()) for function in dispatchers())

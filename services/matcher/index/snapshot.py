@@ -71,8 +71,8 @@ def take(
 ) -> Image:
     """Return what a snapshot of the index holds; settles its young documents first.
 
-    Neither change nor search the index until it returns (half a second for 100,000 offers). It may run in a thread of
-    its own, beside an event loop.
+    Neither change nor search the index until it returns: what takes longest is left to `Image.write`. It may run in a
+    thread of its own, beside an event loop.
 
     Args:
         requests: those that face the index.

@@ -14,10 +14,11 @@ from services.matcher.index.compiled.base import CHUNK, VOTING_OFFERS, Documents
 from services.matcher.index.compiled.plans import FREQUENCIES
 from services.matcher.index.compiled.ranking import SKIPPED_GAP
 from services.matcher.index.compiled.scoring import BLOCK
-from services.matcher.index.compiled.searching import ALL_ALLOWED, NO_MEMBERS, NO_SCORES, search
+from services.matcher.index.compiled.searching import ALL_ALLOWED, search
 from services.matcher.index.compiled.weighting import Query, Weighting, plan
 
 WEIGHTING = Weighting(c=1e12)
+NO_MEMBERS, NO_SCORES = np.zeros(0, np.int32), np.zeros(0, np.float64)
 TERMS = 12
 DOCUMENTS = 20
 MEMBERS = 8

@@ -16,8 +16,6 @@ SPARE = 2
 """Members looked for beyond those asked for: some may have the same score as the last, and then their ids decide."""
 
 ALL_ALLOWED = np.zeros(0, np.uint8)
-NO_MEMBERS = np.zeros(0, np.int32)
-NO_SCORES = np.zeros(0, np.float64)
 NO_NORMS = np.zeros(0, np.float64)
 
 
