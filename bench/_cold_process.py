@@ -20,8 +20,8 @@ async def main() -> None:
     gc.disable()  # as the service's own `__main__` does
     from schemas.cloudevents import Envelope
     from schemas.needs import NeedPublished
-    from schemas.topics import FEEDBACK, MEMBERS, NEEDS
     from services.matcher.app import compose
+    from services.matcher.service import Alone
     from services.matcher.settings import MatcherSettings
     from services.runtime import logs
     from services.runtime.microservice import Microservice
@@ -29,14 +29,14 @@ async def main() -> None:
     _say("imported")
     settings = MatcherSettings.model_validate({"mongo": mongo, "database": database, "snapshot": snapshot})
     logs.configure("matcher", level="info", style="json")
-    frame = Microservice("matcher", settings, consumes=(MEMBERS, NEEDS, FEEDBACK))
-    matcher = compose(frame, settings)
+    frame = Microservice("matcher", settings)
+    matcher = compose(frame, settings, given=Alone())
     gc.enable()
     await frame.prepare()
     _say("ready")
     if need:
         event = NeedPublished.model_validate_json(need)
-        await matcher.take([Envelope(event.key, event, event.rev, "bench", event.published_at)])
+        await matcher.take([Envelope(event.key, event, event.rev, "bench", event.published_at)], {})
         _say("paired")
     else:
         await matcher.keep_at_stop()

@@ -147,13 +147,13 @@ async def _fill(mongo: str, offers: int) -> str:
     from schemas.members import Admission, Asset, MemberKind, MemberPublished
     from schemas.needs import Direction, NeedPublished
     from services.matcher.domain.directory import Directory
-    from services.matcher.store import MatcherStore
+    from services.matcher.store import Changes, MatcherStore
     from services.runtime.store import Store
 
     rows, writer = documents(offers), Writer()
     store = Store(url=mongo, database=DATABASE)
-    matchers, directory = MatcherStore(store.database), Directory()
-    kinds, members, needs = list(MemberKind)[:6], list[str](), list[str]()
+    matchers, directory = MatcherStore(store), Directory()
+    kinds, members, needs = list(MemberKind)[:6], list[str](), dict[str, str]()
     last = offers // OFFERS_PER_MEMBER
     for number in range(last + 1):
         cluster, texts = f"c{number % CLUSTERS}", range(OFFERS_PER_MEMBER * number, OFFERS_PER_MEMBER * (number + 1))
@@ -179,10 +179,10 @@ async def _fill(mongo: str, offers: int) -> str:
         members.append(str(member.key))
         if number % POSTING == 0:
             directory.publish_need(need)
-            needs.append(str(need.key))
+            needs[str(need.key)] = str(need.owner)
         if len(members) == BATCH or number == last - 1:
-            await matchers.keep(directory, members=members, needs=needs)
-            members, needs = [], []
+            await matchers.commit(directory, Changes(members=members, needs=needs))
+            members, needs = [], dict[str, str]()
     store.close()
     owner = f"m{(last - 1) // CLUSTERS * CLUSTERS}"
     return need.model_copy(

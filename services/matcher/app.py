@@ -1,6 +1,7 @@
 """The matcher, composed."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
 
@@ -11,7 +12,7 @@ from services.matcher.index.compile import compile_missing
 from services.matcher.index.text.language import read_model
 from services.matcher.keeping import Keeper
 from services.matcher.relay import Relay
-from services.matcher.service import Matcher
+from services.matcher.service import Given, Matcher
 from services.matcher.settings import MatcherSettings
 from services.matcher.store import MatcherStore
 from services.runtime.microservice import Microservice
@@ -25,27 +26,35 @@ _LOOK_SECONDS = 1.0
 
 def build(settings: MatcherSettings) -> Microservice:
     """Return the matcher, ready to run."""
-    frame = Microservice("matcher", settings, consumes=(MEMBERS, NEEDS, FEEDBACK))
-    compose(frame, settings)
+    frame = Microservice("matcher", settings)
+    reading, shares = frame.broadcast((MEMBERS, NEEDS, FEEDBACK), shared_by=NEEDS)
+    matcher = compose(frame, settings, given=shares, on_progress=reading.settlement.progress)
+    reading.begin_at(matcher.places)
+    reading.handle_with(events_to(matcher))
+    frame.every(_LOOK_SECONDS, "shares", reading.look)
     return frame
 
 
-def compose(frame: Microservice, settings: MatcherSettings) -> Matcher:
-    """Put the matcher into its frame; return it, for whoever gives it events without a log."""
-    store = MatcherStore(frame.store.database)
+def compose(
+    frame: Microservice, settings: MatcherSettings, *, given: Given, on_progress: Callable[[], None] = lambda: None
+) -> Matcher:
+    """Put the matcher into its frame; return it, for whoever gives it events."""
+    store = MatcherStore(frame.store)
     bar = Bar(
         score=settings.bar,
         posted=settings.suggestions_per_request,
         standing=settings.suggestions_per_standing_request,
     )
-    relay = Relay(store=store, publisher=frame.publisher)
+    relay = Relay(store=store, publisher=frame.publisher, holding=lambda: matcher.holding)
     publishing = frame.every(_LOOK_SECONDS, "publishing", relay.publish_due)
     matcher = Matcher(
         store=store,
         clock=frame.clock,
         bar=bar,
+        given=given,
+        log_id=lambda: frame.log_id,
         on_told=publishing.wake,
-        on_progress=frame.consumption.progress,
+        on_progress=on_progress,
         keeper=Keeper(Path(settings.snapshot) if settings.snapshot else None),
     )
     # Compressed: a core of its own has it read before the first text asks for it.
@@ -58,7 +67,6 @@ def compose(frame: Microservice, settings: MatcherSettings) -> Matcher:
     frame.every(_LOOK_SECONDS, "reading", matcher.read_ahead)
     frame.every(_KEEP_SECONDS, "snapshot", matcher.keep)
     frame.on_stop(matcher.keep_at_stop)
-    frame.consumption.handle_with(events_to(matcher))
     return matcher
 
 

@@ -4,12 +4,12 @@ The store is the authority. A snapshot says of each member by which stored state
 whose states are others, or gone, are brought in anew. So one that is old, or of another database, costs time and no
 answer. It is opened only by the code that wrote it: what was read by this very code need not be checked again.
 
-It holds personal data, so it is deleted as soon as something is erased, and soon written again without it. Who is not
-the last writer of the view any more deletes it too: others may have erased what is in it.
+It holds personal data, so it is deleted as soon as something is erased, and soon written again without it.
 """
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -22,6 +22,7 @@ from pydantic import TypeAdapter
 import schemas
 from services.matcher import metrics
 from services.matcher.domain.eligibility import Traits
+from services.matcher.domain.holding import Holding
 from services.matcher.domain.pairing import Bar, Pairing
 from services.matcher.index import Analyser, snapshot
 from services.runtime import logs
@@ -41,7 +42,6 @@ class Keeper:
         self._log = logs.get()
         self._changed = True
         self._due_from = 0.0
-        self._data: str | None = None
         self._write: asyncio.Task[None] | None = None
 
     async def open(self, bar: Bar, ranked: Callable[[], None]) -> Pairing | None:
@@ -49,7 +49,7 @@ class Keeper:
         if self._folder is None or not snapshot.exists(self._folder):
             return None
         try:
-            self._data, pairing = await asyncio.to_thread(_opened, self._folder, bar, ranked)
+            pairing = await asyncio.to_thread(_opened, self._folder, bar, ranked)
         except snapshot.SnapshotError as error:
             self._log.warning("snapshot_ignored", reason=str(error))
             return None
@@ -65,7 +65,7 @@ class Keeper:
         """Return whether a snapshot is to be written; with `now` even if the last one is not old."""
         if self._folder is None:
             return False
-        missing = not snapshot.names(self._folder)
+        missing = not snapshot.exists(self._folder)
         return missing or (self._changed and (now or monotonic() >= self._due_from))
 
     async def take(self, pairing: Pairing) -> snapshot.Image:
@@ -81,17 +81,14 @@ class Keeper:
         self._write = asyncio.create_task(self._write_now(image))
         await asyncio.shield(self._write)
 
-    async def discard(self, *, own: bool = False) -> None:
-        """Delete the snapshot; with `own` only if it is the one that this process opened or wrote."""
+    async def discard(self) -> None:
+        """Delete the snapshot."""
         if self._folder is None:
             return
         await self._written()
         self._changed, self._due_from = True, 0.0
-        if own and self._data is None:
-            return
         try:
-            await asyncio.to_thread(snapshot.discard, self._folder, only=self._data if own else None)
-            self._data = None
+            await asyncio.to_thread(snapshot.discard, self._folder)
         except OSError as error:
             self._fail("snapshot_not_deleted", error)
 
@@ -99,7 +96,7 @@ class Keeper:
         began = monotonic()
         try:
             if self._folder is not None:
-                self._data = await asyncio.to_thread(image.write, self._folder)
+                await asyncio.to_thread(image.write, self._folder)
         except OSError as error:
             self._changed = True
             self._fail("snapshot_failed", error)
@@ -122,12 +119,13 @@ def _taken(pairing: Pairing) -> snapshot.Image:
         "code": code(),
         "askers": dict(pairing.asks.askers),
         "marks": {member: mark.hex() for member, mark in pairing.marks.items()},
+        "holding": {"shares": sorted(pairing.holding.shares), "of": pairing.holding.of},
+        "clock": None if pairing.clock is None else pairing.clock.isoformat(),
     }
     return snapshot.take(pairing.index, requests=pairing.requests, notes=notes, encode=_encoded)
 
 
-def _opened(folder: Path, bar: Bar, ranked: Callable[[], None]) -> tuple[str, Pairing]:
-    data = snapshot.names(folder)
+def _opened(folder: Path, bar: Bar, ranked: Callable[[], None]) -> Pairing:
     kept = snapshot.open_all(folder, Analyser(), decode=_TRAITS.validate_python)
     if kept.notes.get("code") != code():
         raise snapshot.SnapshotError("it was made by another version of the matcher")
@@ -135,8 +133,17 @@ def _opened(folder: Path, bar: Bar, ranked: Callable[[], None]) -> tuple[str, Pa
     if len(askers) != len(kept.requests):
         raise snapshot.SnapshotError(f"it holds {len(kept.requests)} requests of {len(askers)}")
     marks = {member: bytes.fromhex(mark) for member, mark in kept.notes["marks"].items()}
-    pairing = Pairing(index=kept.index, bar=bar, ranked=ranked, requests=kept.requests, askers=askers, marks=marks)
-    return data or "", pairing
+    clock, holding = kept.notes["clock"], kept.notes["holding"]
+    return Pairing(
+        index=kept.index,
+        bar=bar,
+        ranked=ranked,
+        requests=kept.requests,
+        askers=askers,
+        marks=marks,
+        holding=Holding(frozenset(holding["shares"]), holding["of"]),
+        clock=None if clock is None else datetime.fromisoformat(clock),
+    )
 
 
 def _encoded(group: Any) -> Any:

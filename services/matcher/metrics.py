@@ -12,5 +12,6 @@ PAIRING = Histogram(
 )
 OFFERS = Gauge("maillage_offers", "Offer documents in the index")
 REQUESTS = Gauge("maillage_open_requests", "Requests open, standing ones included")
+SHARES = Gauge("maillage_shares", "Shares of the work that are this replica's")
 SNAPSHOT_WRITTEN = Gauge("maillage_snapshot_written_timestamp_seconds", "When the snapshot was last written, Unix time")
 SNAPSHOT_FAILURES = Counter("maillage_snapshot_failures_total", "Snapshots that could not be written or deleted")

@@ -1,10 +1,12 @@
 """From the store to the log: a suggestion is its own outbox entry until the broker confirmed its latest state."""
 
 import asyncio
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from schemas.suggestions import SuggestionKey
 from schemas.topics import SUGGESTIONS
+from services.matcher.domain.holding import Holding
 from services.matcher.domain.suggestion import Told
 from services.matcher.store import MatcherStore
 from services.runtime import logs
@@ -18,9 +20,11 @@ AT_ONCE: Final = 100
 class Relay:
     """Publishes what is stored and not confirmed. One at a time: so the states of a suggestion keep their order."""
 
-    def __init__(self, *, store: MatcherStore, publisher: Publisher) -> None:
+    def __init__(self, *, store: MatcherStore, publisher: Publisher, holding: Callable[[], Holding]) -> None:
+        """`holding` tells whose suggestions are this replica's to publish."""
         self._store = store
         self._publisher = publisher
+        self._holding = holding
         self._log = logs.get()
 
     async def publish_due(self) -> None:
@@ -30,18 +34,24 @@ class Relay:
             BrokerUnavailableError: some are not confirmed; they stay due.
             StoreError: the database is away; what was confirmed meanwhile will be published once more.
         """
-        while waiting := await self._store.unpublished(AT_ONCE):
-            results = await asyncio.gather(*map(self._publish, waiting), return_exceptions=True)
-            settled = [told for told, error in zip(waiting, results, strict=True) if error is None]
-            await self._store.published(settled)
-            for error in results:
-                if error is not None:
-                    raise error
+        while (holding := self._holding()).shares and (
+            waiting := await self._store.unpublished(AT_ONCE, None if holding.whole else holding.slots)
+        ):
+            await self._publish_all(waiting)
 
     async def publish_all_again(self) -> None:
         """Publish every suggestion once more, in its present state: the log is a new one."""
         await self._store.publish_all_again()
-        await self.publish_due()
+        while waiting := await self._store.unpublished(AT_ONCE):
+            await self._publish_all(waiting)
+
+    async def _publish_all(self, waiting: Sequence[Told]) -> None:
+        results = await asyncio.gather(*map(self._publish, waiting), return_exceptions=True)
+        settled = [told for told, error in zip(waiting, results, strict=True) if error is None]
+        await self._store.published(settled)
+        for error in results:
+            if error is not None:
+                raise error
 
     async def _publish(self, told: Told) -> None:
         try:

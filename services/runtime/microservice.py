@@ -19,6 +19,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 from schemas.topics import Topic
 from services.runtime import broker as brokers
 from services.runtime import logs
+from services.runtime.broadcast import Broadcast
 from services.runtime.clock import Clock, utc_now
 from services.runtime.consumption import Consumption
 from services.runtime.dead_letters import DeadLetters
@@ -27,7 +28,10 @@ from services.runtime.operational import Health, operational_routes
 from services.runtime.outcome import describe
 from services.runtime.periodic import Periodic
 from services.runtime.publishing import KafkaPublisher
+from services.runtime.reading import Reading
 from services.runtime.settings import RuntimeSettings
+from services.runtime.settlement import RawRecord, Settlement
+from services.runtime.shares import Shares
 from services.runtime.store import Store
 from services.runtime.watchdog import Watchdog
 
@@ -59,7 +63,12 @@ class Microservice:
         clock: Clock = utc_now,
         app: Starlette | None = None,
     ) -> None:
-        """`app` is the HTTP side of a service that has more to say than how it is."""
+        """Compose what every service has.
+
+        Args:
+            consumes: topics whose records are shared out among the replicas.
+            app: the HTTP side of a service that has more to say than how it is.
+        """
         self.name = name
         self.settings = settings
         self.clock = clock
@@ -69,19 +78,20 @@ class Microservice:
             bootstrap=settings.kafka, client_id=f"maillage-{name}", grace_seconds=settings.grace_seconds
         )
         self.publisher = KafkaPublisher(broker=self.broker, source=f"/maillage/{name}")
-        self._consumption: Consumption | None = None
+        self.group = f"maillage-{name}"
+        self._reading: Reading | None = None
+        self._shares: Shares | None = None
         self._watchdog: Watchdog | None = None
         if consumes:
-            self._consumption = Consumption(
-                broker=self.broker,
-                group=f"maillage-{name}",
-                topics=consumes,
-                dead_letters=DeadLetters(publisher=self.publisher, service=name),
-                clock=clock,
-                instance=settings.instance,
-                session_seconds=settings.session_seconds,
+            self._read(
+                Consumption(
+                    broker=self.broker,
+                    group=self.group,
+                    settlement=self._settlement(consumes),
+                    instance=settings.instance,
+                    session_seconds=settings.session_seconds,
+                )
             )
-            self._watchdog = Watchdog(consumption=self._consumption, stuck_after_seconds=settings.stuck_after_seconds)
         self.started = False
         self.log_id = settings.log_id or ""
         """Which log the service works with; none before the first start."""
@@ -97,16 +107,37 @@ class Microservice:
         self.app.router.lifespan_context = self._lifespan
         operational_routes(self.app, self)
 
+    def broadcast(self, topics: Sequence[Topic], *, shared_by: Topic) -> tuple[Broadcast, Shares]:
+        """Read `topics` whole in each replica, and share out the work that follows by the partitions of one topic.
+
+        A record that cannot be read is set aside by the replica that holds the share of its partition's number.
+        """
+        settlement = self._settlement(
+            topics, sets_aside=lambda record: record.partition % (shares.of or 1) in shares.held
+        )
+        reading = Broadcast(broker=self.broker, name=self.group, settlement=settlement)
+        shares = Shares(
+            bootstrap=self.settings.kafka,
+            group=self.group,
+            topic=shared_by,
+            reading=reading,
+            instance=self.settings.instance,
+            session_seconds=self.settings.session_seconds,
+        )
+        self._read(reading)
+        self._shares = shares
+        return reading, shares
+
     @property
     def consumption(self) -> Consumption:
-        """The service's reading side.
+        """What is shared out to this replica.
 
         Raises:
             RuntimeError: the service consumes nothing.
         """
-        if self._consumption is None:
-            raise RuntimeError(f"{self.name} consumes no topic")
-        return self._consumption
+        if not isinstance(self._reading, Consumption):
+            raise RuntimeError(f"{self.name} consumes no topic")  # noqa: TRY004 - of the service, not of an argument
+        return self._reading
 
     def on_start(self, *hooks: Hook) -> None:
         """Await `hooks`, in order, with the database there and before the first event is read."""
@@ -143,6 +174,8 @@ class Microservice:
         await self.broker.connect()
         await self._adopt_log(self.log_id)
         await self.broker.start()
+        if self._shares is not None:
+            await self._shares.start()
         self._tasks = [asyncio.create_task(periodic.run(), name=periodic.name) for periodic in self._periodic]
         watch = Periodic("watchdog", self._watch, seconds=min(5.0, self.settings.stuck_after_seconds / 4))
         self._tasks.append(asyncio.create_task(watch.run(), name="watchdog"))
@@ -160,14 +193,17 @@ class Microservice:
     async def stop(self) -> None:
         """Stop in order: no new batch, the batch in hand, periodic work, producer, database."""
         self.started = False
-        if self._consumption is not None:
-            self._consumption.stop()
+        if self._reading is not None:
+            self._reading.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         # A consumer that broke down before tells so once more when it is stopped, in a group.
         with suppress(TimeoutError, KafkaError, OSError, ExceptionGroup):
-            await asyncio.wait_for(self.broker.stop(), self.settings.grace_seconds * _BROKER_PART)
+            async with asyncio.timeout(self.settings.grace_seconds * _BROKER_PART):
+                await self.broker.stop()
+                if self._shares is not None:
+                    await self._shares.stop()
         for hook in self._last:
             try:
                 await hook()
@@ -213,8 +249,8 @@ class Microservice:
                 problems.append("the broker does not answer")
             elif not watchdog.assigned:
                 problems.append("no partition is assigned; `maillage topics` creates topics that are missing")
-            if self.consumption.waiting_for is not None:
-                problems.append(f"a batch waits: {self.consumption.waiting_for}")
+            if self._reading is not None and self._reading.waits_for is not None:
+                problems.append(self._reading.waits_for)
         if self.started and not self.publisher.confirmed:
             problems.append("the broker did not confirm the last event")
         alive = not (self.publisher.broken or (watchdog is not None and watchdog.stuck))
@@ -261,6 +297,18 @@ class Microservice:
         error = state.outcome.exception() if state.outcome else None
         if error is not None and state.attempt_number in (1, 2, 5, 10, 20, 50):
             self.log.warning("waiting", attempt=state.attempt_number, reason=describe(error))
+
+    def _settlement(
+        self, topics: Sequence[Topic], *, sets_aside: Callable[[RawRecord], bool] = lambda _: True
+    ) -> Settlement:
+        dead_letters = DeadLetters(publisher=self.publisher, service=self.name)
+        return Settlement(
+            name=self.group, topics=topics, dead_letters=dead_letters, clock=self.clock, sets_aside=sets_aside
+        )
+
+    def _read(self, reading: Reading) -> None:
+        self._reading = reading
+        self._watchdog = Watchdog(reading=reading, stuck_after_seconds=self.settings.stuck_after_seconds)
 
     async def _adopt_log(self, log_id: str) -> None:
         known = self.store.database["runtime"]

@@ -10,34 +10,34 @@ from time import monotonic
 from aiokafka.errors import KafkaError
 
 from services.runtime import logs, metrics
-from services.runtime.consumption import Consumption
+from services.runtime.reading import Reading
 
 _ASK_SECONDS = 10.0
 
 
 class Watchdog:
-    """Watches one consumption; `stuck` once it has not moved for too long though there was work."""
+    """Watches one reader; `stuck` once it has not moved for too long though there was work."""
 
-    def __init__(self, *, consumption: Consumption, stuck_after_seconds: float) -> None:
+    def __init__(self, *, reading: Reading, stuck_after_seconds: float) -> None:
         self.stuck = False
         self.reachable = False
         """Whether the broker answered the last question."""
         self.lag: int | None = None
         """Records that wait, over all partitions held; none before the first answer."""
-        self._consumption = consumption
+        self._reading = reading
         self._stuck_after = stuck_after_seconds
-        self._log = logs.get(group=consumption.group)
+        self._log = logs.get(group=reading.name)
 
     @property
     def assigned(self) -> bool:
         """Whether the consumer holds partitions."""
-        consumer = self._consumption.consumer
+        consumer = self._reading.consumer
         return consumer is not None and bool(consumer.assignment())
 
     async def check(self) -> None:
         """Ask the broker how far the log goes, compare with how far we are."""
-        if self._consumption.consumer is None:
-            return  # not started; on a bus in memory, never
+        if self._reading.consumer is None:
+            return  # not started
         try:
             async with asyncio.timeout(_ASK_SECONDS):
                 waiting = await self._waiting()
@@ -47,17 +47,17 @@ class Watchdog:
             return
         self.reachable = True
         now = monotonic()
-        idle = self.assigned and waiting == 0 and not self._consumption.busy
-        if idle or self._consumption.waiting_for is not None:
-            self._consumption.last_progress = now
-        elif now - self._consumption.last_progress > self._stuck_after and not self.stuck:
+        settlement = self._reading.settlement
+        idle = self.assigned and waiting == 0 and not self._reading.busy
+        if idle or settlement.waiting_for is not None:
+            settlement.last_progress = now
+        elif now - settlement.last_progress > self._stuck_after and not self.stuck:
             self.stuck = True
-            self._log.error(
-                "stuck", lag=waiting, assigned=self.assigned, seconds=round(now - self._consumption.last_progress)
-            )
+            seconds = round(now - settlement.last_progress)
+            self._log.error("stuck", lag=waiting, assigned=self.assigned, seconds=seconds)
 
     async def _waiting(self) -> int:
-        consumer = self._consumption.consumer
+        consumer = self._reading.consumer
         partitions = list(consumer.assignment())
         if not partitions:
             # An unassigned consumer still has to prove that the broker is there.
@@ -66,7 +66,8 @@ class Watchdog:
         ends = await consumer.end_offsets(partitions)
         total = 0
         for partition in partitions:
-            settled = self._consumption.settled.get(partition) if self._consumption.busy else None
+            held = self._reading.busy or not self._reading.gate.is_set()
+            settled = self._reading.settled.get(partition) if held else None
             place = settled if settled is not None else await consumer.position(partition)
             lag = max(0, ends[partition] - place)
             metrics.LAG.labels(partition.topic, partition.partition).set(lag)

@@ -2,8 +2,8 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ from typing import Any
 import httpx
 import pytest
 from aiosmtpd.smtp import SMTP
-from faststream.kafka import TestKafkaBroker
 from pydantic import SecretStr
 
 from schemas.ambassadors import AmbassadorKey
@@ -109,50 +108,28 @@ class Cluster:
         return answer
 
 
-@asynccontextmanager
-async def in_memory_bus(services: tuple[Microservice, ...]) -> AsyncIterator[None]:
-    """Join the services by FastStream's in-memory broker."""
-    async with TestKafkaBroker(*(service.broker for service in services)):
-        yield
-
-
-@asynccontextmanager
-async def over_the_wire(_: tuple[Microservice, ...]) -> AsyncIterator[None]:
-    """Join the services by the broker that their settings name."""
-    yield
-
-
-Join = Callable[[tuple[Microservice, ...]], Any]
-
-
-@pytest.fixture(scope="session", params=["bus", "memory_kafka", pytest.param("real_kafka", marks=pytest.mark.kafka)])
-def broker(request: pytest.FixtureRequest) -> tuple[str, Join]:
-    """The three ways to be joined: FastStream's bus in memory, a broker in memory, an Apache Kafka."""
-    if request.param == "bus":
-        return "127.0.0.1:1", in_memory_bus
-    return str(request.getfixturevalue(request.param)), over_the_wire
+@pytest.fixture(scope="session", params=["memory_kafka", pytest.param("real_kafka", marks=pytest.mark.kafka)])
+def broker(request: pytest.FixtureRequest) -> str:
+    """The address of a broker in memory, and that of an Apache Kafka."""
+    return str(request.getfixturevalue(request.param))
 
 
 @pytest.fixture(scope="session")
-async def flow(
-    broker: tuple[str, Join], mongo_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Flow]:
+async def flow(broker: str, mongo_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Flow]:
     """The system on one of the brokers, for all tests."""
-    bootstrap, join = broker
     maildir = tmp_path_factory.mktemp("mail")
     loop = asyncio.get_running_loop()
     smtp = await loop.create_server(lambda: SMTP(Mailbox(maildir), hostname="localhost", loop=loop), "127.0.0.1", 0)
     mail_port = smtp.sockets[0].getsockname()[1]
-    services = tuple(_services(bootstrap, mongo_url, mail_port, "bus" if join is in_memory_bus else None))
+    services = tuple(_services(broker, mongo_url, mail_port))
     async with AsyncExitStack() as stack:
         stack.callback(smtp.close)
-        await stack.enter_async_context(join(services))
         for service in services:
             await service.start()
             stack.push_async_callback(service.stop)
         api = await stack.enter_async_context(_client(services[0], {"Authorization": f"Bearer {OPERATOR_KEY}"}))
         pages = await stack.enter_async_context(_client(services[2], {}))
-        yield Flow(bootstrap, api, pages, maildir, services)
+        yield Flow(broker, api, pages, maildir, services)
 
 
 @pytest.fixture
@@ -161,7 +138,7 @@ def cluster(flow: Flow) -> Cluster:
     return Cluster(f"c{uuid.uuid4().hex[:12]}", flow)
 
 
-def _services(kafka: str, mongo: str, mail_port: int, log_id: str | None) -> Iterator[Microservice]:
+def _services(kafka: str, mongo: str, mail_port: int) -> Iterator[Microservice]:
     run = uuid.uuid4().hex[:8]
 
     def common(name: str) -> dict[str, Any]:
@@ -169,7 +146,6 @@ def _services(kafka: str, mongo: str, mail_port: int, log_id: str | None) -> Ite
             "kafka": kafka,
             "mongo": SecretStr(mongo),
             "database": f"{name}_{run}",
-            "log_id": log_id,
             "session_seconds": 6.0,
         }
 

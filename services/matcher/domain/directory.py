@@ -1,7 +1,7 @@
 """The members and needs as known, each in its latest state, and what follows from all of them together."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from heapq import heappop, heappush
 
@@ -10,7 +10,7 @@ from schemas.needs import Direction, NeedPublished
 from services.matcher.domain.change import materially_different
 from services.matcher.domain.eligibility import Decisions
 from services.matcher.domain.known import Arrival, KnownMember, KnownNeed, Later
-from services.matcher.domain.requests import Ask, Document, offer_documents, open_requests, stands
+from services.matcher.domain.requests import Ask, Document, need_key, offer_documents, open_requests, stands
 
 
 @dataclass(slots=True)
@@ -28,6 +28,8 @@ class Directory:
     decisions: Decisions = field(default_factory=Decisions)
     conventions: set[tuple[str, str]] = field(default_factory=set)
     last_seq: int = 0
+    clock: datetime | None = None
+    """Up to when what follows from deadlines is done; none: it has to be looked at for each."""
     _needs_of: dict[str, set[str]] = field(default_factory=dict)
     _partners: set[str] = field(default_factory=set)
     _deadlines: list[tuple[datetime, str]] = field(default_factory=list)  # a heap; may name needs that have changed
@@ -39,18 +41,20 @@ class Directory:
         self.erased_members.pop(key, None)
         if member.kind is MemberKind.PARTNER_CLUSTER:
             self._partners.add(key)
-        self.last_seq = max(self.last_seq, member.seq)
 
     def restore_need(self, key: str, need: KnownNeed) -> None:
         """Take over a need as it was stored."""
+        self._put_need(key, need)
+        if need.deadline is not None and (self.clock is None or need.deadline > self.clock):
+            heappush(self._deadlines, (need.deadline, key))
+
+    def _put_need(self, key: str, need: KnownNeed) -> None:
         before = self.needs.get(key)
         if before is not None:
             self._needs_of[before.owner].discard(key)
         self.needs[key] = need
         self.erased_needs.pop(key, None)
         self._needs_of.setdefault(need.owner, set()).add(key)
-        if need.deadline is not None and not need.expired:
-            heappush(self._deadlines, (need.deadline, key))
         self.last_seq = max(self.last_seq, need.seq)
 
     def publish_member(self, event: MemberPublished, *, again: bool = False) -> bool:
@@ -64,8 +68,7 @@ class Directory:
         if _stale(event.rev, None if known is None else known.rev, self.erased_members.get(key), again=again):
             return False
         if known is None or known.rev < event.rev:
-            seq = self.last_seq + 1
-            self.restore_member(key, KnownMember.of(event, seq, _since(event, known, seq)))
+            self.restore_member(key, KnownMember.of(event, assets_since(event, known)))
         return True
 
     def publish_need(self, event: NeedPublished, *, again: bool = False) -> bool:
@@ -76,9 +79,11 @@ class Directory:
             return False
         if known is None or known.rev < event.rev:
             lineage = self._lineage(event) if known is None else known.lineage
-            seq = self.last_seq + 1
             same = known is not None and not materially_different(_text(known.event), _text(event))
-            self.restore_need(key, KnownNeed.of(event, seq, known.since if known and same else seq, lineage))
+            since = known.since if known and same else event.rev
+            self._put_need(key, KnownNeed.of(event, self.last_seq + 1, since, lineage))
+            if event.deadline is not None:
+                heappush(self._deadlines, (event.deadline, key))
         return True
 
     def erase_member(self, key: str, rev: int | None) -> bool:
@@ -97,58 +102,59 @@ class Directory:
         if rev is not None and known is not None and known.rev > rev:
             return False
         if known is not None:
-            del self.needs[key]
-            self._needs_of[known.owner].discard(key)
+            self.forget_need(key)
         last = 0 if known is None else known.rev
         self.erased_needs[key] = max(self.erased_needs.get(key, 0), rev or 0, last)
         return True
 
+    def forget_need(self, key: str) -> None:
+        """Know nothing of a need any more, not even that it was erased."""
+        self._needs_of[self.needs.pop(key).owner].discard(key)
+
     def needs_of(self, member: str) -> list[KnownNeed]:
         """Return all known needs of a member, by key."""
-        keys = self._needs_of.get(member)
-        return [self.needs[key] for key in sorted(keys)] if keys else []
+        return [self.needs[key] for key in self.need_keys_of(member)]
+
+    def need_keys_of(self, member: str) -> list[str]:
+        """Return the keys of all known needs of a member, in order."""
+        return sorted(self._needs_of.get(member, ()))
 
     def due(self, now: datetime) -> set[str]:
-        """Return the needs whose deadline has passed and that were not marked as expired yet, by key."""
+        """Return the needs whose deadline has passed since `clock`, by key; again until `pass_time`."""
         while self._deadlines and self._deadlines[0][0] <= now:
             self._due.add(heappop(self._deadlines)[1])
         self._due = {key for key in self._due if self._is_due(key, now)}
         return set(self._due)
 
-    def expire(self, keys: Iterable[str]) -> None:
-        """Mark needs as expired: what follows from it is done."""
-        for key in keys:
-            self._due.discard(key)
-            if key in self.needs:
-                self.needs[key] = replace(self.needs[key], expired=True)
+    def pass_time(self, now: datetime, done: Iterable[str]) -> None:
+        """Note that what follows from the deadlines of these needs, all that were due, is done."""
+        self._due.difference_update(done)
+        self.clock = now
+
+    def turn_back(self, clock: datetime | None) -> None:
+        """Have the needs due again whose deadline passed after `clock`; all, if there is none."""
+        if self.clock is None or (clock is not None and clock >= self.clock):
+            return
+        self.clock = clock
+        for key, need in self.needs.items():
+            if need.deadline is not None and (clock is None or need.deadline > clock):
+                heappush(self._deadlines, (need.deadline, key))
 
     def _is_due(self, key: str, now: datetime) -> bool:
         need = self.needs.get(key)
-        deadline = None if need is None or need.expired else need.deadline
-        return deadline is not None and deadline <= now
+        return need is not None and need.deadline is not None and need.deadline <= now
 
     def owners(self) -> set[str]:
         """Return the keys of all members, and of those that are not known yet but have needs."""
         return self.members.keys() | {owner for owner, needs in self._needs_of.items() if needs}
 
-    def member_stored(self, key: str, mark: bytes) -> None:
-        """Note that the present state of a member is stored, and the mark that tells it from any other."""
-        self.members[key] = replace(self.members[key], mark=mark)
-
-    def need_stored(self, key: str, mark: bytes) -> None:
-        """Note that the present state of a need is stored; see `member_stored`."""
-        self.needs[key] = replace(self.needs[key], mark=mark)
-
     def mark(self, owner: str) -> bytes:
-        """Return what tells all that is stored of a member and its needs from any other states of them.
-
-        Empty if nothing is known of them, or something is not stored.
-        """
+        """Return what tells all that a member and its needs say from any other states of them; empty if unknown."""
         known = self.members.get(owner)
         marks = [need.mark for need in self.needs_of(owner)]
         if known is not None:
             marks.append(known.mark)
-        return b"".join(marks) if all(marks) else b""
+        return b"".join(marks)
 
     def documents(self, member: str, now: datetime) -> dict[str, Document]:
         """Return what a member brings now; nothing if it is unknown."""
@@ -173,7 +179,9 @@ class Directory:
         return Later(documents), Later(asks)
 
     def since(self, member: str, document: str) -> int:
-        """Return the arrival with which a document of a member came or became materially another; 0 for its profile."""
+        """Return the `rev`, of the member or of the need that it is, with which a document came or became materially
+        another; 0 for a profile.
+        """
         if document.startswith("need:"):
             need = self.needs.get(document.removeprefix("need:"))
             return 0 if need is None else need.since
@@ -197,7 +205,14 @@ class Directory:
                 for known in self._partner_clusters()
                 if {known.event.cluster, known.event.represents} == {cluster, ask.cluster}
             ]
-        return max(arrivals, key=lambda arrival: (arrival.at, arrival.seq))
+        return max(arrivals, key=lambda arrival: (arrival.at, arrival.alerts))
+
+    def revs(self, member: str, now: datetime) -> dict[str, int]:
+        """Return the `rev` of a member, and of each need that it offers, by key: which documents of it are known."""
+        known = self.members.get(member)
+        revs = {} if known is None else {member: known.rev}
+        offers = (need for need in self.needs_of(member) if need.event.direction is Direction.OFFER)
+        return revs | {need_key(need.event): need.rev for need in offers if stands(need.event, now)}
 
     def refresh_conventions(self) -> None:
         """Find out anew which clusters open themselves to which."""
@@ -227,15 +242,15 @@ def _stale(rev: int, known: int | None, erased: int | None, *, again: bool) -> b
     return erased is not None and (rev < erased if again else rev <= erased)
 
 
-def _since(event: MemberPublished, before: KnownMember | None, seq: int) -> dict[str, int]:
-    """Return for each asset the arrival with which it came or became materially another; `seq` is the present one."""
+def assets_since(event: MemberPublished, before: KnownMember | None) -> dict[str, int]:
+    """Return for each asset the `rev` with which it came or became materially another, `event` being the latest."""
     if before is None:
-        return {asset.asset_id: seq for asset in event.assets}
+        return dict.fromkeys((asset.asset_id for asset in event.assets), event.rev)
     old = {asset.asset_id: _text(asset) for asset in before.event.assets}
     return {
-        asset.asset_id: before.since[asset.asset_id]
+        asset.asset_id: before.since.get(asset.asset_id, event.rev)
         if asset.asset_id in old and not materially_different(old[asset.asset_id], _text(asset))
-        else seq
+        else event.rev
         for asset in event.assets
     }
 

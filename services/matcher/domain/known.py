@@ -3,12 +3,18 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from typing import Generic, TypeVar
 
 from schemas.members import MemberKind, MemberPublished
 from schemas.needs import NeedPublished
 
 T = TypeVar("T")
+
+
+def mark(event: MemberPublished | NeedPublished) -> bytes:
+    """Return a digest of all that an event says."""
+    return sha256(event.model_dump_json().encode()).digest()  # processors have instructions for it
 
 
 class Gone(Exception):  # noqa: N818 # what it is, not what went wrong
@@ -48,12 +54,10 @@ class Arrival:
     """When something was published, and whether it may alert anybody.
 
     Members and needs come on different topics, so which is read first is chance. A need posted after a census must
-    alert although the census is read after it: what counts is when each was published. `seq`, the order in which we
-    read, decides between equal times; it is kept with what arrived, so that an event read again keeps its place.
+    alert although the census is read after it: what counts is when each was published.
     """
 
     at: datetime
-    seq: int
     alerts: bool
 
 
@@ -63,21 +67,20 @@ class KnownMember:
 
     Attributes:
         read: gives its latest state.
-        since: for each asset the arrival with which it came or became materially another.
-        mark: tells this state, as it is stored, from any other; empty while it is not stored.
+        since: for each asset the `rev` with which it came or became materially another.
+        mark: tells this state from any other.
     """
 
     rev: int
     kind: MemberKind
-    seq: int
     read: Later[MemberPublished]
     since: dict[str, int]
-    mark: bytes = b""
+    mark: bytes
 
     @classmethod
-    def of(cls, event: MemberPublished, seq: int, since: dict[str, int]) -> "KnownMember":
+    def of(cls, event: MemberPublished, since: dict[str, int]) -> "KnownMember":
         """Return a member as an event tells it."""
-        return cls(event.rev, event.kind, seq, Later.of(event), since)
+        return cls(event.rev, event.kind, Later.of(event), since, mark(event))
 
     @property
     def event(self) -> MemberPublished:
@@ -87,7 +90,7 @@ class KnownMember:
     @property
     def arrival(self) -> Arrival:
         """When this state of the member came."""
-        return Arrival(self.event.published_at, self.seq, self.event.alerts)
+        return Arrival(self.event.published_at, self.event.alerts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +99,9 @@ class KnownNeed:
 
     Attributes:
         owner: key of the member whose need it is.
+        seq: counts the needs of one member in the order in which they came to be known.
         since: as for an asset of a member.
         lineage: its own key, or that of the need that it repeats.
-        expired: its deadline has passed, and all that follows from that is done.
         mark: as of a member.
     """
 
@@ -109,13 +112,12 @@ class KnownNeed:
     since: int
     lineage: str
     read: Later[NeedPublished]
-    expired: bool = False
-    mark: bytes = b""
+    mark: bytes
 
     @classmethod
     def of(cls, event: NeedPublished, seq: int, since: int, lineage: str) -> "KnownNeed":
         """Return a need as an event tells it."""
-        return cls(event.rev, str(event.owner), event.deadline, seq, since, lineage, Later.of(event))
+        return cls(event.rev, str(event.owner), event.deadline, seq, since, lineage, Later.of(event), mark(event))
 
     @property
     def event(self) -> NeedPublished:
@@ -125,4 +127,4 @@ class KnownNeed:
     @property
     def arrival(self) -> Arrival:
         """When this state of the need came."""
-        return Arrival(self.event.published_at, self.seq, self.event.alerts)
+        return Arrival(self.event.published_at, self.event.alerts)

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
 from typing import Final
 
 from schemas.suggestions import RequestSource
 from services.matcher.domain.eligibility import Traits
+from services.matcher.domain.holding import NONE, Holding
 from services.matcher.domain.known import Gone, Later
 from services.matcher.domain.requests import Ask, Document
 from services.matcher.index import Explanation, Match, OfferIndex, Request, RequestIndex
@@ -133,10 +135,12 @@ class Pairing:
         requests: RequestIndex | None = None,
         askers: Mapping[str, str] | None = None,
         marks: Mapping[str, bytes] | None = None,
+        holding: Holding = NONE,
+        clock: datetime | None = None,
     ) -> None:
         """`ranked` is called after each ranking: many of them may follow from one batch.
 
-        `requests`, `askers` and `marks` are those of the pairing that the index was part of, when it was kept.
+        All that follows it is of the pairing that the index was part of, when it was kept.
         """
         self.bar = bar
         self.index = index
@@ -145,6 +149,10 @@ class Pairing:
         """Requests that are open, by key."""
         self.marks = dict(marks or {})
         """What each member that was brought in was then known by; see `Directory.mark`."""
+        self.holding = holding
+        """Whose requests are here."""
+        self.clock = clock
+        """When it was last looked whether deadlines had passed."""
         self._ranked = ranked
         self._documents: dict[str, Later[dict[str, Document]]] = {}
 

@@ -5,10 +5,20 @@ read again, or whose effects a crash cut short, ends in the same state.
 from schemas.members import Admission
 from schemas.needs import Direction, NeedStatus
 from schemas.suggestions import LapseReason, RequestSource, SuggestionMade
+from services.matcher.domain.directory import Directory
 from services.matcher.domain.eligibility import ineligible
+from services.matcher.domain.holding import Holding
 from services.matcher.domain.pairing import Pair
 from services.matcher.domain.requests import Ask, posted_request, standing_request, stands
 from services.matcher.domain.suggestion import Scribe, Told, materially_changed
+
+
+def answers_for(told: Told, holding: Holding, directory: Directory) -> bool:
+    """Whether a suggestion is for whoever has this holding to bring to its next state."""
+    if told.made is None:
+        return True  # nothing but its id is left, and by that only its own request finds it
+    need = directory.needs.get(told.ask.removeprefix("need:"))
+    return (str(told.made.request.party.key) if need is None else need.owner) in holding
 
 
 def settle(told: Told | None, pair: Pair | None, scribe: Scribe) -> Told | None:
@@ -56,10 +66,13 @@ def _revise(told: Told, ask: Ask, member: str, scribe: Scribe) -> Told | None:
 
 
 def _revision(told: Told, pair: Pair, scribe: Scribe) -> int:
-    def since(document: str) -> int:
-        return scribe.directory.since(pair.member, document)
+    def is_news(document: str) -> bool:
+        if told.known is None:
+            return False
+        known = told.known.get(document if document.startswith("need:") else pair.member, 0)
+        return scribe.directory.since(pair.member, document) > known
 
-    return told.revision + materially_changed(told, pair, scribe.pairing.documents(pair.member), since)
+    return told.revision + materially_changed(told, pair, scribe.pairing.documents(pair.member), is_news)
 
 
 def _ask_of(told: Told, made: SuggestionMade, scribe: Scribe) -> Ask | None:

@@ -21,6 +21,7 @@ from services.matcher.domain.change import materially_different
 from services.matcher.domain.directory import Directory
 from services.matcher.domain.eligibility import suggestion_id
 from services.matcher.domain.evidence import Source, evidence
+from services.matcher.domain.holding import slot
 from services.matcher.domain.known import KnownMember
 from services.matcher.domain.pairing import Pair, Pairing
 from services.matcher.domain.requests import Ask, Document
@@ -43,7 +44,8 @@ class Told:
         rev: counts the states; grows with each event on the topic.
         revision: counts the tellings that are worth a reader's time.
         ask: key of the request; empty once erased.
-        seq: last arrival that was known when it was told.
+        known: `rev` of the answering member and of the needs that it offered, by key, when it was told; none: unknown.
+        slot: of the asking member.
         made: what was told; none: erased, and nothing but the numbers is left.
         lapsed: why it does not stand any more; none while it does.
     """
@@ -54,7 +56,8 @@ class Told:
     at: datetime
     lineage: str = ""
     ask: str = ""
-    seq: int = 0
+    known: Mapping[str, int] | None = None
+    slot: int = 0
     made: SuggestionMade | None = None
     lapsed: LapseReason | None = None
     traceparent: str | None = None
@@ -79,7 +82,7 @@ class Told:
 
     def erase(self, now: datetime) -> "Told":
         """Return the state in which nothing is left but the numbers that keep it from coming back."""
-        return Told(id=self.id, rev=self.rev + 1, revision=self.revision, at=now)
+        return Told(id=self.id, rev=self.rev + 1, revision=self.revision, at=now, slot=self.slot)
 
     def forget_city(self, city: str, now: datetime) -> "Told":
         """Return the state without the name of an innovation city that was erased."""
@@ -163,7 +166,8 @@ class Scribe:
             at=self.now,
             lineage=ask.lineage,
             ask=ask.key,
-            seq=self.directory.last_seq,
+            known=self.directory.revs(pair.member, self.now),
+            slot=slot(ask.owner),
             made=made,
             traceparent=next((self.traces[key] for key in causes if key in self.traces), None),
         )
@@ -205,7 +209,9 @@ def _worth_showing(match: Match) -> Sequence[Vote]:
     return [best, *(vote for vote in others if vote.score >= LEAST_PART_SHOWN * best.score)]
 
 
-def materially_changed(told: Told, pair: Pair, documents: Mapping[str, Document], since: Callable[[str], int]) -> bool:
+def materially_changed(
+    told: Told, pair: Pair, documents: Mapping[str, Document], is_news: Callable[[str], bool]
+) -> bool:
     """Whether what stands behind a suggestion is materially another than what was told.
 
     It is when the request is another text, when a told document is gone or another text, or when the best document now
@@ -213,7 +219,7 @@ def materially_changed(told: Told, pair: Pair, documents: Mapping[str, Document]
 
     Args:
         documents: what the member brings now, by document key.
-        since: tells when a document came or became materially another, as `Told.seq` counts.
+        is_news: tells whether a document came, or became materially another, after the telling.
     """
     made = told.made
     if made is None or str(made.request.party.key) != pair.ask.owner:
@@ -227,7 +233,7 @@ def materially_changed(told: Told, pair: Pair, documents: Mapping[str, Document]
             return True
     best = pair.match.documents[0].document_id
     known = {document.document_id for document in made.offer.documents}
-    return documents[best].told_as not in known and since(best) > told.seq
+    return documents[best].told_as not in known and is_news(best)
 
 
 def cities(made: SuggestionMade) -> set[str]:

@@ -108,16 +108,8 @@ def exists(folder: Path) -> bool:
     return (folder / _MANIFEST).exists()
 
 
-def names(folder: Path) -> str | None:
-    """Return the name of the snapshot in a folder; each has another. None if there is none that can be read."""
-    try:
-        return str(json.loads((folder / _MANIFEST).read_bytes())["data"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def discard(folder: Path, *, only: str | None = None) -> None:
-    """Delete the snapshot in a folder, if there is one, or if it is `only`; one that is being written is waited for.
+def discard(folder: Path) -> None:
+    """Delete the snapshot in a folder, if there is one; one that is being written is waited for.
 
     Raises:
         OSError: something of it is still there.
@@ -125,10 +117,9 @@ def discard(folder: Path, *, only: str | None = None) -> None:
     if not folder.is_dir():
         return
     with locked(folder, alone=True):
-        if only in (None, names(folder)):
-            (folder / _MANIFEST).unlink(missing_ok=True)
-            for data in folder.glob(f"{_DATA}*"):
-                shutil.rmtree(data)
+        (folder / _MANIFEST).unlink(missing_ok=True)
+        for data in folder.glob(f"{_DATA}*"):
+            shutil.rmtree(data)
 
 
 class Files:

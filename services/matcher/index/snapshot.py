@@ -27,7 +27,7 @@ import numpy.typing as npt
 from services.matcher.index.compiled.arrays import Floats64, Ints32, Ints64
 from services.matcher.index.compiled.base import Base, empty_base
 from services.matcher.index.compiled.weighting import Weighting
-from services.matcher.index.folder import Array, Files, Image, SnapshotError, discard, exists, locked, names
+from services.matcher.index.folder import Array, Files, Image, SnapshotError, discard, exists, locked
 from services.matcher.index.offers import OfferIndex
 from services.matcher.index.requests import RequestIndex
 from services.matcher.index.saved import (
@@ -42,7 +42,7 @@ from services.matcher.index.text.analysis import Analyser
 from services.matcher.index.variants import Pieces, renumbered
 from services.matcher.index.vocabulary import PAIRS
 
-__all__ = ["Image", "Kept", "SnapshotError", "discard", "exists", "names", "open", "open_all", "save", "take"]
+__all__ = ["Image", "Kept", "SnapshotError", "discard", "exists", "open", "open_all", "save", "take"]
 
 _FRESH: Final = frozenset({"dead", "graves", "buried"})
 """Arrays of a base that tell what was removed from it since it was made: nothing, in a snapshot."""

@@ -13,7 +13,8 @@ from services.matcher.domain.pairing import Bar
 from services.matcher.handlers import events_to
 from services.matcher.keeping import Keeper
 from services.matcher.relay import Relay
-from services.matcher.service import Matcher
+from services.matcher.service import Alone, Given, Matcher
+from services.matcher.sharing import ShareLostError
 from services.matcher.store import MatcherStore
 from services.runtime.store import Database, Store
 from tests.component.matcher.log import RecordingLog
@@ -32,24 +33,35 @@ class System:
         self.now = datetime(2026, 3, 2, 8, tzinfo=UTC)
         self.log = log
         self.snapshot = snapshot
+        self.given: Given = Alone()
         self._url = url
         self._store = Store(url=url, database=f"matcher-{uuid4().hex}")
         self.database: Database = self._store.database
 
     async def start(self, *, dying_at: Callable[[str], bool] = lambda _: False, bar: Bar = BAR) -> None:
         """Start a new process: nothing but the database is left of the one before."""
-        self.store = _Dying(self.database, dying_at)
-        self.relay = Relay(store=self.store, publisher=self.log)
+        self.store = _Dying(self._store, dying_at)
+        self.relay = Relay(store=self.store, publisher=self.log, holding=lambda: self.matcher.holding)
         self.matcher = Matcher(
-            store=self.store, clock=lambda: self.now, bar=bar, on_told=lambda: None, keeper=Keeper(self.snapshot)
+            store=self.store,
+            clock=lambda: self.now,
+            bar=bar,
+            given=self.given,
+            log_id=lambda: "the log",
+            on_told=lambda: None,
+            keeper=Keeper(self.snapshot),
         )
         self._handle = events_to(self.matcher)
         await self.matcher.restore()
+        await self.matcher.places(())
         await self.relay.publish_due()
 
     async def give(self, *batch: Envelope) -> None:
         """Have one batch of events handled, and what came of it published."""
-        await self._handle(batch)
+        try:
+            await self._handle(batch, {})
+        except ShareLostError:  # another process has worked meanwhile: the batch comes again
+            await self._handle(batch, {})
         await self.relay.publish_due()
 
     async def pass_time(self, time: timedelta) -> None:
@@ -85,8 +97,8 @@ class System:
 class _Dying(MatcherStore):
     """The real store, in a process that may end before or after any of its calls."""
 
-    def __init__(self, database: Database, dying_at: Callable[[str], bool]) -> None:
-        super().__init__(database)
+    def __init__(self, store: Store, dying_at: Callable[[str], bool]) -> None:
+        super().__init__(store)
         self._dying_at = dying_at
         self.between: dict[str, Callable[[], Awaitable[None]]] = {}
         """What others do, once, when this process comes to a step."""

@@ -1,5 +1,7 @@
 """Who is alerted, what feedback settles, and what crosses from one cluster into another."""
 
+from datetime import timedelta
+
 import pytest
 
 from schemas.cloudevents import Envelope
@@ -7,6 +9,7 @@ from schemas.feedback import Act, NotRelevantReason
 from schemas.members import Admission, MemberKind, Reach, Visibility
 from schemas.suggestions import LapseReason
 from tests.component.matcher.actors import (
+    AT,
     SOIL_ASSET,
     erased_member,
     feedback,
@@ -18,35 +21,40 @@ from tests.component.matcher.actors import (
 )
 from tests.component.matcher.conftest import System
 
+LATER = AT + timedelta(hours=1)
+
 
 @pytest.mark.parametrize(
     ("first", "second", "alerts"),
     [
-        (soil_lab(alerts=False), irrigation(), True),
-        (soil_lab(), irrigation(alerts=False), False),
-        (irrigation(alerts=False), soil_lab(), True),
-        (irrigation(), soil_lab(alerts=False), False),
+        (soil_lab(alerts=False), irrigation(published_at=LATER), True),
+        (soil_lab(), irrigation(alerts=False, published_at=LATER), False),
+        (irrigation(alerts=False), soil_lab(published_at=LATER), True),
+        (irrigation(), soil_lab(alerts=False, published_at=LATER), False),
+        (irrigation(), soil_lab(alerts=False), True),  # nobody knows which was first
     ],
 )
 @pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("in_order", [True, False])
 async def test_the_arrival_that_completes_the_pair_decides_who_is_alerted(
-    system: System, first: Envelope, second: Envelope, alerts: bool, together: bool
+    system: System, first: Envelope, second: Envelope, alerts: bool, together: bool, in_order: bool
 ) -> None:
     await system.give(*others(), grower())
     system.log.take()
-    for batch in ([first, second],) if together else ([first], [second]):
+    both = [first, second] if in_order else [second, first]
+    for batch in (both,) if together else ([both[0]], [both[1]]):
         await system.give(*batch)
     assert [made.alerts for made in system.log.made()] == [alerts]
 
 
 async def test_an_event_read_again_keeps_its_place(system: System) -> None:
     await system.give(*others(), grower())
-    await system.give(irrigation(alerts=False), soil_lab())
+    await system.give(irrigation(alerts=False), soil_lab(published_at=LATER))
     first = system.log.made()
     await system.database["suggestions"].delete_many({})  # as if the process had died before they were stored
     await system.start()
     await system.give(irrigation(alerts=False))
-    await system.give(soil_lab())
+    await system.give(soil_lab(published_at=LATER))
     assert [(made.suggestion_id, made.alerts) for made in system.log.made()] == [(first[0].suggestion_id, True)]
 
 

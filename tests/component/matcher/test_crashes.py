@@ -99,7 +99,7 @@ async def undisturbed(mongo_url: str) -> dict[str, Event | None]:
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("step", ["settle", "keep", "told", "tell", "unpublished", "published"])
+@pytest.mark.parametrize("step", ["told", "read_ahead", "commit", "unpublished", "published"])
 async def test_a_crash_at_any_step_of_any_batch_changes_nothing(
     system: System, undisturbed: dict[str, Event | None], step: str, when: str
 ) -> None:
@@ -146,7 +146,7 @@ async def test_what_the_broker_did_not_confirm_is_published_later(system: System
 async def test_an_expiry_that_a_crash_cut_short_is_completed(system: System) -> None:
     await system.give(*others(), soil_lab(), grower(interests=["Humidité du sol, étalonnage"]))
     await system.give(irrigation(deadline=system.now + timedelta(hours=1)))
-    await system.start(dying_at=lambda place: place == "before tell")
+    await system.start(dying_at=lambda place: place == "before commit")
     system.log.take()
     with pytest.raises(Crash):
         await system.pass_time(timedelta(hours=2))
@@ -175,4 +175,4 @@ async def test_the_view_after_a_restart_is_that_of_before(system: System) -> Non
 
 
 def _rows(dump: str) -> list[str]:
-    return sorted(line for line in dump.splitlines() if "'process'" not in line)
+    return sorted(line for line in dump.splitlines() if "'session'" not in line)

@@ -15,7 +15,6 @@ from schemas.cloudevents import Envelope
 from schemas.ids import derived_id
 from schemas.members import Admission, MemberKind, Reach, Visibility
 from schemas.needs import Direction, NeedStatus
-from services.matcher.store import StateGoneError
 from tests.component.matcher.actors import (
     FISH_ASSET,
     SOIL_ASSET,
@@ -310,7 +309,7 @@ async def test_a_row_that_is_no_event_any_more_stops_the_start(system: System) -
     await play(system, BEFORE)
     await system.matcher.keep_at_stop()
     await system.database["needs"].update_one(
-        {"_id": "atlas/orphelin"}, {"$set": {"event.title": ""}, "$unset": {"mark": 1}}
+        {"_id": "atlas/orphelin"}, {"$set": {"event.title": ""}, "$unset": {"slot": 1}}
     )
     with pytest.raises(ValueError, match="title"):
         await system.start()
@@ -321,8 +320,11 @@ async def test_rows_that_an_earlier_version_wrote_are_read(system: System, plain
     for each in (plain, system):
         await play(each, [*BEFORE, [irrigation(rev=2, deadline=each.now + timedelta(hours=1))]])
         told.append(compacted(each.log.take()))
-    await system.database["members"].update_many({}, {"$unset": {"kind": 1, "mark": 1}})
-    await system.database["needs"].update_many({}, {"$unset": {"owner": 1, "deadline": 1, "mark": 1}})
+    await system.database["members"].update_many({}, {"$unset": {"kind": 1, "mark": 1, "slot": 1}})
+    await system.database["members"].update_many({"since": {"$exists": True}}, {"$set": {"seq": 77, "since.$[].1": 77}})
+    old = {"owner": 1, "deadline": 1, "mark": 1, "slot": 1}
+    await system.database["needs"].update_many({}, {"$unset": old})
+    await system.database["suggestions"].update_many({}, {"$unset": {"slot": 1, "known": 1}, "$set": {"seq": 77}})
     for each in (plain, system):
         await each.start()
         await each.pass_time(timedelta(hours=2))
@@ -348,30 +350,6 @@ async def test_no_word_of_what_was_erased_is_left_on_the_disk(system: System, go
     assert b"textil" in words_on_disk(system.snapshot)
 
 
-async def test_who_is_not_the_last_writer_any_more_keeps_no_snapshot(system: System) -> None:
-    assert system.snapshot is not None
-    await play(system, BEFORE)
-    await system.matcher.keep_at_stop()
-    await elsewhere(system, [[erased_member("labo-sol", 2)]])
-    await system.matcher.keep()
-    assert words_on_disk(system.snapshot) == b""
-
-
-async def test_who_is_not_the_last_writer_any_more_leaves_the_successor_s_snapshot(
-    system: System, capsys: pytest.CaptureFixture[str]
-) -> None:
-    await play(system, BEFORE)
-    await system.matcher.keep_at_stop()
-    successor = system.beside()
-    await successor.start()
-    await successor.give(soil_lab(rev=2))
-    await successor.matcher.keep_at_stop()
-    await system.matcher.keep_at_stop()
-    await successor.start()
-    successor.leave()
-    assert differed(capsys)[-1] == 0
-
-
 async def test_a_folder_that_cannot_be_written_stops_nobody(system: System, capsys: pytest.CaptureFixture[str]) -> None:
     assert system.snapshot is not None
     system.snapshot.write_text("a file stands where the folder should")
@@ -383,40 +361,17 @@ async def test_a_folder_that_cannot_be_written_stops_nobody(system: System, caps
     assert SUGGESTION in {made.suggestion_id for made in system.log.made()}
 
 
-async def test_two_processes_taking_turns_read_only_what_the_other_changed(
-    system: System, capsys: pytest.CaptureFixture[str]
-) -> None:
-    await play(system, BEFORE)
-    await elsewhere(system, [[soil_lab(rev=2)], [irrigation(rev=2)]])
-    capsys.readouterr()
-    await system.give(soil_lab(member_id="labo-sol-2"))
-    assert differed(capsys) == [2]
-
-
 async def test_a_start_reads_no_event_that_nobody_asks_for(system: System) -> None:
     await play(system, BEFORE)
     await system.matcher.keep_at_stop()
     await elsewhere(system, [[soil_lab(rev=2)]])
     await system.start()
-    directory = system.matcher._directory
+    directory = system.matcher._view.directory
     assert [key for key, known in directory.members.items() if known.read.made] == ["atlas/labo-sol", "atlas/rif"]
     assert not any(known.read.made for known in directory.needs.values())
     await system.matcher.read_ahead()
     await system.database["members"].drop()
     assert {known.event.cluster for known in directory.members.values()} == {"atlas"}
-
-
-async def test_a_state_that_was_replaced_before_it_was_read_is_not_taken_for_the_one_known(system: System) -> None:
-    await play(system, BEFORE)
-    await system.matcher.keep_at_stop()
-    await system.start()
-    await elsewhere(system, [[soil_lab(rev=2, name="Institut de la serre")]])
-    # As if the other had ended between its write and its second claim.
-    await system.database["writers"].update_one({}, {"$set": {"process": system.matcher._process}})
-    with pytest.raises(StateGoneError):
-        await system.give(soil_lab(rev=3))
-    await system.give(soil_lab(rev=3))
-    assert system.matcher._directory.members["atlas/labo-sol"].event.rev == 3
 
 
 def words_on_disk(folder: Path) -> bytes:

@@ -37,7 +37,7 @@ async def test_they_may_take_turns(system: System, successor: System) -> None:
 async def test_what_is_stored_while_the_other_works_is_seen_by_one_of_them(system: System, successor: System) -> None:
     await system.give(*others(), grower())
 
-    system.store.between["before keep"] = lambda: successor.give(irrigation())
+    system.store.between["before commit"] = lambda: successor.give(irrigation())
     await system.give(soil_lab())
     assert SUGGESTION in {made.suggestion_id for made in system.log.made()}
     assert not system.store.between

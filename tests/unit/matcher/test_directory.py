@@ -85,8 +85,19 @@ def test_a_deadline_is_due_until_what_follows_is_done(directory: Directory) -> N
     assert directory.due(NOW) == set()
     later = NOW + timedelta(hours=1)
     assert directory.due(later) == directory.due(later) == {"atlas/besoin"}
-    directory.expire({"atlas/besoin"})
+    directory.pass_time(later, {"atlas/besoin"})
     assert directory.due(later) == set()
+
+
+def test_deadlines_that_another_may_not_have_seen_pass_are_due_again(directory: Directory) -> None:
+    directory.publish_need(need("tot", deadline=NOW + timedelta(hours=1)))
+    directory.publish_need(need("tard", deadline=NOW + timedelta(hours=3)))
+    later = NOW + timedelta(hours=4)
+    directory.pass_time(later, directory.due(later))
+    directory.turn_back(NOW + timedelta(hours=2))
+    assert directory.due(later) == {"atlas/tard"}
+    directory.turn_back(None)
+    assert directory.due(later) == {"atlas/tot", "atlas/tard"}
 
 
 def test_a_deadline_that_was_put_off_is_not_due(directory: Directory) -> None:

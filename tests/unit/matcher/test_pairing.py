@@ -7,6 +7,7 @@ from schemas.cloudevents import Envelope
 from schemas.members import MemberKind
 from services.matcher.domain.arrivals import find_pairs, take_in
 from services.matcher.domain.directory import Directory
+from services.matcher.domain.holding import Holding
 from services.matcher.domain.pairing import Bar, Eligibility, Pairing
 from services.matcher.index import Analyser, OfferIndex
 from tests.unit.matcher.actors import NOW, asset, member, need
@@ -16,7 +17,7 @@ SUBJECT = "Étalonnage de tensiomètres pour sols salins"
 
 
 def pairing(bar: float = 0.3) -> Pairing:
-    return Pairing(index=OfferIndex(Analyser()), bar=Bar(bar, 5, 5))
+    return Pairing(index=OfferIndex(Analyser()), bar=Bar(bar, 5, 5), holding=Holding(frozenset({0})))
 
 
 def arrive(directory: Directory, matched: Pairing, *events: Event) -> set[str]:

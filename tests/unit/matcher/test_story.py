@@ -12,6 +12,7 @@ from schemas.suggestions import RequestSource, SuggestionMade
 from services.console import story
 from services.matcher.domain.arrivals import find_pairs, take_in
 from services.matcher.domain.directory import Directory
+from services.matcher.domain.holding import Holding
 from services.matcher.domain.pairing import Bar, Pairing
 from services.matcher.domain.suggestion import Scribe
 from services.matcher.index import Analyser, OfferIndex
@@ -29,7 +30,7 @@ def told() -> list[SuggestionMade]:
     events += [NeedPublished(**row, **at) for row in needs]
     settings = MatcherSettings()
     bar = Bar(settings.bar, settings.suggestions_per_request, settings.suggestions_per_standing_request)
-    directory, pairing = Directory(), Pairing(index=OfferIndex(Analyser()), bar=bar)
+    directory, pairing = Directory(), Pairing(index=OfferIndex(Analyser()), bar=bar, holding=Holding(frozenset({0})))
     touched = take_in([Envelope(event.key, event, event.rev, str(event.key), NOW) for event in events], directory)
     scribe = Scribe(directory, pairing, NOW)
     written = [scribe.write(pair) for pair in find_pairs(touched, directory, pairing, NOW).values()]

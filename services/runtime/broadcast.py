@@ -1,0 +1,105 @@
+"""Reading whole topics in each replica, without a group: who stores what came of them says where to begin."""
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import TypeAlias, cast
+
+from aiokafka import TopicPartition
+from faststream.kafka import KafkaBroker
+from faststream.kafka.message import KafkaMessage
+
+from schemas.cloudevents import Envelope
+from services.runtime.reading import Reading
+from services.runtime.settlement import Places, RawRecord, Settlement
+
+NamedPlaces: TypeAlias = Mapping[str, int]
+"""Offset of the next record, by `topic/partition`."""
+
+TakesBatchAndPlaces: TypeAlias = Callable[[Sequence[Envelope], NamedPlaces], Awaitable[None]]
+AsksForPlaces: TypeAlias = Callable[[Collection[str]], Awaitable[NamedPlaces]]
+
+
+class Broadcast(Reading):
+    """A reader of all partitions of its topics."""
+
+    def __init__(self, *, broker: KafkaBroker, name: str, settlement: Settlement) -> None:
+        super().__init__(name=name, settlement=settlement)
+        self._places: AsksForPlaces | None = None
+        self._subscribe(broker, group_id=None)
+
+    def begin_at(self, places: AsksForPlaces) -> None:
+        """Ask `places`, before each batch and in `look`, how far everything is handled: to be there, reading goes back.
+
+        It may keep the batch waiting. What it does not name begins where the log does.
+        """
+        self._places = places
+
+    def handle_with(self, handler: TakesBatchAndPlaces) -> None:
+        """Give every batch to `handler`, with the places that are reached once it is stored."""
+
+        async def take(batch: Sequence[Envelope], places: Places) -> None:
+            await handler(batch, {_name(partition): place for partition, place in places.items()})
+
+        self.settlement.handle_with(take)
+
+    async def look(self) -> None:
+        """Go back, if that is asked for, though nothing new comes that would bring it about."""
+        if self.consumer is not None and self.gate.is_set() and not self.settlement.stopping:
+            async with self._busy:
+                await self._go_where_asked()
+
+    async def _take(self, message: KafkaMessage) -> None:
+        records = cast("Sequence[RawRecord]", message.raw_message)
+        await self.gate.wait()
+        async with self._busy:
+            if self.settlement.stopping:
+                return
+            moved = await self._go_where_asked()
+            if moved is None or moved or await self._out_of_place(records):
+                self._come_again(records)
+                return
+            await self._notice_loss(records)
+            if not await self._settle(message):
+                self._come_again(records)
+
+    async def _go_where_asked(self) -> bool | None:
+        """Return whether reading went elsewhere; None when it was let go of before that was known."""
+        if self._places is None:
+            return False
+        asks, partitions = self._places, [] if self.consumer is None else sorted(self.consumer.assignment())
+        asked: NamedPlaces | None = await self.settlement.patiently(lambda: asks([_name(item) for item in partitions]))
+        if asked is None:
+            return None
+        moved = False
+        for partition in partitions:
+            place, here = asked.get(_name(partition), 0), self.settled.get(partition)
+            if here is None or place < here:
+                self._seek(partition, place)
+                moved = True
+        return moved
+
+    async def _out_of_place(self, records: Sequence[RawRecord]) -> bool:
+        """Whether these were fetched before reading went elsewhere, or the client began anew without being asked."""
+        if self.consumer is None:
+            return False
+        for record in records:
+            partition = TopicPartition(record.topic, record.partition)
+            if record.offset < self.settled.get(partition, 0):
+                return True
+            if await self.consumer.position(partition) <= record.offset:
+                return True
+        return False
+
+    def _come_again(self, records: Sequence[RawRecord]) -> None:
+        if self.consumer is None:
+            return
+        for partition in {TopicPartition(record.topic, record.partition) for record in records}:
+            if partition in self.settled and partition in self.consumer.assignment():
+                self._seek(partition, self.settled[partition])
+
+    def _seek(self, partition: TopicPartition, place: int) -> None:
+        self.consumer.seek(partition, place)
+        self.settled[partition] = place
+
+
+def _name(partition: TopicPartition) -> str:
+    return f"{partition.topic}/{partition.partition}"
