@@ -1,4 +1,8 @@
-"""Real parts, started once a session: a MongoDB, a broker in memory, and where there is a JDK an Apache Kafka."""
+"""Real parts, started once a session: a MongoDB, a broker in memory, and where there is a JDK an Apache Kafka.
+
+`make test` divides the tests among several processes (pytest-xdist), each with parts of its own. Tests that share what
+is dear to make carry `xdist_group`: they run in one of them.
+"""
 
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -10,6 +14,11 @@ from services.console.embedded.broker import MemoryBroker
 from services.console.embedded.mongod import Mongod
 from services.runtime.broker import create_topics
 from tests.parts import kafka as real
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors: tests wait a good part of their time, for a start or a time-out."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(scope="session")

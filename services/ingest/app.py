@@ -4,6 +4,7 @@ from typing import Final
 
 from fastapi import FastAPI
 
+from schemas.topics import MAX_EVENT_BYTES
 from services.ingest.claims import Claims
 from services.ingest.edge import Edge
 from services.ingest.erasure import Erasure
@@ -15,16 +16,20 @@ from services.ingest.refusals import render_problems
 from services.ingest.service import IngestService
 from services.ingest.settings import IngestSettings
 from services.ingest.store import EntityStore
+from services.runtime.bounds import Bounds
 from services.runtime.microservice import Microservice
 
 RELAY_SECONDS: Final = 1.0
 """How often the relay looks: soon for whoever was told to try again in a second, rare enough to cost nothing."""
 
+LONGEST_BYTES: Final = 2 * MAX_EVENT_BYTES
+"""Longest request that is heard out: a profile that is a little too large is refused in words, not cut off."""
+
 
 def build(settings: IngestSettings) -> Microservice:
     """Return ingest, composed and not started."""
     app = FastAPI(title="Maillage ingest")
-    frame = Microservice("ingest", settings, app=app)
+    frame = Microservice("ingest", settings, app=app, bounds=Bounds(request_bytes=LONGEST_BYTES))
     database = frame.store.database
     entities, claims = EntityStore(database), Claims(database)
     keyring = Keyring(database=database, operator=OperatorKey(settings))

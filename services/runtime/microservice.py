@@ -20,6 +20,7 @@ from schemas.topics import Topic
 from services.runtime import broker as brokers
 from services.runtime import logs
 from services.runtime.broadcast import Broadcast
+from services.runtime.bounds import CONNECTIONS, Bounds, bounded
 from services.runtime.clock import Clock, utc_now
 from services.runtime.consumption import Consumption
 from services.runtime.dead_letters import DeadLetters
@@ -62,12 +63,14 @@ class Microservice:
         consumes: Sequence[Topic] = (),
         clock: Clock = utc_now,
         app: Starlette | None = None,
+        bounds: Bounds | None = None,
     ) -> None:
         """Compose what every service has.
 
         Args:
             consumes: topics whose records are shared out among the replicas.
             app: the HTTP side of a service that has more to say than how it is.
+            bounds: what that is sent at most.
         """
         self.name = name
         self.settings = settings
@@ -101,6 +104,7 @@ class Microservice:
         self._republish: Hook | None = None
         self._periodic: list[Periodic] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self._bounds = bounds or Bounds()
         self._server: uvicorn.Server | None = None
         self._status = 0
         self.app = Starlette() if app is None else app
@@ -265,6 +269,9 @@ class Microservice:
             port=self.settings.port,
             log_config=None,
             access_log=False,
+            http=bounded(self._bounds),
+            ws="none",
+            limit_concurrency=CONNECTIONS,
             timeout_graceful_shutdown=max(1, int(self.settings.grace_seconds * _HTTP_PART)),
         )
         self._server = uvicorn.Server(config)

@@ -5,9 +5,10 @@ from typing import Any
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from schemas.topics import MAX_EVENT_BYTES
-from tests.component.ingest.conftest import Cluster
+from tests.component.ingest.conftest import OPERATOR_KEY, Cluster, bearer
 
 MEMBER = {"name": "M", "kind": "company"}
 NEED = {"member_id": "m", "title": "T"}
@@ -219,3 +220,20 @@ async def test_a_service_that_is_still_starting_says_try_again(cluster: Cluster)
         cluster.frame.started = True
     assert (answer.status_code, answer.headers["retry-after"]) == (httpx.codes.SERVICE_UNAVAILABLE, "1")
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_client_that_hangs_up_in_mid_request_is_no_failure_of_ours(cluster: Cluster) -> None:
+    answered: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        answered.append(message)
+
+    path = cluster.path("members", "m")
+    headers = [(name.lower().encode(), value.encode()) for name, value in bearer(OPERATOR_KEY).items()]
+    scope = {"type": "http", "method": "PUT", "path": path, "raw_path": path.encode(), "query_string": b""}
+    with capture_logs() as said:
+        await cluster.frame.app({**scope, "headers": headers, "http_version": "1.1", "scheme": "http"}, receive, send)
+    assert (said, answered) == ([], [])

@@ -22,7 +22,8 @@ FOR_EVER = 1e12
 @pytest.mark.parametrize("k1", [1e-9, 0.9, 2.0])
 def test_words_alone_have_the_weights_of_scikit_learn_with_the_idf_and_saturation_of_bm25(k1: float) -> None:
     analyser = Analyser()
-    plain = Weighting(k1=k1, b=0, c=FOR_EVER, rarity=0, opening=0, bigram=0, variant=0, text=1, name=0)
+    # Floats, like the constants in use: for integers the engine would be compiled anew.
+    plain = Weighting(k1=k1, b=0.0, c=FOR_EVER, rarity=0.0, opening=0, bigram=0.0, variant=0.0, text=1.0, name=0.0)
     index = OfferIndex(analyser, plain)
     for number, text in enumerate(OFFERS):
         index.put(f"d{number}", f"m{number}", text)
