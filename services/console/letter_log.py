@@ -225,36 +225,42 @@ class KafkaLetterLog:
             raise PermanentError(f"no topic {topic} on this broker: make it by `maillage topics`")
         return sorted(TopicPartition(topic, one["partition"]) for one in found["partitions"])
 
-    async def _read(self, starts: Mapping[TopicPartition, int]) -> AsyncIterator[RawRecord]:
-        """Yield what is on the log now, from `starts` on, in the order of each partition.
+    def _read(self, starts: Mapping[TopicPartition, int]) -> AsyncIterator[RawRecord]:
+        return read_log(self._consumer, starts, self.on_progress)
 
-        Raises:
-            TimeoutError: nothing came for a while.
-        """
-        partitions = list(starts)
-        self._consumer.assign(partitions)
-        begins = await self._consumer.beginning_offsets(partitions)
-        ends = await self._consumer.end_offsets(partitions)
-        places = {partition: max(start, begins[partition]) for partition, start in starts.items()}
-        for partition, place in places.items():
-            self._consumer.seek(partition, place)
-        left = {partition for partition, place in places.items() if place < ends[partition]}
-        total = sum(ends[partition] - places[partition] for partition in left)
-        names, seen = ", ".join(sorted({partition.topic for partition in partitions})), 0
-        loop = asyncio.get_running_loop()
-        heard = loop.time()
-        while left:
-            for partition, records in (await self._consumer.getmany(*left, timeout_ms=_POLL_MS)).items():
-                heard = loop.time()
-                seen += len(records)
-                for record in records:
-                    if record.offset < ends[partition]:
-                        yield record
-            self.on_progress(f"Reading {names}: {seen:,} of {total:,} records...")
-            # Not by the records: the last ones may have been compacted away, the position passes them.
-            left = {partition for partition in left if await self._consumer.position(partition) < ends[partition]}
-            if left and loop.time() - heard > _SILENCE_SECONDS:
-                raise TimeoutError(f"nothing came from {names} for {_SILENCE_SECONDS:g} s")
+
+async def read_log(
+    consumer: AIOKafkaConsumer, starts: Mapping[TopicPartition, int], on_progress: Progress = lambda _: None
+) -> AsyncIterator[RawRecord]:
+    """Yield what is on the log now, from `starts` on, in the order of each partition. `consumer` has no group.
+
+    Raises:
+        TimeoutError: nothing came for a while.
+    """
+    partitions = list(starts)
+    consumer.assign(partitions)
+    begins = await consumer.beginning_offsets(partitions)
+    ends = await consumer.end_offsets(partitions)
+    places = {partition: max(start, begins[partition]) for partition, start in starts.items()}
+    for partition, place in places.items():
+        consumer.seek(partition, place)
+    left = {partition for partition, place in places.items() if place < ends[partition]}
+    total = sum(ends[partition] - places[partition] for partition in left)
+    names, seen = ", ".join(sorted({partition.topic for partition in partitions})), 0
+    loop = asyncio.get_running_loop()
+    heard = loop.time()
+    while left:
+        for partition, records in (await consumer.getmany(*left, timeout_ms=_POLL_MS)).items():
+            heard = loop.time()
+            seen += len(records)
+            for record in records:
+                if record.offset < ends[partition]:
+                    yield record
+        on_progress(f"Reading {names}: {seen:,} of {total:,} records...")
+        # Not by the records: the last ones may have been compacted away, the position passes them.
+        left = {partition for partition in left if await consumer.position(partition) < ends[partition]}
+        if left and loop.time() - heard > _SILENCE_SECONDS:
+            raise TimeoutError(f"nothing came from {names} for {_SILENCE_SECONDS:g} s")
 
 
 def _home(key: bytes, partitions: list[int]) -> int:

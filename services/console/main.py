@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 from rich.console import Console
 
 from services.console.dead_letters import dead_letter_commands
+from services.console.deployed.commands import backup_command, restore_command, smoke_command, verify_command
 from services.console.embedded.process import PartError
 from services.console.embedded.supervisor import PartDied, PartEvent, PartGivenUp, PartRestarted, Supervisor
 from services.console.importing import import_command
@@ -29,6 +30,10 @@ cli = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 cli.command("import")(import_command)
+cli.command("smoke")(smoke_command)
+cli.command("backup")(backup_command)
+cli.command("restore")(restore_command)
+cli.command("verify")(verify_command)
 cli.add_typer(dead_letter_commands)
 
 

@@ -64,7 +64,11 @@ class Microservice:
         self.settings = settings
         self.clock = clock
         self.log = logs.get()
-        self.store = Store(url=settings.mongo.get_secret_value(), database=settings.database or f"maillage_{name}")
+        self.store = Store(
+            url=settings.mongo.get_secret_value(),
+            database=settings.database or f"maillage_{name}",
+            password=settings.mongo_password.get_secret_value() if settings.mongo_password else None,
+        )
         self.broker = brokers.open_broker(
             bootstrap=settings.kafka, client_id=f"maillage-{name}", grace_seconds=settings.grace_seconds
         )

@@ -1,12 +1,18 @@
-"""Typed settings from the environment, checked before anything starts."""
+"""Typed settings from the environment and from files of secrets, checked before anything starts."""
 
+import os
 import sys
-from typing import Annotated, Literal, TypeVar
+import warnings
+from pathlib import Path
+from typing import Annotated, Final, Literal, NoReturn, TypeVar
 
 from pydantic import Field, SecretStr, StringConstraints, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "MAILLAGE_"
+
+SECRETS: Final = Path("/run/secrets")
+"""Where Docker and its kind put secrets: one file a setting, named as its variable in small letters."""
 
 S = TypeVar("S", bound="RuntimeSettings")
 
@@ -22,6 +28,10 @@ class RuntimeSettings(BaseSettings):
         "127.0.0.1:9092"
     )
     mongo: Annotated[SecretStr, Field(description="MongoDB connection string")] = SecretStr("mongodb://127.0.0.1:27017")
+    mongo_password: Annotated[
+        SecretStr | None,
+        Field(description="Password of the user named in it; default: the one in it"),
+    ] = None
     database: Annotated[str, Field(description="The service's own database; default: maillage_<service>")] = ""
     host: Annotated[str, Field(description="Address to listen on")] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535, description="Port to listen on")] = 8000
@@ -50,13 +60,33 @@ class RuntimeSettings(BaseSettings):
     ] = None
 
 
-def load(settings_class: type[S]) -> S:
-    """Return the settings of a service, or end the process with one clear line on standard error (status 2)."""
+def load(settings_class: type[S], *, secrets: Path = SECRETS) -> S:
+    """Return the settings of a service, or end the process with one clear line on standard error (status 2).
+
+    Args:
+        secrets: folder of files such as `maillage_secret`; where it is missing, there are none. What the environment
+            says wins over a file.
+    """
     try:
-        return settings_class()
+        with warnings.catch_warnings():
+            # Of a secret that is a folder, or a link that leads out, pydantic only warns and goes on without it.
+            warnings.simplefilter("error", UserWarning)
+            return settings_class(_secrets_dir=secrets) if secrets.is_dir() else settings_class()
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         name = PREFIX + "_".join(str(part) for part in first["loc"]).upper() if first["loc"] else "Settings"
         problem = first["msg"].removeprefix("Value error, ")
-        print(f"{name}: {problem}. Correct it in the environment and start again.", file=sys.stderr)
-        raise SystemExit(2) from None
+        file = secrets / name.lower()
+        where = str(file) if name not in os.environ and file.exists() else "the environment"
+        _end(f"{name}: {problem}. Correct it in {where} and start again.")
+    except OSError as error:
+        _end(f"{error.filename}: {error.strerror}. Let this user read it, and start again.")
+    except UserWarning as warning:
+        _end(f"{warning} Correct it and start again.")
+    except UnicodeDecodeError:
+        _end(f"{secrets}: a file in it is not UTF-8. Correct it and start again.")
+
+
+def _end(line: str) -> NoReturn:
+    print(line, file=sys.stderr)
+    raise SystemExit(2) from None

@@ -23,10 +23,13 @@ _SELECT_SERVER_MS = 4_000
 class Store:
     """One service's database."""
 
-    def __init__(self, *, url: str, database: str) -> None:
+    def __init__(self, *, url: str, database: str, password: str | None = None) -> None:
+        """`password` is of the user that `url` names; none: the one in it, if any."""
+        given: dict[str, Any] = {} if password is None else {"password": password}
         # A write is confirmed when a majority holds it in the journal: an acknowledgement must survive a crash.
         self._client: Any = AsyncIOMotorClient(
             url,
+            **given,
             tz_aware=True,
             uuidRepresentation="standard",
             serverSelectionTimeoutMS=_SELECT_SERVER_MS,
