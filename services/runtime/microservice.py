@@ -14,7 +14,7 @@ import uvicorn
 from aiokafka.errors import KafkaError
 from pymongo.errors import PyMongoError
 from starlette.applications import Starlette
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
 from schemas.topics import Topic
 from services.runtime import broker as brokers
@@ -22,11 +22,12 @@ from services.runtime import logs
 from services.runtime.clock import Clock, utc_now
 from services.runtime.consumption import Consumption
 from services.runtime.dead_letters import DeadLetters
-from services.runtime.errors import TransientError
+from services.runtime.errors import RefusedError, TransientError
 from services.runtime.operational import Health, operational_routes
 from services.runtime.outcome import describe
 from services.runtime.periodic import Periodic
 from services.runtime.publishing import KafkaPublisher
+from services.runtime.rights import group_of, rights_of
 from services.runtime.settings import RuntimeSettings
 from services.runtime.store import Store
 from services.runtime.watchdog import Watchdog
@@ -45,6 +46,9 @@ _LOG_SECONDS = 30.0
 
 STUCK_STATUS = 70
 """Exit status of a process whose consumption or producer cannot recover by itself (EX_SOFTWARE)."""
+
+REFUSED_STATUS = 78
+"""Exit status of a process that broker or database do not let in: an operator has to act (EX_CONFIG)."""
 
 
 class Microservice:
@@ -68,9 +72,10 @@ class Microservice:
             url=settings.mongo.get_secret_value(),
             database=settings.database or f"maillage_{name}",
             password=settings.mongo_password.get_secret_value() if settings.mongo_password else None,
+            ca=settings.mongo_ca,
         )
         self.broker = brokers.open_broker(
-            bootstrap=settings.kafka, client_id=f"maillage-{name}", grace_seconds=settings.grace_seconds
+            settings.connection, client_id=f"maillage-{name}", grace_seconds=settings.grace_seconds
         )
         self.publisher = KafkaPublisher(broker=self.broker, source=f"/maillage/{name}")
         self._consumption: Consumption | None = None
@@ -78,7 +83,7 @@ class Microservice:
         if consumes:
             self._consumption = Consumption(
                 broker=self.broker,
-                group=f"maillage-{name}",
+                group=group_of(name),
                 topics=consumes,
                 dead_letters=DeadLetters(publisher=self.publisher, service=name),
                 clock=clock,
@@ -140,10 +145,11 @@ class Microservice:
         """Start once: database, hooks, producer, new log, consumers, periodic work.
 
         Raises:
-            StoreError, KafkaError, OSError: something is away; `start` may be called again.
+            RefusedError, StoreError: broker or database do not let us in.
+            TransientError, StoreError, KafkaError, OSError: something is away; `start` may be called again.
         """
         await self.prepare()
-        self.log_id = self.settings.log_id or await brokers.log_id(self.settings.kafka)
+        self.log_id = self.settings.log_id or await self._ask_log()
         await self.broker.connect()
         await self._adopt_log(self.log_id)
         await self.broker.start()
@@ -183,11 +189,19 @@ class Microservice:
     async def check_log(self) -> None:
         """End the process when the broker came back with another log: what is owned must be published again at start.
 
+        And when it would not let us in or work any more: the clients themselves would at most lose their connection.
+
         Raises:
-            KafkaError, OSError: the broker is away.
+            BrokerUnavailableError: the broker is away.
         """
-        if self.settings.log_id is None and await brokers.log_id(self.settings.kafka) != self.log_id:
-            self._end("the log is another one")
+        try:
+            if self.settings.log_id is None and await self._ask_log() != self.log_id:
+                self._end("the log is another one")
+        except RefusedError as error:
+            self._end(str(error), REFUSED_STATUS)
+
+    async def _ask_log(self) -> str:
+        return await brokers.log_id(self.settings.connection, rights=rights_of(self.name))
 
     def waits(self, what: str, count: Callable[[], Awaitable[int]]) -> None:
         """Let `/readyz` tell how much of `what` waits in the store: a system is quiet when all of these are 0."""
@@ -252,14 +266,20 @@ class Microservice:
     async def _start_patiently(self) -> None:
         try:
             async for attempt in AsyncRetrying(
-                retry=retry_if_exception_type(_AWAY),
+                retry=retry_if_exception(lambda error: isinstance(error, _AWAY) and self._refusal(error) is None),
                 wait=wait_random_exponential(multiplier=0.2, max=10),
                 before_sleep=self._say_waiting,
             ):
                 with attempt:
                     await self.start()
         except Exception as error:  # a start that cannot succeed ends the process
-            self._end(f"cannot start: {describe(error)}")
+            if refusal := self._refusal(error):
+                self._end(refusal, REFUSED_STATUS)
+            else:
+                self._end(f"cannot start: {describe(error)}")
+
+    def _refusal(self, error: BaseException) -> str | None:
+        return str(error) if isinstance(error, RefusedError) else self.store.refusal(error)
 
     def _say_waiting(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
@@ -279,13 +299,16 @@ class Microservice:
         await known.replace_one({"_id": "log"}, {"id": log_id}, upsert=True)
 
     async def _watch(self) -> None:
+        if topic := self.publisher.refused:
+            self._end(str(self.settings.connection.refused(f"write {topic}")), REFUSED_STATUS)
+            return
         if self._watchdog is not None:
             await self._watchdog.check()
         if not self.health().alive:
             self._end("stuck")
 
-    def _end(self, reason: str) -> None:
+    def _end(self, reason: str, status: int = STUCK_STATUS) -> None:
         self.log.error("ending", reason=reason)
-        self._status = STUCK_STATUS
+        self._status = status
         if self._server is not None:
             self._server.should_exit = True

@@ -37,7 +37,7 @@ def back_up(settings: ToolSettings, target: BinaryIO, *, say: Say) -> Manifest:
             say(f"Reading {folder}...")
             writer.add_series(folder, moment.documents(folder), "bson")
     say("Reading what only the log holds...")
-    for topic, lines in asyncio.run(unowned.read(settings.kafka)).items():
+    for topic, lines in asyncio.run(unowned.read(settings.connection)).items():
         writer.add_series(f"log/{topic}", lines, "jsonl")
     return writer.finish(made_at=made_at)
 
@@ -61,7 +61,7 @@ def restore(settings: ToolSettings, source: BinaryIO, *, say: Say) -> Manifest:
                 databases.insert(client, part.folder, part.content)
             else:
                 topic = part.folder.removeprefix("log/")
-                asyncio.run(unowned.put_back(settings.kafka, topic, part.content))
+                asyncio.run(unowned.put_back(settings.connection, topic, part.content))
         _compare(client, reader.manifest, say)
     return reader.manifest
 
@@ -84,7 +84,7 @@ def verify(source: BinaryIO, *, against: ToolSettings | None, say: Say) -> Manif
 
 def _databases(settings: ToolSettings) -> databases.Connection:
     password = settings.mongo_password.get_secret_value() if settings.mongo_password else None
-    return databases.connect(settings.mongo.get_secret_value(), password)
+    return databases.connect(settings.mongo.get_secret_value(), password, settings.mongo_ca)
 
 
 def _secrets(settings: ToolSettings) -> dict[str, str]:
@@ -99,7 +99,7 @@ def _check_empty(settings: ToolSettings, client: databases.Client) -> None:
     with databases.snapshot(client) as moment:
         if folders := moment.folders():
             raise NotEmptyError(f"there is {folders[0]}")
-    if topics := asyncio.run(unowned.written(settings.kafka)):
+    if topics := asyncio.run(unowned.written(settings.connection)):
         raise NotEmptyError(f"the log has records of {topics[0]}")
 
 

@@ -16,6 +16,7 @@ from services.console.deployed.archive import ArchiveError, Manifest
 from services.console.deployed.backup import DifferentError, NotEmptyError, back_up, restore, verify
 from services.console.deployed.settings import ToolSettings
 from services.console.deployed.smoke import Door, SmokeError, smoke
+from services.runtime.errors import MaillageError
 from services.runtime.settings import load
 
 # What is said goes to standard error; standard output is for what a program may read.
@@ -84,6 +85,8 @@ def _working() -> Iterator[Callable[[str], None]]:
         _fail(f"The backup cannot be used: {error}.")
     except DifferentError as error:
         _fail(f"The databases are not what the backup holds. {error}.")
+    except MaillageError as error:
+        _fail(str(error))
     except (PyMongoError, KafkaError, OSError, TimeoutError) as error:
         _fail(f"{type(error).__name__}: {error}")
 

@@ -3,7 +3,8 @@
 import io
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Final, TypeAlias
+from pathlib import Path
+from typing import Final, TypeAlias
 
 from bson import decode_file_iter
 from bson.codec_options import CodecOptions
@@ -12,6 +13,7 @@ from pymongo import MongoClient
 from pymongo.client_session import ClientSession
 
 from services.console.deployed.archive import Measure, Series
+from services.runtime.store import connecting
 
 SERVICES: Final = ("ingest", "matcher", "notifier")
 
@@ -30,13 +32,13 @@ def database_of(service: str) -> str:
 
 
 @contextmanager
-def connect(url: str, password: str | None) -> Iterator[Client]:
+def connect(url: str, password: str | None, ca: Path | None) -> Iterator[Client]:
     """Connect to the server of the databases.
 
     Raises:
         PyMongoError: it is away, or refuses.
     """
-    given: dict[str, Any] = {} if password is None else {"password": password}
+    given = connecting(password=password, ca=ca)
     with MongoClient(url, **given, document_class=RawBSONDocument, w="majority", journal=True) as client:
         client.admin.command("ping")
         yield client

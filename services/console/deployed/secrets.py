@@ -23,6 +23,9 @@ MONGO_USER: Final = 999
 _KEYFILE_BYTES: Final = 512
 """Of random; as base64 they stay below the 1024 characters that MongoDB takes."""
 
+KAFKA_USER: Final = 1000
+"""User id of the Kafka image."""
+
 OPERATOR: Final = "operator"
 """The folder of what the operator's own tools use."""
 
@@ -84,24 +87,34 @@ SECRETS: Final = (
     ),
 )
 
+LOGINS: Final = tuple(
+    Secret(f"kafka_{name}", [(name, "maillage_kafka_password"), ("kafka", f"maillage-{name}")], _password)
+    for name in ("ingest", "matcher", "notifier", OPERATOR)
+)
+"""Of a broker that asks who is there. One that does not must not be sent any: services refuse to start."""
+
 
 class UnusableError(Exception):
     """A given secret cannot be used; the message says which and why."""
 
 
-def deal_out(volume: Path, given: Path, *, owners: Callable[[str], int | None]) -> list[str]:
+def deal_out(volume: Path, given: Path, *, owners: Callable[[str], int | None], logins: bool = False) -> list[str]:
     """Bring every folder of `volume` up to date; return the names of the secrets that were made or replaced.
 
     Args:
         given: folder of the operator's own secrets; it may be missing.
         owners: user id that is to own a folder and its files; none: whoever runs this.
+        logins: whether the broker asks who is there; if not, logins at it are taken from who had them.
 
     Raises:
         UnusableError: before anything is changed.
     """
     own = {secret.name: _given(given, secret) for secret in SECRETS if secret.may_be_given}
     changed = []
-    for secret in SECRETS:
+    for secret in () if logins else LOGINS:
+        for folder, file in secret.readers:
+            (volume / folder / file).unlink(missing_ok=True)
+    for secret in (*SECRETS, *LOGINS) if logins else SECRETS:
         kept = volume / "kept" / secret.name
         before = kept.read_text(encoding="utf-8") if kept.exists() else None
         value = own.get(secret.name) or before or (secret.make() if secret.make else None)
@@ -150,10 +163,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Make the secrets that are missing and deal all of them out.")
     parser.add_argument("volume", type=Path)
     parser.add_argument("given", type=Path)
+    parser.add_argument("--logins", action="store_true", help="the broker asks who is there")
     options = parser.parse_args()
     try:
         changed = deal_out(
-            options.volume, options.given, owners=lambda folder: MONGO_USER if folder == "mongo" else MAILLAGE_USER
+            options.volume,
+            options.given,
+            owners=lambda folder: {"mongo": MONGO_USER, "kafka": KAFKA_USER}.get(folder, MAILLAGE_USER),
+            logins=options.logins,
         )
     except UnusableError as error:
         sys.exit(f"{options.given}/{error}. Correct it and start again.")

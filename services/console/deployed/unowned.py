@@ -14,8 +14,11 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from schemas.topics import TOPICS
 from services.console.letter_log import read_log
+from services.runtime.broker import log_id
+from services.runtime.connection import Connection
 from services.runtime.dead_letters import MAX_DEAD_LETTER_BYTES
 from services.runtime.letters import SUFFIX, RawRecord
+from services.runtime.rights import OPERATOR_RIGHTS
 
 _OURS: Final = tuple(f"/maillage/{service}".encode() for service in ("ingest", "matcher", "notifier"))
 
@@ -26,9 +29,10 @@ _CONFIRM_SECONDS: Final = 60.0
 
 
 @asynccontextmanager
-async def _consumer(bootstrap: str) -> AsyncIterator[AIOKafkaConsumer]:
+async def _consumer(connection: Connection) -> AsyncIterator[AIOKafkaConsumer]:
+    await log_id(connection, rights=OPERATOR_RIGHTS)
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap.split(","), enable_auto_commit=False, max_partition_fetch_bytes=_RECORD_BYTES
+        **connection.client(), enable_auto_commit=False, max_partition_fetch_bytes=_RECORD_BYTES
     )
     await consumer.start()
     try:
@@ -37,14 +41,15 @@ async def _consumer(bootstrap: str) -> AsyncIterator[AIOKafkaConsumer]:
         await consumer.stop()
 
 
-async def read(bootstrap: str) -> dict[str, list[bytes]]:
+async def read(connection: Connection) -> dict[str, list[bytes]]:
     """Return what no service owns as lines of JSON, by topic, in the order of each partition.
 
     Raises:
-        KafkaError, OSError, TimeoutError: the broker is away.
+        RefusedError: the broker does not let us in, or not see all of it.
+        TransientError, KafkaError, OSError, TimeoutError: the broker is away.
     """
     found: dict[str, list[bytes]] = {}
-    async with _consumer(bootstrap) as consumer:
+    async with _consumer(connection) as consumer:
         for topic, partitions in (await _partitions(consumer)).items():
             async for record in read_log(consumer, dict.fromkeys(partitions, 0)):
                 if topic.endswith(SUFFIX) or not _is_ours(record):
@@ -52,13 +57,14 @@ async def read(bootstrap: str) -> dict[str, list[bytes]]:
     return found
 
 
-async def written(bootstrap: str) -> list[str]:
+async def written(connection: Connection) -> list[str]:
     """Return the topics of the flow to which anything was ever written.
 
     Raises:
-        KafkaError, OSError: the broker is away.
+        RefusedError: the broker does not let us in, or not see all of it.
+        TransientError, KafkaError, OSError: the broker is away.
     """
-    async with _consumer(bootstrap) as consumer:
+    async with _consumer(connection) as consumer:
         return [
             topic
             for topic, partitions in (await _partitions(consumer)).items()
@@ -66,7 +72,7 @@ async def written(bootstrap: str) -> list[str]:
         ]
 
 
-async def put_back(bootstrap: str, topic: str, content: bytes) -> None:
+async def put_back(connection: Connection, topic: str, content: bytes) -> None:
     """Put records onto their topic, each by its key; return when all in-sync replicas have them.
 
     Raises:
@@ -74,7 +80,7 @@ async def put_back(bootstrap: str, topic: str, content: bytes) -> None:
     """
     # One at a time: the order within a partition is kept, and there are few.
     producer = AIOKafkaProducer(
-        bootstrap_servers=bootstrap.split(","), acks="all", enable_idempotence=True, max_request_size=_RECORD_BYTES
+        **connection.client(), acks="all", enable_idempotence=True, max_request_size=_RECORD_BYTES
     )
     await producer.start()
     try:

@@ -14,6 +14,7 @@ from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from services.console.deployed.databases import SERVICES, database_of
+from services.runtime.store import connecting
 
 REPLICA_SET: Final = "maillage"
 
@@ -27,19 +28,21 @@ _NOT_YET_INITIALISED: Final = 94
 _USER_EXISTS: Final = 51003
 
 
-def set_up(address: str, secrets: Path) -> None:
+def set_up(address: str, secrets: Path, *, ca: Path | None = None) -> None:
     """Make the replica set of one member, if there is none, and the users.
 
     Args:
         address: host:port, under which the services will reach it too.
         secrets: folder with `mongo_root`, `mongo_<service>` and `maillage_mongo_password`.
+        ca: the server is reached by TLS, and one of these authorities signed its certificate.
 
     Raises:
         PyMongoError: the database is away, or refuses.
     """
     root = (secrets / "mongo_root").read_text(encoding="utf-8")
+    given = connecting(password=root, ca=ca)
     with MongoClient[dict[str, Any]](
-        address, directConnection=True, username="root", password=root, serverSelectionTimeoutMS=5_000
+        address, directConnection=True, username="root", serverSelectionTimeoutMS=5_000, **given
     ) as client:
         for attempt in Retrying(
             retry=retry_if_exception_type((ConnectionFailure, _NotPrimaryError)),
@@ -92,9 +95,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Make the replica set and the users of a deployment.")
     parser.add_argument("mongo", help="host:port")
     parser.add_argument("secrets", type=Path, help="folder with the passwords")
+    parser.add_argument("--ca", type=Path, help="file of the authorities that sign the server; default: no TLS to it")
     options = parser.parse_args()
     try:
-        set_up(options.mongo, options.secrets)
+        set_up(options.mongo, options.secrets, ca=options.ca)
     except (PyMongoError, RetryError, OSError) as error:
         sys.exit(f"{options.mongo}: {error}")
     print(f"Replica set {REPLICA_SET}; users {', '.join(map(database_of, SERVICES))}, {OPERATOR}.")
