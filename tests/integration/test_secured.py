@@ -25,6 +25,7 @@ from services.console.embedded.mail import Mailbox, read_mails
 from services.console.embedded.process import ChildProcess, free_port
 from services.console.main import cli
 from services.ingest.settings import IngestSettings
+from services.runtime.errors import BrokerUnavailableError
 from services.runtime.microservice import REFUSED_STATUS, Microservice
 from tests.parts import kafka as real
 from tests.parts.secured import ADMIN, PASSWORD, Authority, Secured, SecuredMongod
@@ -258,6 +259,13 @@ async def test_rights_that_are_taken_from_a_running_service_end_it(world: World)
         async with asyncio.timeout(SECONDS):
             while frame._status == 0:
                 await frame.check_log()
+        assert frame._status == REFUSED_STATUS
+
+        # Sooner, if it has something to say.
+        frame._status = 0
+        with pytest.raises(BrokerUnavailableError, match=f"does not let us write {NEEDS.name}"):
+            await frame.publisher.send(NEEDS.name, b"c/n", b"{}", {})
+        await frame._watch()
         assert frame._status == REFUSED_STATUS
     finally:
         await frame.stop()
