@@ -13,6 +13,7 @@ import pytest
 from services.console.embedded.broker import MemoryBroker
 from services.console.embedded.mongod import Mongod
 from services.runtime.broker import create_topics
+from services.runtime.connection import Connection
 from tests.parts import kafka as real
 
 
@@ -47,6 +48,6 @@ async def real_kafka(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[
         pytest.skip(missing)
     node = real.RealKafka(Path(tmp_path_factory.mktemp("kafka")))
     await node.start()
-    await create_topics(node.bootstrap, partitions=3, replication=1)
+    await create_topics(Connection(node.bootstrap), partitions=3, replication=1)
     yield node.bootstrap
     await node.stop()

@@ -18,6 +18,7 @@ from services.console.replaying import Refused, Settled, drop, replay
 from services.runtime.clock import utc_now
 from services.runtime.errors import MaillageError, PermanentError
 from services.runtime.letters import SUFFIX, Filter, Letter, Shelf, by_topic
+from services.runtime.settings import KafkaSettings, load
 
 dead_letter_commands = typer.Typer(
     name="dlq", help="Dead letters: see them, put them back, or drop them.", no_args_is_help=True
@@ -264,6 +265,7 @@ def _agreed(question: str, letters: Sequence[Letter]) -> bool:
 
 def _run(kafka: str, work: Callable[[KafkaLetterLog], Awaitable[_Found]]) -> _Found:
     """Do `work` on a broker, showing progress; an error is one line and status 1."""
+    connection = load(KafkaSettings, kafka=kafka).connection
     status = _say.status(f"Asking {kafka}...")
 
     def show(text: str | None) -> None:
@@ -274,7 +276,7 @@ def _run(kafka: str, work: Callable[[KafkaLetterLog], Awaitable[_Found]]) -> _Fo
             status.start()
 
     async def job() -> _Found:
-        async with open_letter_log(kafka, clock=utc_now, on_progress=show) as log:
+        async with open_letter_log(connection, clock=utc_now, on_progress=show) as log:
             return await work(log)
 
     try:

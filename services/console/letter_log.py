@@ -8,14 +8,17 @@ from typing import Final, Protocol
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, TopicAuthorizationFailedError
 from aiokafka.partitioner import DefaultPartitioner
 
 from schemas.topics import TOPICS
+from services.runtime.broker import administration
 from services.runtime.clock import Clock
+from services.runtime.connection import Connection
 from services.runtime.dead_letters import MAX_DEAD_LETTER_BYTES, REPLAYED_FROM, letter_id
-from services.runtime.errors import BrokerUnavailableError, PermanentError
+from services.runtime.errors import PermanentError
 from services.runtime.letters import SUFFIX, Letter, RawRecord, Shelf, settling_headers
+from services.runtime.rights import Kind, Operation, Right, Rights
 
 # Longer than a new leader takes: an operator would rather wait than find out what became of it.
 _CONFIRM_SECONDS: Final = 15.0
@@ -34,6 +37,9 @@ _FETCH_WAIT_MS: Final = 50
 _RECORD_BYTES: Final = MAX_DEAD_LETTER_BYTES + 200_000
 
 _OF_THE_FLOW: Final = frozenset(topic.name for topic in TOPICS)
+
+# To whoever may not see them a broker shows none, which would look like good news.
+_RIGHTS: Final[Rights] = frozenset(Right(Kind.TOPIC, topic.dead_letters, Operation.READ) for topic in TOPICS)
 
 Progress = Callable[[str | None], None]
 """Is told what is being done; none: be quiet for now."""
@@ -70,43 +76,39 @@ class LetterLog(Protocol):
 
 @asynccontextmanager
 async def open_letter_log(
-    bootstrap: str, *, clock: Clock, on_progress: Progress = lambda _: None
+    connection: Connection, *, clock: Clock, on_progress: Progress = lambda _: None
 ) -> AsyncIterator["KafkaLetterLog"]:
     """Connect to a broker.
 
     Raises:
+        RefusedError: the broker does not let us in, or not do this.
         BrokerUnavailableError: it is away, or does not confirm in time.
     """
-    servers = bootstrap.split(",")
-    admin = AIOKafkaAdminClient(bootstrap_servers=servers, request_timeout_ms=10_000)
+    client = connection.client()
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=servers,
+        **client,
         enable_auto_commit=False,
         max_partition_fetch_bytes=_RECORD_BYTES,
         fetch_max_wait_ms=_FETCH_WAIT_MS,
     )
     # Not idempotent: such a producer is of no more use for a partition that refused one record as too large, and it
     # never gives up. One record is on its way at a time; a second copy of an event is harmless.
-    producer = AIOKafkaProducer(
-        bootstrap_servers=servers, acks="all", enable_idempotence=False, max_request_size=_RECORD_BYTES
-    )
+    producer = AIOKafkaProducer(**client, acks="all", enable_idempotence=False, max_request_size=_RECORD_BYTES)
     try:
-        try:
-            await admin.start()
-            await consumer.start()
-            await producer.start()
-            yield KafkaLetterLog(admin, consumer, producer, clock, on_progress)
-        finally:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_GOODBYE_SECONDS):
-                    await producer.stop()  # which waits for what is on its way
-            await consumer.stop()
-            await admin.close()
+        async with administration(connection, rights=_RIGHTS, within=10.0) as admin:
+            try:
+                await consumer.start()
+                await producer.start()
+                yield KafkaLetterLog(admin, consumer, producer, clock, on_progress)
+            finally:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_GOODBYE_SECONDS):
+                        await producer.stop()  # which waits for what is on its way
+                await consumer.stop()
+    except TopicAuthorizationFailedError as error:
+        raise connection.refused(f"use {error}") from None
     except (KafkaError, OSError, TimeoutError) as error:
-        why = str(error) or type(error).__name__
-        raise BrokerUnavailableError(
-            f"broker {bootstrap}: {why}. Is it up, and is its address right? Name it by --kafka or MAILLAGE_KAFKA"
-        ) from None
+        raise connection.away(str(error) or type(error).__name__) from None
 
 
 class KafkaLetterLog:
@@ -225,36 +227,42 @@ class KafkaLetterLog:
             raise PermanentError(f"no topic {topic} on this broker: make it by `maillage topics`")
         return sorted(TopicPartition(topic, one["partition"]) for one in found["partitions"])
 
-    async def _read(self, starts: Mapping[TopicPartition, int]) -> AsyncIterator[RawRecord]:
-        """Yield what is on the log now, from `starts` on, in the order of each partition.
+    def _read(self, starts: Mapping[TopicPartition, int]) -> AsyncIterator[RawRecord]:
+        return read_log(self._consumer, starts, self.on_progress)
 
-        Raises:
-            TimeoutError: nothing came for a while.
-        """
-        partitions = list(starts)
-        self._consumer.assign(partitions)
-        begins = await self._consumer.beginning_offsets(partitions)
-        ends = await self._consumer.end_offsets(partitions)
-        places = {partition: max(start, begins[partition]) for partition, start in starts.items()}
-        for partition, place in places.items():
-            self._consumer.seek(partition, place)
-        left = {partition for partition, place in places.items() if place < ends[partition]}
-        total = sum(ends[partition] - places[partition] for partition in left)
-        names, seen = ", ".join(sorted({partition.topic for partition in partitions})), 0
-        loop = asyncio.get_running_loop()
-        heard = loop.time()
-        while left:
-            for partition, records in (await self._consumer.getmany(*left, timeout_ms=_POLL_MS)).items():
-                heard = loop.time()
-                seen += len(records)
-                for record in records:
-                    if record.offset < ends[partition]:
-                        yield record
-            self.on_progress(f"Reading {names}: {seen:,} of {total:,} records...")
-            # Not by the records: the last ones may have been compacted away, the position passes them.
-            left = {partition for partition in left if await self._consumer.position(partition) < ends[partition]}
-            if left and loop.time() - heard > _SILENCE_SECONDS:
-                raise TimeoutError(f"nothing came from {names} for {_SILENCE_SECONDS:g} s")
+
+async def read_log(
+    consumer: AIOKafkaConsumer, starts: Mapping[TopicPartition, int], on_progress: Progress = lambda _: None
+) -> AsyncIterator[RawRecord]:
+    """Yield what is on the log now, from `starts` on, in the order of each partition. `consumer` has no group.
+
+    Raises:
+        TimeoutError: nothing came for a while.
+    """
+    partitions = list(starts)
+    consumer.assign(partitions)
+    begins = await consumer.beginning_offsets(partitions)
+    ends = await consumer.end_offsets(partitions)
+    places = {partition: max(start, begins[partition]) for partition, start in starts.items()}
+    for partition, place in places.items():
+        consumer.seek(partition, place)
+    left = {partition for partition, place in places.items() if place < ends[partition]}
+    total = sum(ends[partition] - places[partition] for partition in left)
+    names, seen = ", ".join(sorted({partition.topic for partition in partitions})), 0
+    loop = asyncio.get_running_loop()
+    heard = loop.time()
+    while left:
+        for partition, records in (await consumer.getmany(*left, timeout_ms=_POLL_MS)).items():
+            heard = loop.time()
+            seen += len(records)
+            for record in records:
+                if record.offset < ends[partition]:
+                    yield record
+        on_progress(f"Reading {names}: {seen:,} of {total:,} records...")
+        # Not by the records: the last ones may have been compacted away, the position passes them.
+        left = {partition for partition in left if await consumer.position(partition) < ends[partition]}
+        if left and loop.time() - heard > _SILENCE_SECONDS:
+            raise TimeoutError(f"nothing came from {names} for {_SILENCE_SECONDS:g} s")
 
 
 def _home(key: bytes, partitions: list[int]) -> int:

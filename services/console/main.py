@@ -14,12 +14,16 @@ import typer
 from aiokafka.errors import KafkaError
 from rich.console import Console
 
+from services.console.access import access_commands
 from services.console.dead_letters import dead_letter_commands
+from services.console.deployed.commands import backup_command, restore_command, smoke_command, verify_command
 from services.console.embedded.process import PartError
 from services.console.embedded.supervisor import PartDied, PartEvent, PartGivenUp, PartRestarted, Supervisor
 from services.console.importing import import_command
 from services.console.system import DEFAULT_PORT, System, Wanted, running
 from services.runtime.broker import PARTITIONS, create_topics, update_dead_letter_topics
+from services.runtime.errors import MaillageError
+from services.runtime.settings import KafkaSettings, load
 
 cli = typer.Typer(
     name="maillage",
@@ -29,7 +33,12 @@ cli = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 cli.command("import")(import_command)
+cli.command("smoke")(smoke_command)
+cli.command("backup")(backup_command)
+cli.command("restore")(restore_command)
+cli.command("verify")(verify_command)
 cli.add_typer(dead_letter_commands)
+cli.add_typer(access_commands)
 
 
 class Language(StrEnum):
@@ -87,11 +96,15 @@ def topics(
     ] = None,
 ) -> None:
     """Create the topics that are missing, and bring dead-letter topics up to date. May be run again at any time."""
+    connection = load(KafkaSettings, kafka=kafka).connection
     try:
-        created = asyncio.run(create_topics(kafka, partitions=partitions, replication=replication))
-        updated = asyncio.run(update_dead_letter_topics(kafka))
+        created = asyncio.run(create_topics(connection, partitions=partitions, replication=replication))
+        updated = asyncio.run(update_dead_letter_topics(connection))
+    except MaillageError as error:
+        say.print(str(error), style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(1) from None
     except KafkaError as error:
-        say.print(f"broker {kafka}: {error}", style="red", markup=False)
+        say.print(f"broker {kafka}: {error}", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(1) from None
     say.print(f"Created {', '.join(created)}." if created else "All topics were there.")
     if updated:

@@ -20,7 +20,8 @@ from services.console.embedded.mongod import Mongod
 from services.console.embedded.process import LOOPBACK, ChildProcess, PartError, free_port, ready_json
 from services.console.embedded.supervisor import Backoff, PartEvent, Supervisor
 from services.runtime.broker import PARTITIONS, create_topics
-from services.runtime.settings import PREFIX
+from services.runtime.errors import MaillageError
+from services.runtime.settings import PREFIX, KafkaSettings, load
 
 SERVICES = ("ingest", "matcher", "notifier")
 
@@ -32,6 +33,8 @@ DEFAULT_PORT = 8400
 
 OUTWARD = {"HOST", "PUBLIC_URL", "SMTP", "MAIL_FROM", "ALLOW_PRIVATE_WEBHOOKS"}
 """Settings by which the system meets the world: what the environment says of them is kept."""
+
+PROTECTING_KAFKA = ("KAFKA_USER", "KAFKA_PASSWORD", "KAFKA_CA", "KAFKA_CERTIFICATE")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +92,9 @@ async def running(
         kafka = wanted.kafka or await supervisor.start(_broker(wanted.data), restart=False)
         if wanted.kafka:
             try:
-                await create_topics(kafka, partitions=PARTITIONS)
+                await create_topics(load(KafkaSettings, kafka=kafka).connection, partitions=PARTITIONS)
+            except MaillageError as error:
+                raise PartError(str(error)) from None
             except KafkaError as error:
                 raise PartError(f"broker {kafka}: {error}") from None
         mongo = wanted.mongo or f"mongodb://{await supervisor.start(Mongod(wanted.data / 'mongo'))}"
@@ -164,6 +169,9 @@ def _service(name: str, port: int, wanted: Wanted, system: System) -> ChildProce
     }
     for key in OUTWARD & {name.removeprefix(PREFIX) for name in os.environ}:
         del settings[key]  # what the operator says wins
+    # What is said of protection is said of servers of one's own.
+    settings |= {} if wanted.kafka else dict.fromkeys(PROTECTING_KAFKA, "") | {"KAFKA_SECURITY": "plaintext"}
+    settings |= {} if wanted.mongo else {"MONGO_CA": ""}
     env = {PREFIX + key: value for key, value in settings.items()} | dict(wanted.extra or {})
     return _module(name, wanted.data, _started, [f"services.{name}"], env)
 

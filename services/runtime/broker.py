@@ -1,6 +1,7 @@
 """The broker: how we connect, which log it keeps, and the topics that the flow needs."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -9,7 +10,9 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code
 from faststream.kafka import KafkaBroker
 
 from schemas.topics import MAX_EVENT_BYTES, TOPICS
+from services.runtime.connection import NOT_ALLOWED, Connection
 from services.runtime.dead_letters import MAX_DEAD_LETTER_BYTES
+from services.runtime.rights import Rights, look
 
 # Room for key and headers beside the longest body.
 _HEADROOM = 200_000
@@ -41,10 +44,11 @@ SETTLING: Final[Mapping[str, str]] = {
 _SET_ON_TOPIC = 1
 
 
-def open_broker(*, bootstrap: str, client_id: str, grace_seconds: float) -> KafkaBroker:
+def open_broker(connection: Connection, *, client_id: str, grace_seconds: float) -> KafkaBroker:
     """Return a broker that is not connected yet. Confirms by `acks=all`, without duplicates from its own retries."""
     return KafkaBroker(
-        bootstrap.split(","),
+        connection.servers.split(","),
+        security=connection.faststream(),
         client_id=client_id,
         acks="all",
         enable_idempotence=True,
@@ -58,22 +62,40 @@ def open_broker(*, bootstrap: str, client_id: str, grace_seconds: float) -> Kafk
     )
 
 
-async def log_id(bootstrap: str) -> str:
+async def log_id(connection: Connection, *, rights: Rights = frozenset()) -> str:
     """Return the cluster id: which log this is. Offsets and checkpoints of another log mean nothing in it.
 
     Raises:
-        KafkaError, OSError: the broker is away.
+        RefusedError: the broker does not let us in, or we lack some of `rights`; says which.
+        BrokerUnavailableError: it is away.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap.split(","), request_timeout_ms=5_000)
+    async with connection.open() as link:
+        cluster, missing = await look(link, rights)
+    if missing:
+        raise connection.refused(", ".join(map(str, missing)))
+    return cluster
+
+
+@asynccontextmanager
+async def administration(
+    connection: Connection, *, rights: Rights = frozenset(), within: float = 40.0
+) -> AsyncIterator[AIOKafkaAdminClient]:
+    """Connect a client for what is set on the broker; each answer may take `within` seconds.
+
+    Raises:
+        RefusedError: the broker does not let us in, or we lack some of `rights`.
+        BrokerUnavailableError: it is away.
+    """
+    await log_id(connection, rights=rights)  # tells what is wrong: the client only says that it could not connect
+    admin = AIOKafkaAdminClient(**connection.client(), request_timeout_ms=int(within * 1000))
     try:
         await admin.start()
-        description = await admin.describe_cluster()
-        return str(description["cluster_id"])
+        yield admin
     finally:
         await admin.close()
 
 
-async def create_topics(bootstrap: str, *, partitions: int, replication: int | None = None) -> list[str]:
+async def create_topics(connection: Connection, *, partitions: int, replication: int | None = None) -> list[str]:
     """Create the topics that are missing; return their names. May be run again at any time.
 
     Args:
@@ -81,36 +103,32 @@ async def create_topics(bootstrap: str, *, partitions: int, replication: int | N
         replication: copies of each partition; none: `REPLICATION`, or one for each broker where there are fewer.
 
     Raises:
-        KafkaError: the broker is away, or refuses a topic.
+        TransientError, KafkaError: the broker is away, does not let us, or refuses a topic.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap.split(","))
-    try:
-        await admin.start()
+    async with administration(connection) as admin:
         copies = replication or min(REPLICATION, len((await admin.describe_cluster())["brokers"]))
         answer = await admin.create_topics([*_event_topics(partitions, copies), *_dead_letter_topics(copies)])
-    finally:
-        await admin.close()
     created: list[str] = []
     for name, code, *_ in answer.topic_errors:
         error = for_code(code)
         if code == 0:
             created.append(name)
+        elif error in NOT_ALLOWED:
+            raise connection.refused(f"create {name}")
         elif error is not TopicAlreadyExistsError:
             raise error(f"topic {name}")
     return created
 
 
-async def update_dead_letter_topics(bootstrap: str) -> list[str]:
+async def update_dead_letter_topics(connection: Connection) -> list[str]:
     """Give the dead-letter topics of an older version the settings of `SETTLING`; return the names of those changed.
 
     One that is compacted is left as its operator has it, and so is every other setting.
 
     Raises:
-        KafkaError: the broker is away, or refuses a change.
+        TransientError, KafkaError: the broker is away, does not let us, or refuses a change.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap.split(","))
-    try:
-        await admin.start()
+    async with administration(connection) as admin:
         asked = [ConfigResource(ConfigResourceType.TOPIC, topic.dead_letters) for topic in TOPICS]
         found = {
             name: entries
@@ -127,11 +145,11 @@ async def update_dead_letter_topics(bootstrap: str) -> list[str]:
             wanted = ConfigResource(ConfigResourceType.TOPIC, name, {**kept, **SETTLING})
             for answer in await admin.alter_configs([wanted]):
                 for code, message, *_ in answer.resources:
+                    if for_code(code) in NOT_ALLOWED:
+                        raise connection.refused(f"alter configs {name}")
                     if code:
                         raise for_code(code)(f"topic {name}: {message}")
             changed.append(name)
-    finally:
-        await admin.close()
     return changed
 
 

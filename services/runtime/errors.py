@@ -15,3 +15,8 @@ class TransientError(MaillageError):
 
 class BrokerUnavailableError(TransientError):
     """The broker did not confirm in time. The event may or may not be in the log: send it again with the same id."""
+
+
+class RefusedError(TransientError):
+    """A server does not let us in, or not do our work. No event is at fault, and waiting does not help: an operator has
+    to correct credentials, certificates or rights."""

@@ -14,22 +14,23 @@ import uvicorn
 from aiokafka.errors import KafkaError
 from pymongo.errors import PyMongoError
 from starlette.applications import Starlette
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
 from schemas.topics import Topic
 from services.runtime import broker as brokers
 from services.runtime import logs
-from services.runtime.broadcast import Broadcast
 from services.runtime.bounds import CONNECTIONS, Bounds, bounded
+from services.runtime.broadcast import Broadcast
 from services.runtime.clock import Clock, utc_now
 from services.runtime.consumption import Consumption
 from services.runtime.dead_letters import DeadLetters
-from services.runtime.errors import TransientError
+from services.runtime.errors import RefusedError, TransientError
 from services.runtime.operational import Health, operational_routes
 from services.runtime.outcome import describe
 from services.runtime.periodic import Periodic
 from services.runtime.publishing import KafkaPublisher
 from services.runtime.reading import Reading
+from services.runtime.rights import group_of, rights_of
 from services.runtime.settings import RuntimeSettings
 from services.runtime.settlement import RawRecord, Settlement
 from services.runtime.shares import Shares
@@ -50,6 +51,9 @@ _LOG_SECONDS = 30.0
 
 STUCK_STATUS = 70
 """Exit status of a process whose consumption or producer cannot recover by itself (EX_SOFTWARE)."""
+
+REFUSED_STATUS = 78
+"""Exit status of a process that broker or database do not let in: an operator has to act (EX_CONFIG)."""
 
 
 class Microservice:
@@ -76,12 +80,17 @@ class Microservice:
         self.settings = settings
         self.clock = clock
         self.log = logs.get()
-        self.store = Store(url=settings.mongo.get_secret_value(), database=settings.database or f"maillage_{name}")
+        self.store = Store(
+            url=settings.mongo.get_secret_value(),
+            database=settings.database or f"maillage_{name}",
+            password=settings.mongo_password.get_secret_value() if settings.mongo_password else None,
+            ca=settings.mongo_ca,
+        )
         self.broker = brokers.open_broker(
-            bootstrap=settings.kafka, client_id=f"maillage-{name}", grace_seconds=settings.grace_seconds
+            settings.connection, client_id=f"maillage-{name}", grace_seconds=settings.grace_seconds
         )
         self.publisher = KafkaPublisher(broker=self.broker, source=f"/maillage/{name}")
-        self.group = f"maillage-{name}"
+        self.group = group_of(name)
         self._reading: Reading | None = None
         self._shares: Shares | None = None
         self._watchdog: Watchdog | None = None
@@ -121,7 +130,7 @@ class Microservice:
         )
         reading = Broadcast(broker=self.broker, name=self.group, settlement=settlement)
         shares = Shares(
-            bootstrap=self.settings.kafka,
+            connection=self.settings.connection,
             group=self.group,
             topic=shared_by,
             reading=reading,
@@ -171,10 +180,11 @@ class Microservice:
         """Start once: database, hooks, producer, new log, consumers, periodic work.
 
         Raises:
-            StoreError, KafkaError, OSError: something is away; `start` may be called again.
+            RefusedError, StoreError: broker or database do not let us in.
+            TransientError, StoreError, KafkaError, OSError: something is away; `start` may be called again.
         """
         await self.prepare()
-        self.log_id = self.settings.log_id or await brokers.log_id(self.settings.kafka)
+        self.log_id = self.settings.log_id or await self._ask_log()
         await self.broker.connect()
         await self._adopt_log(self.log_id)
         await self.broker.start()
@@ -219,11 +229,19 @@ class Microservice:
     async def check_log(self) -> None:
         """End the process when the broker came back with another log: what is owned must be published again at start.
 
+        And when it would not let us in or work any more: the clients themselves would at most lose their connection.
+
         Raises:
-            KafkaError, OSError: the broker is away.
+            BrokerUnavailableError: the broker is away.
         """
-        if self.settings.log_id is None and await brokers.log_id(self.settings.kafka) != self.log_id:
-            self._end("the log is another one")
+        try:
+            if self.settings.log_id is None and await self._ask_log() != self.log_id:
+                self._end("the log is another one")
+        except RefusedError as error:
+            self._end(str(error), REFUSED_STATUS)
+
+    async def _ask_log(self) -> str:
+        return await brokers.log_id(self.settings.connection, rights=rights_of(self.name))
 
     def waits(self, what: str, count: Callable[[], Awaitable[int]]) -> None:
         """Let `/readyz` tell how much of `what` waits in the store: a system is quiet when all of these are 0."""
@@ -291,14 +309,20 @@ class Microservice:
     async def _start_patiently(self) -> None:
         try:
             async for attempt in AsyncRetrying(
-                retry=retry_if_exception_type(_AWAY),
+                retry=retry_if_exception(lambda error: isinstance(error, _AWAY) and self._refusal(error) is None),
                 wait=wait_random_exponential(multiplier=0.2, max=10),
                 before_sleep=self._say_waiting,
             ):
                 with attempt:
                     await self.start()
         except Exception as error:  # a start that cannot succeed ends the process
-            self._end(f"cannot start: {describe(error)}")
+            if refusal := self._refusal(error):
+                self._end(refusal, REFUSED_STATUS)
+            else:
+                self._end(f"cannot start: {describe(error)}")
+
+    def _refusal(self, error: BaseException) -> str | None:
+        return str(error) if isinstance(error, RefusedError) else self.store.refusal(error)
 
     def _say_waiting(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
@@ -330,13 +354,16 @@ class Microservice:
         await known.replace_one({"_id": "log"}, {"id": log_id}, upsert=True)
 
     async def _watch(self) -> None:
+        if topic := self.publisher.refused:
+            self._end(str(self.settings.connection.refused(f"write {topic}")), REFUSED_STATUS)
+            return
         if self._watchdog is not None:
             await self._watchdog.check()
         if not self.health().alive:
             self._end("stuck")
 
-    def _end(self, reason: str) -> None:
+    def _end(self, reason: str, status: int = STUCK_STATUS) -> None:
         self.log.error("ending", reason=reason)
-        self._status = STUCK_STATUS
+        self._status = status
         if self._server is not None:
             self._server.should_exit = True

@@ -4,7 +4,12 @@ import asyncio
 from datetime import datetime
 from typing import Protocol, cast
 
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, OutOfOrderSequenceNumber
+from aiokafka.errors import (
+    KafkaError,
+    MessageSizeTooLargeError,
+    OutOfOrderSequenceNumber,
+    TopicAuthorizationFailedError,
+)
 from faststream.exceptions import IncorrectState
 from faststream.kafka import KafkaBroker
 
@@ -47,6 +52,8 @@ class KafkaPublisher:
         self._source = source
         self.broken = False
         """True once the producer cannot be used any more; the process must be restarted."""
+        self.refused: str | None = None
+        """The topic that we may not write, once the broker has said so."""
         self.confirmed = True
         """Whether the broker confirmed the last event. What it did not confirm is sent again until it does."""
 
@@ -76,6 +83,9 @@ class KafkaPublisher:
                 await self._send(topic, key, body, headers)
         except MessageSizeTooLargeError:
             raise PermanentError(f"the broker takes no record as large as this one on {topic}") from None
+        except TopicAuthorizationFailedError:
+            self.refused = topic
+            raise BrokerUnavailableError(f"the broker does not let us write {topic}") from None
         except OutOfOrderSequenceNumber:
             self.broken = True  # the producer's numbering is lost for this partition, and for good
             raise BrokerUnavailableError(f"the producer lost its place on {topic}") from None

@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
 from schemas.topics import Topic
 from services.runtime import logs
+from services.runtime.connection import Connection
 from services.runtime.consumption import REBALANCE_TIMEOUT_MS
 from services.runtime.reading import NEVER_TOO_RARE_MS, Reading
 
@@ -19,7 +20,7 @@ class Shares:
     def __init__(
         self,
         *,
-        bootstrap: str,
+        connection: Connection,
         group: str,
         topic: Topic,
         reading: Reading,
@@ -33,7 +34,7 @@ class Shares:
         """How many shares there are; 0 while the group has not said what this replica is to do."""
         self.times: int = 0
         """How often the group has said so."""
-        self._bootstrap = bootstrap
+        self._connection = connection
         self._group = group
         self._topic = topic.name
         self._reading = reading
@@ -50,7 +51,7 @@ class Shares:
             KafkaError: the broker is away; `start` may be called again.
         """
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap.split(","),
+            **self._connection.client(),
             client_id=self._group,
             group_id=self._group,
             group_instance_id=self._instance,

@@ -4,8 +4,10 @@ Its handles have the shape of PyMongo's own asynchronous API, motor's successor,
 compile against the successor today, and changing over is a change of this file.
 """
 
+import ipaddress
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias, TypeVar, cast
+from pathlib import Path
+from typing import Any, Final, TypeAlias, TypeVar, cast
 from uuid import UUID
 
 from bson.binary import Binary
@@ -13,7 +15,8 @@ from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.uri_parser import parse_uri
 
 Document: TypeAlias = dict[str, Any]
 Collection: TypeAlias = AsyncCollection[Document]
@@ -26,14 +29,61 @@ T = TypeVar("T")
 # Long enough to ride out the election of a new primary, short enough that a request in hand gets its 503.
 _SELECT_SERVER_MS = 4_000
 
+_SRV: Final = "mongodb+srv://"
+
+# MongoDB's codes for a login that it does not know and for a right that the login lacks.
+_UNKNOWN_LOGIN: Final = (18, 8000)
+_NO_RIGHT: Final = 13
+
+
+def in_the_clear(url: str) -> str | None:
+    """Return the first host to which a connection string sends a login without TLS; none if there is no such host.
+
+    A server on this machine's loopback is none: nobody can listen there.
+
+    Raises:
+        ValueError: it is no connection string. Does not quote it.
+    """
+    try:
+        # What stands for a name in the DNS has the same form otherwise, and TLS by default.
+        parsed = parse_uri(f"mongodb://{url.removeprefix(_SRV)}" if url.startswith(_SRV) else url)
+    except (PyMongoError, ValueError):
+        raise ValueError(
+            "expected mongodb://[user:password@]host[:port][/][?options], special characters of a password as %XX"
+        ) from None
+    if not parsed["username"] or parsed["options"].get("tls", url.startswith(_SRV)):
+        return None
+    return next((host for host, _ in parsed["nodelist"] if not _is_local(host)), None)
+
+
+def _is_local(host: str) -> bool:
+    if host == "localhost" or host.endswith(".sock"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def connecting(*, password: str | None, ca: Path | None) -> dict[str, Any]:
+    """Return what a client of MongoDB has to be given beside a connection string, for those that are there."""
+    login = {} if password is None else {"password": password}
+    return login if ca is None else {**login, "tls": True, "tlsCAFile": str(ca)}
+
 
 class Store:
     """One service's database."""
 
-    def __init__(self, *, url: str, database: str) -> None:
+    def __init__(self, *, url: str, database: str, password: str | None = None, ca: Path | None = None) -> None:
+        """Args:
+        password: of the user that `url` names; none: the one in it, if any.
+        ca: servers are reached by TLS, and their certificates are signed by one of its authorities.
+        """
+        given = connecting(password=password, ca=ca)
         # A write is confirmed when a majority holds it in the journal: an acknowledgement must survive a crash.
         self._client: Any = AsyncIOMotorClient(
             url,
+            **given,
             tz_aware=True,
             uuidRepresentation="standard",
             serverSelectionTimeoutMS=_SELECT_SERVER_MS,
@@ -74,6 +124,20 @@ class Store:
         """Have what another process left undone in its transaction be undone at once, not after a minute."""
         if session != await self.session_id():
             await self.database.client.admin.command("killSessions", [{"id": Binary.from_uuid(session)}])
+
+    def refusal(self, error: BaseException) -> str | None:
+        """Return what an operator has to correct when the database does not let us in; none for other errors."""
+        database = self.database.name
+        if isinstance(error, OperationFailure) and error.code in _UNKNOWN_LOGIN:
+            return "MongoDB: the login is not known, or not by this password. Correct MAILLAGE_MONGO"
+        if isinstance(error, OperationFailure) and error.code == _NO_RIGHT:
+            return f"MongoDB: the login lacks readWrite on {database}. Grant it, or correct MAILLAGE_MONGO"
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            return (
+                "MongoDB: we do not trust the server's certificate. Name the authority that signed it by "
+                "MAILLAGE_MONGO_CA, and the server as its certificate does by MAILLAGE_MONGO"
+            )
+        return None
 
     def close(self) -> None:
         """Release the connections."""

@@ -15,6 +15,7 @@ from schemas.members import Asset, MemberKey, MemberKind, MemberPublished
 from schemas.topics import FEEDBACK, MEMBERS
 from services.runtime.broker import open_broker
 from services.runtime.clock import utc_now
+from services.runtime.connection import Connection
 from services.runtime.errors import BrokerUnavailableError, PermanentError
 from services.runtime.publishing import KafkaPublisher, Publisher
 from tests.component.ingest.replica import Log, Wire
@@ -32,7 +33,7 @@ class Adapter:
 
 
 async def _kafka(bootstrap: str) -> AsyncIterator[Adapter]:
-    broker = open_broker(bootstrap=bootstrap, client_id="test", grace_seconds=5)
+    broker = open_broker(Connection(bootstrap), client_id="test", grace_seconds=5)
     await broker.connect()
 
     async def read() -> Sequence[tuple[str, object]]:

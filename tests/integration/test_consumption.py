@@ -17,6 +17,7 @@ from schemas.topics import Topic
 from services.runtime import metrics
 from services.runtime.broker import open_broker
 from services.runtime.clock import utc_now
+from services.runtime.connection import Connection
 from services.runtime.consumption import Consumption
 from services.runtime.dead_letters import DeadLetters
 from services.runtime.errors import PermanentError, TransientError
@@ -83,7 +84,7 @@ Handle = Callable[[Sequence[Envelope]], Awaitable[None]]
 
 @asynccontextmanager
 async def consuming(log: Log, handle: Handle) -> AsyncIterator[Consumption]:
-    broker = open_broker(bootstrap=log.bootstrap, client_id="test", grace_seconds=10)
+    broker = open_broker(Connection(log.bootstrap), client_id="test", grace_seconds=10)
     dead_letters = DeadLetters(publisher=KafkaPublisher(broker=broker, source="/test"), service="test")
     settlement = Settlement(name=log.group, topics=[log.topic], dead_letters=dead_letters, clock=utc_now)
     consumption = Consumption(broker=broker, group=log.group, settlement=settlement, session_seconds=6.0)
@@ -222,7 +223,7 @@ class Unassigned(Consumption):
 
 
 async def test_a_consumer_that_is_given_no_partition_is_noticed(log: Log) -> None:
-    broker = open_broker(bootstrap=log.bootstrap, client_id="test", grace_seconds=10)
+    broker = open_broker(Connection(log.bootstrap), client_id="test", grace_seconds=10)
     dead_letters = DeadLetters(publisher=KafkaPublisher(broker=broker, source="/test"), service="test")
     settlement = Settlement(name=log.group, topics=[log.topic], dead_letters=dead_letters, clock=utc_now)
     consumption = Unassigned(broker=broker, group=log.group, settlement=settlement)

@@ -26,6 +26,7 @@ from services.console.replaying import replay
 from services.matcher.handlers import events_to
 from services.runtime.broker import SETTLING
 from services.runtime.clock import utc_now
+from services.runtime.connection import Connection
 from services.runtime.errors import PermanentError
 from services.runtime.letters import Filter, Letter
 from tests.component.matcher.actors import grower, irrigation, others, soil_lab
@@ -106,7 +107,7 @@ async def dead(log: Log, handle: Mended, count: int, flow: AIOKafkaProducer) -> 
 
 async def set_aside(log: Log, count: int) -> None:
     """Return when so many letters are open."""
-    async with open_letter_log(log.bootstrap, clock=utc_now) as kafka, asyncio.timeout(SECONDS):
+    async with open_letter_log(Connection(log.bootstrap), clock=utc_now) as kafka, asyncio.timeout(SECONDS):
         found = 0
         while found < count:
             await asyncio.sleep(0.05)
@@ -288,7 +289,7 @@ async def test_a_replay_that_ended_before_the_mark_is_ended_by_the_next_and_a_su
         await set_aside(log, 1)
     waiting = await listed(log)
     broken = False
-    async with open_letter_log(bootstrap, clock=utc_now) as kafka:
+    async with open_letter_log(Connection(bootstrap), clock=utc_now) as kafka:
         letters = list((await kafka.shelf(topic.name)).letters.values())
         with pytest.raises(KeyboardInterrupt):
             [_ async for _ in replay(letters, log=EndsBeforeTheMark(kafka), dead=letters)]
@@ -412,7 +413,7 @@ async def test_what_is_not_there_is_status_1_and_says_what_to_do(log: Log, poiso
     assert log.topic.name in other.stderr
     away = await dlq(Log(f"127.0.0.1:{free_port()}", log.topic), "list")
     assert away.exit_code == 1
-    assert "Name it by --kafka" in away.stderr
+    assert "MAILLAGE_KAFKA names it" in away.stderr
 
 
 @pytest.mark.kafka

@@ -19,9 +19,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import for_code
 
 from services.console.embedded.process import LOOPBACK, ChildProcess, PartError, free_port, say_status
+from services.runtime.connection import Connection
+from services.runtime.errors import MaillageError
+from tests.parts.secured import Secured
 
 VERSION = "4.1.0"
 
@@ -47,9 +50,6 @@ LOG_LEVEL = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
 
 ANSWERS_WITHIN = 60.0  # seconds; 3 on an idle machine
 LOOK_EVERY = 0.05  # seconds
-
-# One attempt to reach a starting node, in seconds: what a foreign process on its port costs before it is noticed.
-ATTEMPT_WITHIN = 5.0
 
 TOPICS_WITHIN = 30.0  # seconds
 
@@ -135,18 +135,24 @@ class RealKafka:
     Args:
         folder: its settings, records and log (`kafka.log`).
         settings: broker settings on top of `SETTINGS`; read at each start.
+        secured: how it knows its clients; none: it lets anybody do anything.
 
     Attributes:
         bootstrap: its address, `host:port`.
+        connection: how to connect as somebody who may do anything.
     """
 
     name = "kafka"
 
-    def __init__(self, folder: Path, *, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, settings: Mapping[str, str] | None = None, secured: Secured | None = None
+    ) -> None:
         self._folder = folder.absolute()
         self._properties = self._folder / "server.properties"
         self._settings = dict(settings or {})
+        self._secured = secured
         self.bootstrap, self._controller = self._addresses()
+        self.connection = secured.connection(self.bootstrap) if secured else Connection(self.bootstrap)
         self._child = ChildProcess(self.name, [], log=self._folder / "kafka.log", stop_within=30.0)
 
     @property
@@ -165,9 +171,9 @@ class RealKafka:
         if not (self._folder / "data" / "meta.properties").exists():
             cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
             # An id that starts with a dash would be read as an option.
-            await _run(
-                *java, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(self._properties)
-            )
+            logins = self._secured.logins() if self._secured else []
+            tool = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(self._properties)]
+            await _run(*java, *tool, *logins)
         self._child.argv = [*java, "kafka.Kafka", str(self._properties)]
         await self._child.start()
         try:
@@ -203,18 +209,23 @@ class RealKafka:
         if self._properties.exists():
             lines = [line.partition("=") for line in self._properties.read_text().splitlines()]
             kept = {key: value for key, _, value in lines}
-            return kept["advertised.listeners"].split("//")[1], kept["controller.quorum.voters"].split("@")[1]
+            ours, *_ = kept["advertised.listeners"].split(",")
+            return ours.split("//")[1], kept["controller.quorum.voters"].split("@")[1]
         return f"{LOOPBACK}:{free_port()}", f"{LOOPBACK}:{free_port()}"
 
     def _write_settings(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
+        clients = f"PLAINTEXT://{self.bootstrap}"
+        if self._secured:
+            clients = f"CLIENTS://{self.bootstrap},INTERNAL://{LOOPBACK}:{free_port()}"
         addresses = {
-            "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://{self._controller}",
-            "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",
+            "listeners": f"{clients},CONTROLLER://{self._controller}",
+            "advertised.listeners": clients,
             "controller.quorum.voters": f"1@{self._controller}",
             "log.dirs": str(self._folder / "data"),
         }
-        lines = [f"{key}={value}\n" for key, value in {**SETTINGS, **self._settings, **addresses}.items()]
+        secured = self._secured.settings() if self._secured else {}
+        lines = [f"{key}={value}\n" for key, value in {**SETTINGS, **secured, **self._settings, **addresses}.items()]
         self._properties.write_text("".join(lines))
 
     async def _until_it_answers(self) -> None:
@@ -225,9 +236,9 @@ class RealKafka:
                 # First the bare port: aiokafka would log an error at each attempt.
                 _, writer = await asyncio.open_connection(host, int(port))
                 writer.close()
-                async with _admin(self.bootstrap, ATTEMPT_WITHIN) as admin:
-                    await admin.describe_cluster()
-            except (OSError, KafkaError):
+                async with self.connection.open():
+                    pass
+            except (OSError, MaillageError):
                 if not self._child.running:
                     status = await self._child.wait()
                     message = f"kafka {say_status(status)} before it answered (log: {self._child.log})"

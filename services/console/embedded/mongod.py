@@ -6,6 +6,7 @@ A replica set of one: the matcher stores what came of a batch, and how far it ha
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,8 @@ class Mongod:
     Args:
         data: folder of its files: `db/`, and its log `mongod.log`.
         port: the loopback port to listen on; None chooses a free one.
+        options: further words of its command line.
+        query: options by which it has to be reached, as in `?tls=true`.
 
     Attributes:
         address: `host:port`.
@@ -101,11 +104,12 @@ class Mongod:
 
     name = "mongod"
 
-    def __init__(self, data: Path, *, port: int | None = None) -> None:
+    def __init__(self, data: Path, *, port: int | None = None, options: Sequence[str] = (), query: str = "") -> None:
         self._data = data
         self._port = port or free_port()
         self.address = f"{LOOPBACK}:{self._port}"
-        self.uri = f"mongodb://{self.address}/"
+        self.uri = f"mongodb://{self.address}/{query}"
+        self._options = options
         self._child = ChildProcess(self.name, [], log=data / "mongod.log", ready=_listening)
 
     @property
@@ -132,7 +136,7 @@ class Mongod:
             "--setParameter": "diagnosticDataCollectionEnabled=false",  # its files are for MongoDB's support
         }
         flat = [word for option in options.items() for word in option]
-        self._child.argv = [str(find_mongod(self._data)), *flat, "--nounixsocket"]
+        self._child.argv = [str(find_mongod(self._data)), *flat, "--nounixsocket", *self._options]
         try:
             await self._child.start()
         except PartError as error:

@@ -10,6 +10,7 @@ import pytest
 from services.console.embedded.mongod import Mongod
 from services.ingest.app import build
 from services.runtime.broker import create_topics
+from services.runtime.connection import Connection
 from tests.component.ingest.conftest import OPERATOR_KEY, bearer, settings, until
 from tests.component.ingest.log import newest, revs, told
 from tests.parts.kafka import RealKafka, available
@@ -29,7 +30,7 @@ def is_try_again(answer: httpx.Response) -> bool:
 async def test_a_broker_that_dies_and_comes_back(mongo_url: str, tmp_path: Path) -> None:
     node = RealKafka(tmp_path)
     await node.start()
-    await create_topics(node.bootstrap, partitions=3, replication=1)
+    await create_topics(Connection(node.bootstrap), partitions=3, replication=1)
     frame = build(settings(mongo_url, node.bootstrap, f"ingest-{uuid4().hex}"))
     transport = httpx.ASGITransport(app=frame.app)
     try:

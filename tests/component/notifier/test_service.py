@@ -15,6 +15,7 @@ from services.notifier.address import inbox_url
 from services.notifier.app import build
 from services.notifier.settings import NotifierSettings
 from services.runtime.broker import open_broker
+from services.runtime.connection import Connection
 from services.runtime.publishing import KafkaPublisher
 from tests.component.notifier.receivers import MailServer
 from tests.component.notifier.world import SENDER, SIGNING, eventually
@@ -66,7 +67,7 @@ async def test_from_the_log_to_the_mailbox_and_the_page(memory_kafka: str, mongo
 
 
 async def publish(bootstrap: str, *events: AmbassadorPublished | SuggestionMade) -> None:
-    broker = open_broker(bootstrap=bootstrap, client_id="test", grace_seconds=5)
+    broker = open_broker(Connection(bootstrap), client_id="test", grace_seconds=5)
     await broker.connect()
     publisher = KafkaPublisher(broker=broker, source="/test")
     for event in events:

@@ -1,0 +1,128 @@
+"""What lies on the log and nowhere else: dead letters, and events that members wrote with a Kafka client of their own.
+
+All other events are published again by the service that owns them, once it meets another log (docs/architecture.md).
+"""
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from schemas.topics import TOPICS
+from services.console.letter_log import read_log
+from services.runtime.broker import log_id
+from services.runtime.connection import Connection
+from services.runtime.dead_letters import MAX_DEAD_LETTER_BYTES
+from services.runtime.letters import SUFFIX, RawRecord
+from services.runtime.rights import OPERATOR_RIGHTS
+
+_OURS: Final = tuple(f"/maillage/{service}".encode() for service in ("ingest", "matcher", "notifier"))
+
+# Key and headers beside the longest body.
+_RECORD_BYTES: Final = MAX_DEAD_LETTER_BYTES + 200_000
+
+_CONFIRM_SECONDS: Final = 60.0
+
+
+@asynccontextmanager
+async def _consumer(connection: Connection) -> AsyncIterator[AIOKafkaConsumer]:
+    await log_id(connection, rights=OPERATOR_RIGHTS)
+    consumer = AIOKafkaConsumer(
+        **connection.client(), enable_auto_commit=False, max_partition_fetch_bytes=_RECORD_BYTES
+    )
+    await consumer.start()
+    try:
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+async def read(connection: Connection) -> dict[str, list[bytes]]:
+    """Return what no service owns as lines of JSON, by topic, in the order of each partition.
+
+    Raises:
+        RefusedError: the broker does not let us in, or not see all of it.
+        TransientError, KafkaError, OSError, TimeoutError: the broker is away.
+    """
+    found: dict[str, list[bytes]] = {}
+    async with _consumer(connection) as consumer:
+        for topic, partitions in (await _partitions(consumer)).items():
+            async for record in read_log(consumer, dict.fromkeys(partitions, 0)):
+                if topic.endswith(SUFFIX) or not _is_ours(record):
+                    found.setdefault(topic, []).append(_line(record))
+    return found
+
+
+async def written(connection: Connection) -> list[str]:
+    """Return the topics of the flow to which anything was ever written.
+
+    Raises:
+        RefusedError: the broker does not let us in, or not see all of it.
+        TransientError, KafkaError, OSError: the broker is away.
+    """
+    async with _consumer(connection) as consumer:
+        return [
+            topic
+            for topic, partitions in (await _partitions(consumer)).items()
+            if any((await consumer.end_offsets(partitions)).values())
+        ]
+
+
+async def put_back(connection: Connection, topic: str, content: bytes) -> None:
+    """Put records onto their topic, each by its key; return when all in-sync replicas have them.
+
+    Raises:
+        KafkaError, OSError, TimeoutError: the broker is away, or refuses.
+    """
+    # One at a time: the order within a partition is kept, and there are few.
+    producer = AIOKafkaProducer(
+        **connection.client(), acks="all", enable_idempotence=True, max_request_size=_RECORD_BYTES
+    )
+    await producer.start()
+    try:
+        for line in content.splitlines():
+            record = json.loads(line)
+            async with asyncio.timeout(_CONFIRM_SECONDS):
+                await producer.send_and_wait(
+                    topic,
+                    _bytes(record["body"]),
+                    key=_bytes(record["key"]),
+                    headers=[(name, _bytes(value)) for name, value in record["headers"]],
+                    timestamp_ms=record["timestamp"],
+                )
+    finally:
+        await producer.stop()
+
+
+async def _partitions(consumer: AIOKafkaConsumer) -> dict[str, list[TopicPartition]]:
+    there: Iterable[str] = await consumer.topics()
+    names = [name for topic in TOPICS for name in (topic.name, topic.dead_letters) if name in there]
+    return {
+        name: [TopicPartition(name, partition) for partition in consumer.partitions_for_topic(name)] for name in names
+    }
+
+
+def _is_ours(record: RawRecord) -> bool:
+    return any(name == "ce_source" and value in _OURS for name, value in record.headers)
+
+
+def _line(record: RawRecord) -> bytes:
+    about: dict[str, Any] = {
+        "key": _text(record.key),
+        "timestamp": record.timestamp,
+        "headers": [(name, _text(value)) for name, value in record.headers],
+        "body": _text(record.value),
+    }
+    return json.dumps(about).encode() + b"\n"
+
+
+def _text(raw: bytes | None) -> str | None:
+    return None if raw is None else base64.b64encode(raw).decode()
+
+
+def _bytes(text: str | None) -> bytes | None:
+    return None if text is None else base64.b64decode(text)
