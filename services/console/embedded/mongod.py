@@ -7,6 +7,7 @@ transactions; a replica set of one would add an election to each start and nothi
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
@@ -84,6 +85,7 @@ class Mongod:
     Args:
         data: folder of its files: `db/`, and its log `mongod.log`.
         port: the loopback port to listen on; None chooses a free one.
+        options: further options of the command line, by name.
 
     Attributes:
         address: `host:port`.
@@ -92,8 +94,9 @@ class Mongod:
 
     name = "mongod"
 
-    def __init__(self, data: Path, *, port: int | None = None) -> None:
+    def __init__(self, data: Path, *, port: int | None = None, options: Mapping[str, str] | None = None) -> None:
         self._data = data
+        self._options = dict(options or {})
         self._port = port or free_port()
         self.address = f"{LOOPBACK}:{self._port}"
         self.uri = f"mongodb://{self.address}/"
@@ -119,6 +122,7 @@ class Mongod:
             "--wiredTigerCacheSizeGB": str(CACHE_GB),
             "--wiredTigerEngineConfigString": JOURNAL,
             "--setParameter": "diagnosticDataCollectionEnabled=false",  # its files are for MongoDB's support
+            **self._options,
         }
         flat = [word for option in options.items() for word in option]
         self._child.argv = [str(find_mongod(self._data)), *flat, "--nounixsocket"]
