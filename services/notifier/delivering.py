@@ -75,7 +75,9 @@ class Delivering:
         chance: random.Random,
         ended: Callable[[], None],
         lease: timedelta = LEASE,
+        instance: str | None = None,
     ) -> None:
+        """`instance` names this replica, also after a crash."""
         self._deliveries = deliveries
         self._composing = composing
         self._channels = channels
@@ -83,6 +85,7 @@ class Delivering:
         self._chance = chance
         self._ended = ended
         self._lease = lease
+        self._instance = instance
         self._woken = asyncio.Event()
         self._in_hand: dict[asyncio.Task[None], tuple[ChannelName, str]] = {}
         self._log = logs.get()
@@ -90,6 +93,14 @@ class Delivering:
     def wake(self) -> None:
         """There is something to deliver."""
         self._woken.set()
+
+    async def take_back(self) -> None:
+        """Take what this replica had in hand when it crashed into hand again: nobody need wait for the lease to end.
+
+        To be called before `run`. Raises StoreError when the store is away.
+        """
+        if self._instance and (rows := await self._deliveries.take_back(self._instance, now=self._clock())):
+            self._log.info("taken_back", rows=rows)
 
     async def run(self) -> None:
         """Deliver until cancelled; what is in hand then is brought to its end.
@@ -123,7 +134,8 @@ class Delivering:
         if len(busy) >= AT_ONCE:
             return None
         now = self._clock()
-        return await self._deliveries.lease(name, busy=busy, now=now, until=now + self._lease)
+        until = now + self._lease
+        return await self._deliveries.lease(name, busy=busy, now=now, until=until, holder=self._instance)
 
     def _let_go(self, task: "asyncio.Task[None]") -> None:
         del self._in_hand[task]

@@ -55,7 +55,6 @@ TOPICS_WITHIN = 30.0  # seconds
 
 SETTINGS = {
     "process.roles": "broker,controller",
-    "node.id": "1",
     "controller.listener.names": "CONTROLLER",
     "auto.create.topics.enable": "false",  # a misspelt topic is an error
     "message.max.bytes": str(5 * 2**20),
@@ -68,6 +67,21 @@ SETTINGS = {
     "offsets.topic.num.partitions": "4",
     "transaction.state.log.num.partitions": "4",
 }
+
+# One of three may be lost, and what the other two confirmed survives it.
+COPIES = {
+    "default.replication.factor": "3",
+    "min.insync.replicas": "2",
+    "offsets.topic.replication.factor": "3",
+    "transaction.state.log.replication.factor": "3",
+    "transaction.state.log.min.isr": "2",
+}
+
+BROKER, CONTROLLER = "PLAINTEXT", "CONTROLLER"
+
+# Of a secured one: for clients, and for its own way to itself.
+CLIENTS, INTERNAL = "CLIENTS", "INTERNAL"
+"""Names of the listeners that every node has."""
 
 
 def library_folder() -> Path:
@@ -136,23 +150,41 @@ class RealKafka:
         folder: its settings, records and log (`kafka.log`).
         settings: broker settings on top of `SETTINGS`; read at each start.
         secured: how it knows its clients; none: it lets anybody do anything.
+        doors: further listeners by name, in capitals, with the address that each tells its clients to come back to:
+            that of a proxy, which then sees all that they say.
+        node: its number, where there are several (`RealKafkaCluster`).
 
     Attributes:
         bootstrap: its address, `host:port`.
         connection: how to connect as somebody who may do anything.
+        listening: the address of every listener by name.
+        voters: all controllers of its cluster, as the property `controller.quorum.voters` has them.
+        cluster_id: what its first start formats the folder for.
     """
 
     name = "kafka"
 
     def __init__(
-        self, folder: Path, *, settings: Mapping[str, str] | None = None, secured: Secured | None = None
+        self,
+        folder: Path,
+        *,
+        settings: Mapping[str, str] | None = None,
+        secured: Secured | None = None,
+        doors: Mapping[str, str] | None = None,
+        node: int = 1,
     ) -> None:
         self._folder = folder.absolute()
         self._properties = self._folder / "server.properties"
         self._settings = dict(settings or {})
         self._secured = secured
-        self.bootstrap, self._controller = self._addresses()
+        self._doors = dict(doors or {})
+        self._node = node
+        self._clients = BROKER if secured is None else CLIENTS
+        self.listening = self._addresses()
+        self.bootstrap = self.listening[self._clients]
         self.connection = secured.connection(self.bootstrap) if secured else Connection(self.bootstrap)
+        self.voters = f"{node}@{self.listening[CONTROLLER]}"
+        self.cluster_id = new_cluster_id()
         self._child = ChildProcess(self.name, [], log=self._folder / "kafka.log", stop_within=30.0)
 
     @property
@@ -169,10 +201,10 @@ class RealKafka:
         java = ["java", *JVM, LOG_LEVEL, "-cp", f"{await install()}/*"]
         self._write_settings()
         if not (self._folder / "data" / "meta.properties").exists():
-            cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
             # An id that starts with a dash would be read as an option.
             logins = self._secured.logins() if self._secured else []
-            tool = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(self._properties)]
+            cluster = f"--cluster-id={self.cluster_id}"
+            tool = ["kafka.tools.StorageTool", "format", cluster, "-c", str(self._properties)]
             await _run(*java, *tool, *logins)
         self._child.argv = [*java, "kafka.Kafka", str(self._properties)]
         await self._child.start()
@@ -204,28 +236,28 @@ class RealKafka:
         await self.stop()
         return await self.start()
 
-    def _addresses(self) -> tuple[str, str]:
-        """Of the broker and the controller: as at the last start, or else on free ports."""
+    def _addresses(self) -> dict[str, str]:
+        """Of every listener: as at the last start, or else on free ports."""
         if self._properties.exists():
             lines = [line.partition("=") for line in self._properties.read_text().splitlines()]
-            kept = {key: value for key, _, value in lines}
-            ours, *_ = kept["advertised.listeners"].split(",")
-            return ours.split("//")[1], kept["controller.quorum.voters"].split("@")[1]
-        return f"{LOOPBACK}:{free_port()}", f"{LOOPBACK}:{free_port()}"
+            kept = {key: value for key, _, value in lines}["listeners"].split(",")
+            return dict(listener.split("://") for listener in kept)
+        own = (BROKER,) if self._secured is None else (CLIENTS, INTERNAL)
+        return {name: f"{LOOPBACK}:{free_port()}" for name in (*own, CONTROLLER, *self._doors)}
 
     def _write_settings(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        clients = f"PLAINTEXT://{self.bootstrap}"
-        if self._secured:
-            clients = f"CLIENTS://{self.bootstrap},INTERNAL://{LOOPBACK}:{free_port()}"
+        told = {name: address for name, address in self.listening.items() if name != CONTROLLER} | self._doors
         addresses = {
-            "listeners": f"{clients},CONTROLLER://{self._controller}",
-            "advertised.listeners": clients,
-            "controller.quorum.voters": f"1@{self._controller}",
+            "node.id": str(self._node),
+            "listeners": ",".join(f"{name}://{address}" for name, address in self.listening.items()),
+            "advertised.listeners": ",".join(f"{name}://{address}" for name, address in told.items()),
+            "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in self.listening),
+            "controller.quorum.voters": self.voters,
             "log.dirs": str(self._folder / "data"),
         }
         secured = self._secured.settings() if self._secured else {}
-        lines = [f"{key}={value}\n" for key, value in {**SETTINGS, **secured, **self._settings, **addresses}.items()]
+        lines = [f"{key}={value}\n" for key, value in {**SETTINGS, **self._settings, **addresses, **secured}.items()]
         self._properties.write_text("".join(lines))
 
     async def _until_it_answers(self) -> None:
@@ -249,6 +281,37 @@ class RealKafka:
                 await asyncio.sleep(LOOK_EVERY)
             else:
                 return
+
+
+class RealKafkaCluster:
+    """Three nodes that keep three copies of everything; see `RealKafka` for the meaning of `settings`.
+
+    Attributes:
+        nodes: each may be killed and started by itself.
+        bootstrap: the addresses of all.
+    """
+
+    def __init__(self, folder: Path, *, settings: Mapping[str, str] | None = None) -> None:
+        own = {**COPIES, **(settings or {})}
+        self.nodes = [RealKafka(folder / f"kafka-{node}", settings=own, node=node) for node in (1, 2, 3)]
+        voters, cluster_id = ",".join(node.voters for node in self.nodes), new_cluster_id()
+        for node in self.nodes:
+            node.voters, node.cluster_id = voters, cluster_id
+        self.bootstrap = ",".join(node.bootstrap for node in self.nodes)
+
+    async def start(self) -> str:
+        """Starts all of them, and returns their addresses. Raises as `RealKafka.start` does."""
+        await asyncio.gather(*(node.start() for node in self.nodes))
+        return self.bootstrap
+
+    async def stop(self) -> None:
+        """Ends all of them at once: stopped in turn, each would wait for a leader that is gone."""
+        await asyncio.gather(*(node.kill() for node in self.nodes))
+
+
+def new_cluster_id() -> str:
+    """A new one, in the form that Kafka wants."""
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 
 @asynccontextmanager

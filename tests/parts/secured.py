@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import trustme
@@ -11,7 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from pydantic import SecretStr
 from pymongo import AsyncMongoClient
 
-from services.console.embedded.mongod import Mongod
+from services.console.embedded.mongod import REPLICA_SET, Mongod, until_it_leads
 from services.runtime.connection import Connection, Security, tls_context
 
 ADMIN = "admin"
@@ -105,9 +106,15 @@ class SecuredMongod:
     def __init__(self, folder: Path, authority: Authority) -> None:
         self.authority = authority
         certificate = authority.certificate("mongod")
+        key = folder / "members.key"  # with logins, members of a set must know one another: one member, too
+        key.parent.mkdir(parents=True, exist_ok=True)
+        key.touch(mode=0o600)
+        key.write_text(token_hex())
         self._mongod = Mongod(
             folder,
+            alone=False,
             options=[
+                *("--keyFile", str(key)),
                 *("--auth", "--tlsMode", "requireTLS", "--tlsCertificateKeyFile", str(certificate)),
                 *("--tlsCAFile", str(authority.file), "--tlsAllowConnectionsWithoutCertificates"),
             ],
@@ -117,8 +124,11 @@ class SecuredMongod:
     async def start(self, databases: Mapping[str, str]) -> None:
         """Start it, with a login of `PASSWORD` for each database, by name of the login."""
         await self._mongod.start()
-        async with AsyncMongoClient[dict[str, Any]](self._mongod.uri) as client:
-            # The first login may be made by whoever is on this machine.
+        async with AsyncMongoClient[dict[str, Any]](self._mongod.uri, directConnection=True) as client:
+            # Before there is a login, whoever is on this machine may set it up and make the first one.
+            members = [{"_id": 0, "host": self._mongod.address}]
+            await client.admin.command("replSetInitiate", {"_id": REPLICA_SET, "members": members})
+            await until_it_leads(client)
             await client.admin.command("createUser", ADMIN, pwd=PASSWORD, roles=["userAdminAnyDatabase"])
         async with AsyncMongoClient[dict[str, Any]](self.url(ADMIN) + f"&tlsCAFile={self.authority.file}") as client:
             for login, database in databases.items():

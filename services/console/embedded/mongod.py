@@ -96,6 +96,7 @@ class Mongod:
         port: the loopback port to listen on; None chooses a free one.
         options: further words of its command line.
         query: options by which it has to be reached, as in `?tls=true`.
+        alone: it is the one member of its set; else whoever starts it sees to that.
 
     Attributes:
         address: `host:port`.
@@ -104,12 +105,21 @@ class Mongod:
 
     name = "mongod"
 
-    def __init__(self, data: Path, *, port: int | None = None, options: Sequence[str] = (), query: str = "") -> None:
+    def __init__(
+        self,
+        data: Path,
+        *,
+        port: int | None = None,
+        options: Sequence[str] = (),
+        query: str = "",
+        alone: bool = True,
+    ) -> None:
         self._data = data
         self._port = port or free_port()
         self.address = f"{LOOPBACK}:{self._port}"
         self.uri = f"mongodb://{self.address}/{query}"
         self._options = options
+        self._alone = alone
         self._child = ChildProcess(self.name, [], log=data / "mongod.log", ready=_listening)
 
     @property
@@ -146,7 +156,8 @@ class Mongod:
                 raise PartError(f"mongod: {folder} is in use by another, or not readable", error.status) from error
             raise
         try:
-            await self._lead()
+            if self._alone:
+                await self._lead()
         except BaseException as error:
             await self._child.kill()
             if isinstance(error, PyMongoError | RetryError):
@@ -171,7 +182,7 @@ class Mongod:
                 if config["members"][0]["host"] != self.address:
                     config |= {"version": config["version"] + 1, "members": [member]}
                     await client.admin.command("replSetReconfig", config, force=True)
-            await _until_it_leads(client)
+            await until_it_leads(client)
 
     async def wait(self) -> int:
         """Waits until it ends, and returns its exit status."""
@@ -191,5 +202,6 @@ class Mongod:
     wait=wait_fixed(0.02),
     stop=stop_after_delay(ANSWER_WITHIN_MS / 1000),
 )
-async def _until_it_leads(client: AsyncMongoClient[dict[str, Any]]) -> bool:
+async def until_it_leads(client: AsyncMongoClient[dict[str, Any]]) -> bool:
+    """Returns once the server takes writes. Raises RetryError when it does not in time."""
     return bool((await client.admin.command("hello"))["isWritablePrimary"])

@@ -107,10 +107,12 @@ class Deliveries:
         """Remove every row of a person."""
         await self._rows.delete_many({"ambassador": ambassador})
 
-    async def lease(self, channel: Channel, *, busy: Sequence[str], now: datetime, until: datetime) -> Row | None:
+    async def lease(
+        self, channel: Channel, *, busy: Sequence[str], now: datetime, until: datetime, holder: str | None = None
+    ) -> Row | None:
         """Take the row of `channel` that is due longest into hand, of nobody in `busy`; none when nothing is due.
 
-        A row whose holder is gone comes up again at `until`.
+        A row whose holder is gone comes up again at `until`, or when the holder is back (`take_back`).
         """
         found = await self._rows.find_one_and_update(
             {
@@ -119,11 +121,17 @@ class Deliveries:
                 "due": {"$lte": now},
                 **({"ambassador": {"$nin": list(busy)}} if busy else {}),
             },
-            {"$set": {"due": until, "lease": uuid4()}, "$inc": {"attempts": 1}},
+            {"$set": {"due": until, "lease": uuid4(), "holder": holder}, "$inc": {"attempts": 1}},
             sort=[("due", ASCENDING)],
             return_document=ReturnDocument.AFTER,
         )
         return _read(found) if found else None
+
+    async def take_back(self, holder: str, *, now: datetime) -> int:
+        """Put what `holder` had in hand when it ended back into the queue; return how many rows. It must have ended."""
+        held = {"state": State.WAITING.value, "lease": {"$ne": None}, "holder": holder}
+        result = await self._rows.update_many(held, {"$set": {"due": now, "lease": None}})
+        return int(result.modified_count)
 
     async def delivered(self, row: Row, *, now: datetime) -> bool:
         """Note that the receiver's side took it; False when that is known, or the row is gone.

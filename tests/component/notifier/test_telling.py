@@ -293,6 +293,24 @@ async def test_a_lease_runs_out_and_the_row_is_sent_under_the_same_id(world: Wor
     assert not await first.store.deliveries.delivered(row, now=world.now)
 
 
+async def test_a_replica_that_is_back_after_a_crash_sends_what_it_had_in_hand_at_once(world: World) -> None:
+    world.settings = world.settings.model_copy(update={"instance": "one"})
+    first = await world.start()
+    await first.take(person(), made())
+    now, until = world.now, world.now + LEASE
+    row = await first.store.deliveries.lease(Channel.EMAIL, busy=[], now=now, until=until, holder="one")
+    assert row is not None
+    world.settings = world.settings.model_copy(update={"instance": "another"})
+    another = await world.start()
+    await another.parts.delivering.take_back()
+    assert await another.store.deliveries.lease(Channel.EMAIL, busy=[], now=now, until=until) is None
+    world.settings = world.settings.model_copy(update={"instance": "one"})
+    second = await world.start()
+    await second.parts.delivering.take_back()
+    await second.run()
+    assert world.mail.ids() == [f"<{row.notification_id}@example.org>"]
+
+
 async def test_what_the_broker_did_not_confirm_is_published_again_under_the_same_id(world: World) -> None:
     process = await world.start()
     world.log.lost_after = 2

@@ -1,0 +1,41 @@
+"""The command line: `python -m tests.faults [--only NAME] [--scale short|full] [--seed N] [--report FILE]`."""
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+from tests.faults.report import line, write
+from tests.faults.run import Outcome, execute
+from tests.faults.table import FAULTS
+
+
+async def run(names: list[str], *, short: bool, seed: int) -> list[Outcome]:
+    """Run the faults of these names, one after another; say what came of each."""
+    outcomes = []
+    for fault in FAULTS:
+        if fault.name in names:
+            outcomes.append(await execute(fault, short=short, seed=seed))
+            print(line(outcomes[-1]), flush=True)
+    return outcomes
+
+
+def main() -> None:
+    """Exits 1 where something was not as it must be."""
+    names = [fault.name for fault in FAULTS]
+    parser = argparse.ArgumentParser(description="Disturb the running system and compare with an undisturbed run.")
+    parser.add_argument("--only", action="append", choices=names, metavar="NAME", help=f"one of {', '.join(names)}")
+    parser.add_argument("--scale", choices=("short", "full"), default="full")
+    parser.add_argument("--ci", action="store_true", help="the few that continuous integration runs, in short form")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--report", type=Path, help="a file to write the table to")
+    options = parser.parse_args()
+    chosen = options.only or [fault.name for fault in FAULTS if fault.ci or not options.ci]
+    outcomes = asyncio.run(run(chosen, short=options.ci or options.scale == "short", seed=options.seed))
+    if options.report:
+        write(options.report, outcomes, command=" ".join(sys.argv[1:]), seed=options.seed)
+    sys.exit(not all(outcome.passed for outcome in outcomes))
+
+
+if __name__ == "__main__":
+    main()
