@@ -125,13 +125,7 @@ async def over_the_wire(_: tuple[Microservice, ...]) -> AsyncIterator[None]:
 Join = Callable[[tuple[Microservice, ...]], Any]
 
 
-def _broker(name: str, *marks: pytest.MarkDecorator) -> Any:
-    return pytest.param(name, marks=[pytest.mark.xdist_group(f"flow on {name}"), *marks])
-
-
-@pytest.fixture(
-    scope="session", params=[_broker("bus"), _broker("memory_kafka"), _broker("real_kafka", pytest.mark.kafka)]
-)
+@pytest.fixture(scope="session", params=["bus", "memory_kafka", pytest.param("real_kafka", marks=pytest.mark.kafka)])
 def broker(request: pytest.FixtureRequest) -> tuple[str, Join]:
     """The three ways to be joined: FastStream's bus in memory, a broker in memory, an Apache Kafka."""
     if request.param == "bus":
