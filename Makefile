@@ -32,7 +32,7 @@ up: setup ## Run the whole system on this machine until Ctrl-C.
 	@$(BIN)/maillage up $(ARGS)
 
 test: setup lint ## Check the code and run every test that this machine can run.
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto $(ARGS)
 
 lint: setup ## Style, types, direction of imports, drift of the contract.
 	@$(BIN)/ruff check .

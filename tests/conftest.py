@@ -1,20 +1,38 @@
 """Real parts, started once a session: a MongoDB, a broker in memory, and where there is a JDK an Apache Kafka.
 
-`make test` divides the tests among several processes (pytest-xdist), each with parts of its own. Tests that share what
-is dear to make carry `xdist_group`: they run in one of them.
+`make test` divides the tests among several processes (pytest-xdist), each with parts of its own.
 """
 
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from services.console.embedded.broker import MemoryBroker
 from services.console.embedded.mongod import Mongod
 from services.runtime.broker import create_topics
 from services.runtime.connection import Connection
 from tests.parts import kafka as real
+
+
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives a process one test after another; those that share what is dear to make go to one process, and first."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file, _, test = nodeid.partition("::")
+        if file.startswith("tests/behaviour/"):
+            return f"flow {test.partition('[')[2]}"  # on one of the brokers
+        if file.startswith("tests/browser/"):
+            return "browser"
+        # Some of the peers compile themselves, in each process anew.
+        return "peers" if file.startswith("tests/unit/bench/test_engine_") else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
+    return Scheduling(config, log)
 
 
 def pytest_xdist_auto_num_workers() -> int:

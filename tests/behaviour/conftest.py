@@ -108,11 +108,7 @@ class Cluster:
         return answer
 
 
-def _broker(name: str, *marks: pytest.MarkDecorator) -> Any:
-    return pytest.param(name, marks=[pytest.mark.xdist_group(f"flow on {name}"), *marks])
-
-
-@pytest.fixture(scope="session", params=[_broker("memory_kafka"), _broker("real_kafka", pytest.mark.kafka)])
+@pytest.fixture(scope="session", params=["memory_kafka", pytest.param("real_kafka", marks=pytest.mark.kafka)])
 def broker(request: pytest.FixtureRequest) -> str:
     """The address of a broker in memory, and that of an Apache Kafka."""
     return str(request.getfixturevalue(request.param))

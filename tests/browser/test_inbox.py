@@ -16,7 +16,7 @@ from tests.browser.conftest import Site
 from tests.component.notifier.world import inbox
 from tests.unit.notifier.samples import lapsed, made, passage, person, sid
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.browser
 
 LANGUAGES = ["fr", "ar", "en"]
 WIDTHS = [390, 1280]

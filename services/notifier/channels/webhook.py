@@ -79,13 +79,20 @@ def is_public(address: str) -> bool:
         wrapped = ip.ipv4_mapped or ip.sixtofour or (ip.teredo and ip.teredo[1])
         if wrapped or ip in _NAT64:
             ip = wrapped or ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        elif ip.is_site_local or ip in _IPV4_COMPATIBLE:
+        elif ip not in _GLOBAL_UNICAST:
             return False
-    return ip.is_global and not ip.is_multicast
+    return ip.is_global and not ip.is_multicast and not any(ip in network for network in _NOT_PUBLIC)
 
 
-_IPV4_COMPATIBLE: Final = ipaddress.IPv6Network("::/96")
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+_GLOBAL_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
+"""All that is handed out (RFC 4291). Beside it lie local ways to wrap an IPv4 address: RFC 8215, 7915, 4291 2.5.5.1."""
+
+_NOT_PUBLIC: Final = (
+    ipaddress.ip_network("192.0.0.0/24"),  # a cloud's metadata among them
+    ipaddress.ip_network("3fff::/20"),  # RFC 9637: for documents
+)
+"""What older versions of the standard library take for public."""
 
 
 def signed(notification_id: UUID, message: Message, secret: str, body: str) -> dict[str, str]:

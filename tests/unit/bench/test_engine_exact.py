@@ -11,8 +11,6 @@ from bench._engine_exact import lucene_scores, worst_error
 from bench._engine_speed import TOLERANCE
 from bench._peers import Tantivy, peers
 
-pytestmark = pytest.mark.xdist_group("peers")  # some of them compile themselves, anew in each process
-
 
 def test_bm25_of_a_corpus_that_can_be_counted_by_hand() -> None:
     # Document 0: a a b. Document 1: b. Asked: a.

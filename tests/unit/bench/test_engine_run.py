@@ -13,8 +13,6 @@ from bench._engine_report import Result
 from bench._engine_run import run
 from bench.curve import curves, draw
 
-pytestmark = pytest.mark.xdist_group("peers")  # some of them compile themselves, anew in each process
-
 
 @pytest.fixture(scope="module")
 def result() -> Result:
