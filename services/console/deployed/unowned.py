@@ -6,11 +6,12 @@ All other events are published again by the service that owns them, once it meet
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas.topics import TOPICS
 from services.console.letter_log import read_log
@@ -26,15 +27,28 @@ _CONFIRM_SECONDS: Final = 60.0
 
 
 @asynccontextmanager
-async def _consumer(bootstrap: str) -> AsyncIterator[AIOKafkaConsumer]:
+async def _whole(bootstrap: str) -> AsyncIterator[tuple[AIOKafkaConsumer, Mapping[str, list[TopicPartition]]]]:
+    """Yield a consumer without a group, and the partitions of each topic of the flow."""
+    servers = bootstrap.split(",")
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap.split(","), enable_auto_commit=False, max_partition_fetch_bytes=_RECORD_BYTES
+        bootstrap_servers=servers, enable_auto_commit=False, max_partition_fetch_bytes=_RECORD_BYTES
     )
-    await consumer.start()
     try:
-        yield consumer
+        await admin.start()
+        await consumer.start()
+        there = set(await admin.list_topics())
+        names = [name for topic in TOPICS for name in (topic.name, topic.dead_letters) if name in there]
+        yield (
+            consumer,
+            {
+                topic["topic"]: sorted(TopicPartition(topic["topic"], one["partition"]) for one in topic["partitions"])
+                for topic in (await admin.describe_topics(names) if names else [])
+            },
+        )
     finally:
         await consumer.stop()
+        await admin.close()
 
 
 async def read(bootstrap: str) -> dict[str, list[bytes]]:
@@ -44,8 +58,8 @@ async def read(bootstrap: str) -> dict[str, list[bytes]]:
         KafkaError, OSError, TimeoutError: the broker is away.
     """
     found: dict[str, list[bytes]] = {}
-    async with _consumer(bootstrap) as consumer:
-        for topic, partitions in (await _partitions(consumer)).items():
+    async with _whole(bootstrap) as (consumer, topics):
+        for topic, partitions in topics.items():
             async for record in read_log(consumer, dict.fromkeys(partitions, 0)):
                 if topic.endswith(SUFFIX) or not _is_ours(record):
                     found.setdefault(topic, []).append(_line(record))
@@ -58,12 +72,8 @@ async def written(bootstrap: str) -> list[str]:
     Raises:
         KafkaError, OSError: the broker is away.
     """
-    async with _consumer(bootstrap) as consumer:
-        return [
-            topic
-            for topic, partitions in (await _partitions(consumer)).items()
-            if any((await consumer.end_offsets(partitions)).values())
-        ]
+    async with _whole(bootstrap) as (consumer, topics):
+        return [topic for topic, partitions in topics.items() if any((await consumer.end_offsets(partitions)).values())]
 
 
 async def put_back(bootstrap: str, topic: str, content: bytes) -> None:
@@ -90,14 +100,6 @@ async def put_back(bootstrap: str, topic: str, content: bytes) -> None:
                 )
     finally:
         await producer.stop()
-
-
-async def _partitions(consumer: AIOKafkaConsumer) -> dict[str, list[TopicPartition]]:
-    there: Iterable[str] = await consumer.topics()
-    names = [name for topic in TOPICS for name in (topic.name, topic.dead_letters) if name in there]
-    return {
-        name: [TopicPartition(name, partition) for partition in consumer.partitions_for_topic(name)] for name in names
-    }
 
 
 def _is_ours(record: RawRecord) -> bool:
