@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NoReturn, TypeVar
 
 from pydantic import Field, FilePath, SecretStr, StringConstraints, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from services.runtime.connection import Connection, Mechanism, Security, tls_context
 from services.runtime.store import in_the_clear
@@ -191,12 +191,10 @@ def load(settings_class: type[S], *, secrets: Path = SECRETS, **given: Any) -> S
         file = secrets / name.lower()
         where = str(file) if name not in os.environ and file.exists() else "the environment"
         _end(f"{name}: {problem}. Correct it in {where} and start again.")
-    except OSError as error:
-        _end(f"{error.filename}: {error.strerror}. Let this user read it, and start again.")
-    except UserWarning as warning:
-        _end(f"{warning} Correct it and start again.")
-    except UnicodeDecodeError:
-        _end(f"{secrets}: a file in it is not UTF-8. Correct it and start again.")
+    except SettingsError as error:
+        cause = error.__cause__
+        why = "one of them is not UTF-8" if isinstance(cause, UnicodeDecodeError) else str(cause or error)
+        _end(f"A secret in {secrets} cannot be read: {why}. Correct it and start again.")
 
 
 def _end(line: str) -> NoReturn:

@@ -6,11 +6,12 @@ All other events are published again by the service that owns them, once it meet
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas.topics import TOPICS
 from services.console.letter_log import read_log
@@ -29,16 +30,30 @@ _CONFIRM_SECONDS: Final = 60.0
 
 
 @asynccontextmanager
-async def _consumer(connection: Connection) -> AsyncIterator[AIOKafkaConsumer]:
+async def _whole(
+    connection: Connection,
+) -> AsyncIterator[tuple[AIOKafkaConsumer, Mapping[str, list[TopicPartition]]]]:
+    """Yield a consumer without a group, and the partitions of each topic of the flow."""
     await log_id(connection, rights=OPERATOR_RIGHTS)
+    admin = AIOKafkaAdminClient(**connection.client())
     consumer = AIOKafkaConsumer(
         **connection.client(), enable_auto_commit=False, max_partition_fetch_bytes=_RECORD_BYTES
     )
-    await consumer.start()
     try:
-        yield consumer
+        await admin.start()
+        await consumer.start()
+        there = set(await admin.list_topics())
+        names = [name for topic in TOPICS for name in (topic.name, topic.dead_letters) if name in there]
+        yield (
+            consumer,
+            {
+                topic["topic"]: sorted(TopicPartition(topic["topic"], one["partition"]) for one in topic["partitions"])
+                for topic in (await admin.describe_topics(names) if names else [])
+            },
+        )
     finally:
         await consumer.stop()
+        await admin.close()
 
 
 async def read(connection: Connection) -> dict[str, list[bytes]]:
@@ -49,8 +64,8 @@ async def read(connection: Connection) -> dict[str, list[bytes]]:
         TransientError, KafkaError, OSError, TimeoutError: the broker is away.
     """
     found: dict[str, list[bytes]] = {}
-    async with _consumer(connection) as consumer:
-        for topic, partitions in (await _partitions(consumer)).items():
+    async with _whole(connection) as (consumer, topics):
+        for topic, partitions in topics.items():
             async for record in read_log(consumer, dict.fromkeys(partitions, 0)):
                 if topic.endswith(SUFFIX) or not _is_ours(record):
                     found.setdefault(topic, []).append(_line(record))
@@ -64,12 +79,8 @@ async def written(connection: Connection) -> list[str]:
         RefusedError: the broker does not let us in, or not see all of it.
         TransientError, KafkaError, OSError: the broker is away.
     """
-    async with _consumer(connection) as consumer:
-        return [
-            topic
-            for topic, partitions in (await _partitions(consumer)).items()
-            if any((await consumer.end_offsets(partitions)).values())
-        ]
+    async with _whole(connection) as (consumer, topics):
+        return [topic for topic, partitions in topics.items() if any((await consumer.end_offsets(partitions)).values())]
 
 
 async def put_back(connection: Connection, topic: str, content: bytes) -> None:
@@ -96,14 +107,6 @@ async def put_back(connection: Connection, topic: str, content: bytes) -> None:
                 )
     finally:
         await producer.stop()
-
-
-async def _partitions(consumer: AIOKafkaConsumer) -> dict[str, list[TopicPartition]]:
-    there: Iterable[str] = await consumer.topics()
-    names = [name for topic in TOPICS for name in (topic.name, topic.dead_letters) if name in there]
-    return {
-        name: [TopicPartition(name, partition) for partition in consumer.partitions_for_topic(name)] for name in names
-    }
 
 
 def _is_ours(record: RawRecord) -> bool:
