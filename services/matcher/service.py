@@ -191,7 +191,7 @@ class Matcher:
             told = await self._told(touched, pairs)
             owners = [key for pair in pairs.values() for key in (pair.ask.owner, pair.member)]
             await self._store.read_ahead(view.directory, owners)
-            scribe = Scribe(view.directory, view.pairing, now, touched.traces)
+            scribe = Scribe(view.directory, view.pairing, now, touched.causes)
             states = await in_thread(_next_states, pairs, told, view.holding, scribe)
         await self._store_all(touched, published, states, places, now)
         view.directory.pass_time(now, due)

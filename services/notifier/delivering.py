@@ -158,7 +158,7 @@ class Delivering:
         match outcome:
             case Delivered():
                 if await self._deliveries.delivered(row, now=now):
-                    metrics.TOLD_AFTER.labels(row.channel).observe((now - row.made_at).total_seconds())
+                    metrics.told(row.channel, posted_at=row.posted_at, made_at=row.made_at, at=now)
             case Failed(reason):
                 await self._deliveries.failed(row, reason, now=now)
                 log.warning("failed", reason=reason)

@@ -188,7 +188,7 @@ class Settlement:
         for record, envelope in batch:
             metrics.RECORDS.labels(record.topic, "done").inc()
             if envelope.occurred_at is not None:
-                metrics.EVENT_AGE.labels(record.topic).set((now - envelope.occurred_at).total_seconds())
+                metrics.SETTLED_AGE.labels(record.topic).set((now - envelope.occurred_at).total_seconds())
 
 
 def reached(records: Sequence[RawRecord]) -> dict[TopicPartition, int]:
