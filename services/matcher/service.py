@@ -19,7 +19,7 @@ from services.matcher.keeping import Keeper
 from services.matcher.sharing import NotGivenError, ShareLostError
 from services.matcher.store import Changes, MatcherStore, StateGoneError
 from services.matcher.view import View
-from services.runtime import logs
+from services.runtime import logs, tracing
 from services.runtime.clock import Clock
 from services.runtime.threads import in_thread
 
@@ -206,7 +206,7 @@ class Matcher:
 
     async def _find_pairs(self, touched: Touched, now: datetime) -> dict[str, Pair]:
         try:
-            with metrics.PAIRING.time():
+            with metrics.PAIRING.time(), tracing.within("find pairs"):
                 return await in_thread(find_pairs, touched, self._view.directory, self._view.pairing, now)
         except BaseException:  # cancelled too
             self._view.spoil()  # the index may be half changed: the next round reads anew

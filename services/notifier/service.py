@@ -1,6 +1,6 @@
 """Telling: what is so is stored first; its consequences are then made from what is stored, as often as needed."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Final
@@ -13,7 +13,7 @@ from services.notifier import metrics
 from services.notifier.domain.routing import Recipient, Relay, recipients, seat_of
 from services.notifier.store import Kept, NotifierStore, Row, Told
 from services.notifier.store.deliveries import notification_id
-from services.runtime import logs
+from services.runtime import logs, tracing
 from services.runtime.clock import Clock
 
 _CHUNK: Final = 200
@@ -36,9 +36,10 @@ class Notifying:
         made: Sequence[SuggestionMade],
         lapsed: Sequence[SuggestionLapsed],
         erased: Sequence[tuple[UUID, int | None]],
+        traces: Mapping[UUID, str | None],
     ) -> None:
-        """Take new states of suggestions, each id at most once. May be repeated at any time."""
-        await self._suggestions.put_made(made)
+        """Take new states of suggestions, each id at most once, with trace contexts. May be repeated at any time."""
+        await self._suggestions.put_made(made, traces)
         await self._suggestions.put_lapsed(lapsed)
         for suggestion_id, rev in erased:
             await self._suggestions.erase(suggestion_id, rev)
@@ -113,10 +114,11 @@ class Notifying:
 
 
 def _measure_stored(rows: Sequence[Row], now: datetime) -> None:
-    """Tell the metrics of what is in an inbox by being stored."""
+    """Tell metrics and traces of what is in an inbox by being stored."""
     for row in rows:
         if row.channel is Channel.INBOX:
-            metrics.DELIVERIES.labels(row.channel, "delivered").inc()
+            with tracing.part("deliver inbox", parent=row.traceparent, attributes=row.about):
+                metrics.DELIVERIES.labels(row.channel, "delivered").inc()
             metrics.told(row.channel, posted_at=row.posted_at, made_at=row.made_at, at=now)
 
 
@@ -160,6 +162,7 @@ def _rows(kept: Kept) -> Iterable[Row]:
                 channel=channel,
                 made_at=kept.made.made_at,
                 posted_at=kept.made.posted_at,
+                traceparent=kept.traceparent,
             )
 
 

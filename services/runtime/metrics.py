@@ -3,7 +3,7 @@
 Each has a unit, in its name or its description, and a meaning; `docs/observing.md` lists them all.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -47,8 +47,10 @@ REQUESTS = Histogram(
 )
 
 
-def expect(consumes: Iterable[Topic], publishes: Iterable[Topic]) -> None:
+def expect(group: str, consumes: Collection[Topic], publishes: Iterable[Topic]) -> None:
     """Let the counters of these topics begin at 0: a rate cannot see the step from absent to 1."""
+    if consumes:
+        RETRIES.labels(group)
     for topic in consumes:
         LOST.labels(topic.name)
         for outcome in ("done", "dead_letter"):

@@ -18,7 +18,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_ran
 
 from schemas.topics import READS, WRITES, Topic
 from services.runtime import broker as brokers
-from services.runtime import logs, metrics
+from services.runtime import logs, metrics, tracing
 from services.runtime.bounds import CONNECTIONS, Bounds, bounded
 from services.runtime.broadcast import Broadcast
 from services.runtime.clock import Clock, utc_now
@@ -284,6 +284,7 @@ class Microservice:
 
     def run(self) -> None:
         """Serve until told to stop (SIGTERM, SIGINT) or stuck; ends the process with a status that says which."""
+        tracing.begin(self.name)
         logs.configure(self.name, level=self.settings.log_level, style=self.settings.log_format)
         config = uvicorn.Config(
             self.app,
@@ -298,6 +299,7 @@ class Microservice:
         )
         self._server = uvicorn.Server(config)
         self._server.run()
+        tracing.end()
         raise SystemExit(self._status)
 
     @asynccontextmanager

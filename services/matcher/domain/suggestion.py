@@ -78,7 +78,7 @@ class Told:
 
     def lapse(self, reason: LapseReason, now: datetime) -> "Told":
         """Return the state in which it does not stand any more."""
-        return replace(self, rev=self.rev + 1, at=now, lapsed=reason)
+        return replace(self, rev=self.rev + 1, at=now, lapsed=reason, traceparent=None)
 
     def erase(self, now: datetime) -> "Told":
         """Return the state in which nothing is left but the numbers that keep it from coming back."""

@@ -34,6 +34,7 @@ class Row:
 
     Attributes:
         posted_at: when what brought the suggestion about was published; none: nothing was.
+        traceparent: W3C trace context of the suggestion; none: it is not traced.
         attempts: tries made, the one in hand included.
         lease: who has it in hand; whoever lost the lease changes nothing any more.
         ended_at: when it was delivered or failed.
@@ -47,11 +48,22 @@ class Row:
     channel: Channel
     made_at: datetime
     posted_at: datetime | None = None
+    traceparent: str | None = None
     state: State = State.WAITING
     attempts: int = 0
     lease: UUID | None = None
     ended_at: datetime | None = None
     reason: str | None = None
+
+    @property
+    def about(self) -> Mapping[str, str | int]:
+        """What a trace may say of it."""
+        return {
+            "maillage.suggestion.id": str(self.suggestion_id),
+            "maillage.suggestion.revision": self.revision,
+            "maillage.notification.id": str(self.notification_id),
+            "maillage.attempt": self.attempts,
+        }
 
 
 def notification_id(suggestion_id: UUID, revision: int, ambassador: str, channel: Channel) -> UUID:
@@ -210,6 +222,7 @@ def _document(row: Row, now: datetime) -> Document:
         "channel": row.channel.value,
         "made_at": row.made_at,
         "posted_at": row.posted_at,
+        "traceparent": row.traceparent,
         "state": (State.DELIVERED if stored else State.WAITING).value,
         "due": now,
         "lease": None,
@@ -228,7 +241,8 @@ def _read(found: Mapping[str, Any]) -> Row:
         ambassador=found["ambassador"],
         channel=Channel(found["channel"]),
         made_at=found["made_at"],
-        posted_at=found.get("posted_at"),  # earlier versions wrote none
+        posted_at=found.get("posted_at"),  # earlier versions wrote neither
+        traceparent=found.get("traceparent"),
         state=State(found["state"]),
         attempts=found["attempts"],
         lease=found["lease"],
