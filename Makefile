@@ -41,10 +41,12 @@ lint: setup ## Style, types, direction of imports, drift of the contract.
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m schemas.generate --check
 	@$(BIN)/python -m services.console.settings_table --check
+	@$(BIN)/python -m services.console.metrics_table --check
 
 schemas: setup ## Write the contract's JSON Schemas and AsyncAPI document again.
 	@$(BIN)/python -m schemas.generate
 	@$(BIN)/python -m services.console.settings_table
+	@$(BIN)/python -m services.console.metrics_table
 
 lock: setup ## Choose versions again.
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --all-extras --upgrade pyproject.toml -o requirements.lock

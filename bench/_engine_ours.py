@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from services.matcher.index.compiled.held import Held
 from services.matcher.index.compiled.plans import FREQUENCIES
 from services.matcher.index.compiled.searching import ALL_ALLOWED, NO_NORMS, matches, search, search_many
 from services.matcher.index.compiled.weighting import LEVELS, LONGEST, Query, Weighting, reverse_plan
+from services.matcher.index.size import size_bytes
 from services.matcher.index.vocabulary import frequency_level, length_level
 
 OURS = "ours"
@@ -61,7 +62,7 @@ class Ours:
     @property
     def size_bytes(self) -> int:
         """Bytes of the index structures, with the room that is kept for documents to come."""
-        return _bytes(vars(self._collection).values())
+        return size_bytes(self._collection)
 
     def search(self, terms: Ints, counts: Ints, k: int) -> tuple[Sequence[int], Sequence[float]]:
         """Return the best members, best first, and their scores."""
@@ -184,16 +185,3 @@ def contenders(ours: Ours, rows: Rows, asked: Rows, k: int) -> list[Contender]:
             size_bytes=ours.size_bytes,
         ),
     ]
-
-
-def _bytes(parts: Iterable[object]) -> int:
-    """Return the bytes of all arrays, those in tuples included; of one that has two names once."""
-    return sum(array.nbytes for array in {id(array): array for array in _arrays(parts)}.values())
-
-
-def _arrays(parts: Iterable[object]) -> Iterator[npt.NDArray[Any]]:
-    for part in parts:
-        if isinstance(part, np.ndarray):
-            yield part
-        elif isinstance(part, tuple):
-            yield from _arrays(part)

@@ -283,7 +283,7 @@ async def _result(run: _Run, folder: Folder) -> Result:
         needs=_sent(run.needs, seen.needs, await _known(run, "needs"), len(queries)),
         census=run.phases.get("census", NOTHING),
         live=run.phases.get("live", NOTHING),
-        offers=int((await _gauges(run, "maillage_offers"))["matcher"]),
+        offers=int((await _gauges(run, "maillage_index_documents"))["matcher"]),
         account=account(
             seen=seen,
             arrivals=arrivals,

@@ -122,6 +122,10 @@ class SuggestionMade(Event):
     suggestion_id: UUID
     revision: Count = 1
     made_at: UtcDatetime
+    posted_at: Annotated[
+        UtcDatetime | None,
+        Field(description="`published_at` of what brought it about: a need or a member. None: a deadline that passed"),
+    ] = None
     alerts: bool = True
     request: Request
     offer: Offer

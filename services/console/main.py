@@ -17,6 +17,7 @@ from rich.console import Console
 from services.console.access import access_commands
 from services.console.dead_letters import dead_letter_commands
 from services.console.deployed.commands import backup_command, restore_command, smoke_command, verify_command
+from services.console.doctor.command import doctor_command
 from services.console.embedded.process import PartError
 from services.console.embedded.supervisor import PartDied, PartEvent, PartGivenUp, PartRestarted, Supervisor
 from services.console.importing import import_command
@@ -39,6 +40,7 @@ cli.command("restore")(restore_command)
 cli.command("verify")(verify_command)
 cli.add_typer(dead_letter_commands)
 cli.add_typer(access_commands)
+cli.command("doctor")(doctor_command)
 
 
 class Language(StrEnum):

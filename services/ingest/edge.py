@@ -17,13 +17,13 @@ from services.ingest.entities import State
 from services.ingest.keys import Caller, Keyring, Operator
 from services.ingest.ledger import Asked
 from services.ingest.problems import FieldError, Problem
+from services.runtime.requests import traceparent_of
 
 Model = TypeVar("Model", bound=BaseModel)
 
 _ENTITY_TAGS: Final = re.compile(r'\s*(W/)?"([^"]*)"\s*(,|$)')
 _REV_DIGITS: Final = len(str(MAX_COUNT))
 _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
-_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _JSON: Final = re.compile(r"application/([\w.+-]+\+)?json\s*(;.*)?", re.IGNORECASE)
 
 
@@ -125,14 +125,13 @@ async def _body(request: Request) -> bytes:
 
 def _asked(request: Request, caller: Caller, body: bytes) -> Asked:
     if_match = request.headers.get("if-match")
-    traceparent = request.headers.get("traceparent", "")
     return Asked(
         if_match=None if if_match in (None, "*") else _revs(if_match or ""),
         create_only=_create_only(request),
         must_exist=if_match == "*",
         alerts=_alerts(request, caller),
         claim=_claim(request, caller, body),
-        traceparent=traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
+        traceparent=traceparent_of(request.scope),
     )
 
 

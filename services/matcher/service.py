@@ -19,7 +19,7 @@ from services.matcher.keeping import Keeper
 from services.matcher.sharing import NotGivenError, ShareLostError
 from services.matcher.store import Changes, MatcherStore, StateGoneError
 from services.matcher.view import View
-from services.runtime import logs
+from services.runtime import logs, tracing
 from services.runtime.clock import Clock
 from services.runtime.threads import in_thread
 
@@ -191,7 +191,7 @@ class Matcher:
             told = await self._told(touched, pairs)
             owners = [key for pair in pairs.values() for key in (pair.ask.owner, pair.member)]
             await self._store.read_ahead(view.directory, owners)
-            scribe = Scribe(view.directory, view.pairing, now, touched.traces)
+            scribe = Scribe(view.directory, view.pairing, now, touched.causes)
             states = await in_thread(_next_states, pairs, told, view.holding, scribe)
         await self._store_all(touched, published, states, places, now)
         view.directory.pass_time(now, due)
@@ -206,7 +206,7 @@ class Matcher:
 
     async def _find_pairs(self, touched: Touched, now: datetime) -> dict[str, Pair]:
         try:
-            with metrics.PAIRING.time():
+            with metrics.PAIRING.time(), tracing.within("find pairs"):
                 return await in_thread(find_pairs, touched, self._view.directory, self._view.pairing, now)
         except BaseException:  # cancelled too
             self._view.spoil()  # the index may be half changed: the next round reads anew

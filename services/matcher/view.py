@@ -161,7 +161,8 @@ class View:
 
     def measure(self) -> None:
         """Tell the metrics how much there is."""
-        metrics.OFFERS.set(len(self.pairing))
+        metrics.INDEX_DOCUMENTS.set(len(self.pairing))
+        metrics.INDEX_BYTES.set(self.pairing.size_bytes)
         metrics.REQUESTS.set(len(self.pairing.asks))
         metrics.SHARES.set(len(self.claims))
 

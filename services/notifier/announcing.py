@@ -53,7 +53,9 @@ class Announcing:
     async def _ended(self, row: Row) -> None:
         event = ended(row)
         at = event.delivered_at if isinstance(event, NotificationDelivered) else event.failed_at
-        await self._publisher.publish(NOTIFICATIONS, event.key, event, rev=event.rev, occurred_at=at)
+        await self._publisher.publish(
+            NOTIFICATIONS, event.key, event, rev=event.rev, occurred_at=at, traceparent=row.traceparent
+        )
 
 
 def feedback(made: SuggestionMade | None, acts: Sequence[Given]) -> list[FeedbackGiven]:

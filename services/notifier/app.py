@@ -86,7 +86,7 @@ def compose(
         instance=settings.instance,
     )
     every(_RESTART_SECONDS, "deliver", delivering.run)
-    every(_COUNT_SECONDS, "count", Watching(store=store).count)
+    every(_COUNT_SECONDS, "count", Watching(store=store, clock=clock).count)
     service = Notifying(store=store, clock=clock, queued=[delivering.wake, announce.wake])
     inbox = Inbox(store=store, composing=composing, clock=clock, acted=announce.wake)
     inbox_routes(app, inbox=inbox, tokens=tokens, readers=readers, base=settings.base)

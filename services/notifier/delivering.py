@@ -14,7 +14,7 @@ from services.notifier.channels import Channel, RefusedError, UnreachableError
 from services.notifier.composing import Composing
 from services.notifier.domain.schedule import wait_after
 from services.notifier.store import Deliveries, Row
-from services.runtime import logs
+from services.runtime import logs, tracing
 from services.runtime.clock import Clock
 from services.runtime.outcome import describe
 
@@ -145,7 +145,12 @@ class Delivering:
             self._log.warning("not_noted", error=describe(error))
 
     async def _deliver(self, row: Row) -> None:
-        outcome = await self._try(row)
+        name = f"deliver {row.channel}"
+        with tracing.part(name, kind="client", parent=row.traceparent, attributes=row.about) as span:
+            outcome = await self._try(row)
+            span.note({"maillage.outcome": type(outcome).__name__.lower()})
+            if isinstance(outcome, Postponed | Failed):
+                span.fail(outcome.reason)
         now = self._clock()
         log = self._log.bind(notification_id=str(row.notification_id), channel=row.channel, attempt=row.attempts)
         if isinstance(outcome, Postponed):
@@ -158,7 +163,7 @@ class Delivering:
         match outcome:
             case Delivered():
                 if await self._deliveries.delivered(row, now=now):
-                    metrics.TOLD_AFTER.labels(row.channel).observe((now - row.made_at).total_seconds())
+                    metrics.told(row.channel, posted_at=row.posted_at, made_at=row.made_at, at=now)
             case Failed(reason):
                 await self._deliveries.failed(row, reason, now=now)
                 log.warning("failed", reason=reason)

@@ -32,7 +32,8 @@ class Handlers:
         made = [e.value for e in wave if isinstance(e.value, SuggestionMade)]
         lapsed = [e.value for e in wave if isinstance(e.value, SuggestionLapsed)]
         erased = [(e.key.suggestion_id, e.rev) for e in wave if e.value is None and isinstance(e.key, SuggestionKey)]
-        await self._service.tell(made, lapsed, erased)
+        traces = {e.key.suggestion_id: e.traceparent for e in wave if isinstance(e.key, SuggestionKey)}
+        await self._service.tell(made, lapsed, erased, traces)
 
 
 def waves(envelopes: Sequence[Envelope]) -> Iterator[list[Envelope]]:

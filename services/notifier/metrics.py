@@ -1,13 +1,54 @@
 """What an operator watches of the notifier."""
 
+from datetime import datetime
+from typing import Final
+
 from prometheus_client import Counter, Gauge, Histogram
 
-DELIVERIES = Counter("maillage_deliveries_total", "Tries to deliver, by channel and outcome", ["channel", "outcome"])
-TOLD_AFTER = Histogram(
-    "maillage_told_after_seconds",
-    "Time from a suggestion being made to its delivery, seconds",
-    ["channel"],
-    buckets=(0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800, 3600, 6 * 3600, 24 * 3600, 4 * 24 * 3600),
+from schemas.notifications import Channel
+
+OUTCOMES: Final = ("delivered", "postponed", "failed", "stale")
+
+# From the goal of a row in an inbox within 50 ms to the end of the schedule of a channel whose receiver is away.
+_UNTIL_TOLD: Final = (
+    *(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800),
+    *(hours * 3600 for hours in (1, 6, 24, 4 * 24)),
 )
-WAITING = Gauge("maillage_notifier_waiting", "Deliveries that are due now or later", ["channel"])
-UNROUTED = Gauge("maillage_notifier_unrouted", "Open suggestions that nobody is told of: no ambassador, no desk")
+
+DELIVERIES = Counter(
+    "maillage_deliveries_total",
+    "Tries to deliver: delivered, postponed (tried again), failed (never again), stale (nothing to tell any more)",
+    ["channel", "outcome"],
+)
+POSTED_TO_TOLD = Histogram(
+    "maillage_post_to_told_seconds",
+    "Time from a need or member being published to the delivery of what came of it, by two machines' clocks",
+    ["channel"],
+    buckets=_UNTIL_TOLD,
+)
+MADE_TO_TOLD = Histogram(
+    "maillage_suggestion_to_told_seconds",
+    "Time from a suggestion being made to its delivery",
+    ["channel"],
+    buckets=_UNTIL_TOLD,
+)
+WAITING = Gauge("maillage_deliveries_waiting", "Deliveries that are due now or later", ["channel"])
+OVERDUE = Gauge(
+    "maillage_deliveries_overdue_seconds",
+    "For how long the longest due delivery has been due; 0: none is",
+    ["channel"],
+)
+UNROUTED = Gauge("maillage_unrouted_suggestions", "Open suggestions that nobody is told of: no ambassador, no desk")
+
+for _channel in Channel:
+    for _outcome in OUTCOMES:
+        DELIVERIES.labels(_channel, _outcome)  # begin at 0: a rate cannot see the step from absent to 1
+    POSTED_TO_TOLD.labels(_channel)
+    MADE_TO_TOLD.labels(_channel)
+
+
+def told(channel: Channel, *, posted_at: datetime | None, made_at: datetime, at: datetime) -> None:
+    """Note how long a delivery took. Two machines' clocks may differ: never less than no time."""
+    MADE_TO_TOLD.labels(channel).observe(max(0.0, (at - made_at).total_seconds()))
+    if posted_at is not None:
+        POSTED_TO_TOLD.labels(channel).observe(max(0.0, (at - posted_at).total_seconds()))

@@ -1,6 +1,7 @@
 """Telling: what is so is stored first; its consequences are then made from what is stored, as often as needed."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from itertools import islice
 from typing import Final
 from uuid import UUID
@@ -8,10 +9,11 @@ from uuid import UUID
 from schemas.ambassadors import AmbassadorKey, AmbassadorPublished
 from schemas.notifications import Channel
 from schemas.suggestions import SuggestionLapsed, SuggestionMade
+from services.notifier import metrics
 from services.notifier.domain.routing import Recipient, Relay, recipients, seat_of
 from services.notifier.store import Kept, NotifierStore, Row, Told
 from services.notifier.store.deliveries import notification_id
-from services.runtime import logs
+from services.runtime import logs, tracing
 from services.runtime.clock import Clock
 
 _CHUNK: Final = 200
@@ -34,9 +36,10 @@ class Notifying:
         made: Sequence[SuggestionMade],
         lapsed: Sequence[SuggestionLapsed],
         erased: Sequence[tuple[UUID, int | None]],
+        traces: Mapping[UUID, str | None],
     ) -> None:
-        """Take new states of suggestions, each id at most once. May be repeated at any time."""
-        await self._suggestions.put_made(made)
+        """Take new states of suggestions, each id at most once, with trace contexts. May be repeated at any time."""
+        await self._suggestions.put_made(made, traces)
         await self._suggestions.put_lapsed(lapsed)
         for suggestion_id, rev in erased:
             await self._suggestions.erase(suggestion_id, rev)
@@ -91,7 +94,8 @@ class Notifying:
     async def _consequences(self, kept: Sequence[Kept]) -> None:
         now = self._clock()
         standing = [one for one in kept if not one.erased and one.lapsed is None]
-        await self._deliveries.add([row for one in standing for row in _rows(one)], now=now)
+        new = await self._deliveries.add([row for one in standing for row in _rows(one)], now=now)
+        _measure_stored(new, self._clock())
         await self._deliveries.follow(
             standing=[(one.suggestion_id, one.revision) for one in standing],
             lapsed=[one.suggestion_id for one in kept if one.lapsed is not None],
@@ -107,6 +111,15 @@ class Notifying:
         for key in told:
             if str(key) not in known:
                 await self._forget_everywhere(key)
+
+
+def _measure_stored(rows: Sequence[Row], now: datetime) -> None:
+    """Tell metrics and traces of what is in an inbox by being stored."""
+    for row in rows:
+        if row.channel is Channel.INBOX:
+            with tracing.part("deliver inbox", parent=row.traceparent, attributes=row.about):
+                metrics.DELIVERIES.labels(row.channel, "delivered").inc()
+            metrics.told(row.channel, posted_at=row.posted_at, made_at=row.made_at, at=now)
 
 
 def _unrouted(kept: Kept) -> bool:
@@ -148,6 +161,8 @@ def _rows(kept: Kept) -> Iterable[Row]:
                 ambassador=told.ambassador,
                 channel=channel,
                 made_at=kept.made.made_at,
+                posted_at=kept.made.posted_at,
+                traceparent=kept.traceparent,
             )
 
 

@@ -3,16 +3,21 @@
 from schemas.notifications import Channel
 from services.notifier import metrics
 from services.notifier.store import NotifierStore
+from services.runtime.clock import Clock
 
 
 class Watching:
     """Keeps the gauges up to date."""
 
-    def __init__(self, *, store: NotifierStore) -> None:
+    def __init__(self, *, store: NotifierStore, clock: Clock) -> None:
         self._store = store
+        self._clock = clock
 
     async def count(self) -> None:
         """Set the gauges from the store."""
         metrics.UNROUTED.set(await self._store.suggestions.count_unrouted())
+        now = self._clock()
         for channel in (Channel.EMAIL, Channel.WEBHOOK):
             metrics.WAITING.labels(channel).set(await self._store.deliveries.count_waiting(channel))
+            due = await self._store.deliveries.due_since(channel)
+            metrics.OVERDUE.labels(channel).set(0 if due is None else max(0.0, (now - due).total_seconds()))

@@ -107,7 +107,7 @@ async def create_topics(connection: Connection, *, partitions: int, replication:
     """
     async with administration(connection) as admin:
         copies = replication or min(REPLICATION, len((await admin.describe_cluster())["brokers"]))
-        answer = await admin.create_topics([*_event_topics(partitions, copies), *_dead_letter_topics(copies)])
+        answer = await admin.create_topics(wanted_topics(partitions=partitions, replication=copies))
     created: list[str] = []
     for name, code, *_ in answer.topic_errors:
         error = for_code(code)
@@ -151,6 +151,11 @@ async def update_dead_letter_topics(connection: Connection) -> list[str]:
                         raise for_code(code)(f"topic {name}: {message}")
             changed.append(name)
     return changed
+
+
+def wanted_topics(*, partitions: int = PARTITIONS, replication: int = 1) -> list[NewTopic]:
+    """Return the topics that the flow needs, with their settings."""
+    return [*_event_topics(partitions, replication), *_dead_letter_topics(replication)]
 
 
 def _event_topics(partitions: int, replication: int) -> list[NewTopic]:

@@ -16,20 +16,21 @@ from pymongo.errors import PyMongoError
 from starlette.applications import Starlette
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
-from schemas.topics import Topic
+from schemas.topics import READS, WRITES, Topic
 from services.runtime import broker as brokers
-from services.runtime import logs
+from services.runtime import logs, metrics, tracing
 from services.runtime.bounds import CONNECTIONS, Bounds, bounded
 from services.runtime.broadcast import Broadcast
 from services.runtime.clock import Clock, utc_now
 from services.runtime.consumption import Consumption
 from services.runtime.dead_letters import DeadLetters
 from services.runtime.errors import RefusedError, TransientError
-from services.runtime.operational import Health, operational_routes
+from services.runtime.operational import Health, measure_regularly, operational_routes
 from services.runtime.outcome import describe
 from services.runtime.periodic import Periodic
 from services.runtime.publishing import KafkaPublisher
 from services.runtime.reading import Reading
+from services.runtime.requests import Observed
 from services.runtime.rights import group_of, rights_of
 from services.runtime.settings import RuntimeSettings
 from services.runtime.settlement import RawRecord, Settlement
@@ -118,7 +119,10 @@ class Microservice:
         self._status = 0
         self.app = Starlette() if app is None else app
         self.app.router.lifespan_context = self._lifespan
+        self.app.add_middleware(Observed)
         operational_routes(self.app, self)
+        measure_regularly(self)
+        metrics.expect(self.group, READS.get(name, ()), WRITES.get(name, ()))
 
     def broadcast(self, topics: Sequence[Topic], *, shared_by: Topic) -> tuple[Broadcast, Shares]:
         """Read `topics` whole in each replica, and share out the work that follows by the partitions of one topic.
@@ -280,6 +284,7 @@ class Microservice:
 
     def run(self) -> None:
         """Serve until told to stop (SIGTERM, SIGINT) or stuck; ends the process with a status that says which."""
+        tracing.begin(self.name)
         logs.configure(self.name, level=self.settings.log_level, style=self.settings.log_format)
         config = uvicorn.Config(
             self.app,
@@ -294,6 +299,7 @@ class Microservice:
         )
         self._server = uvicorn.Server(config)
         self._server.run()
+        tracing.end()
         raise SystemExit(self._status)
 
     @asynccontextmanager
@@ -339,7 +345,9 @@ class Microservice:
 
     def _read(self, reading: Reading) -> None:
         self._reading = reading
-        self._watchdog = Watchdog(reading=reading, stuck_after_seconds=self.settings.stuck_after_seconds)
+        self._watchdog = Watchdog(
+            reading=reading, clock=self.clock, stuck_after_seconds=self.settings.stuck_after_seconds
+        )
 
     async def _adopt_log(self, log_id: str) -> None:
         known = self.store.database["runtime"]

@@ -16,7 +16,7 @@ from faststream.kafka import KafkaBroker
 from schemas import cloudevents
 from schemas.base import Event, Key
 from schemas.topics import Topic
-from services.runtime import metrics
+from services.runtime import metrics, tracing
 from services.runtime.errors import BrokerUnavailableError, PermanentError
 
 # Longer than the broker takes to elect a leader on a good day, shorter than a client waits for its answer.
@@ -68,13 +68,21 @@ class KafkaPublisher:
         traceparent: str | None = None,
     ) -> None:
         """See `Publisher.publish`."""
-        try:
-            record = cloudevents.write(
-                topic, key, value, rev=rev, source=self._source, occurred_at=occurred_at, traceparent=traceparent
-            )
-        except cloudevents.MalformedEventError as error:
-            raise PermanentError(str(error)) from None
-        await self.send(topic.name, record.key, record.body, dict(record.headers))
+        attributes = {"messaging.system": "kafka", "messaging.destination.name": topic.name}
+        with tracing.part(f"publish {topic.name}", kind="producer", parent=traceparent, attributes=attributes) as span:
+            try:
+                record = cloudevents.write(
+                    topic,
+                    key,
+                    value,
+                    rev=rev,
+                    source=self._source,
+                    occurred_at=occurred_at,
+                    traceparent=span.traceparent,
+                )
+            except cloudevents.MalformedEventError as error:
+                raise PermanentError(str(error)) from None
+            await self.send(topic.name, record.key, record.body, dict(record.headers))
 
     async def send(self, topic: str, key: bytes, body: bytes | None, headers: dict[str, str]) -> None:
         """Put one raw record on `topic`. Raises as `publish` does."""

@@ -43,6 +43,8 @@ class Reading:
         self.settlement = settlement
         self.settled: dict[TopicPartition, int] = {}
         """Next offset to settle, by partition, since the last assignment."""
+        self.oldest_in_hand: dict[str, float] = {}
+        """When the oldest record in hand was written, Unix time, by topic."""
         self.gate = asyncio.Event()
         """Closed while no batch may be taken in hand."""
         self.gate.set()
@@ -107,10 +109,14 @@ class Reading:
         records = cast("Sequence[RawRecord]", message.raw_message)
         for record in records:
             self.settled.setdefault(TopicPartition(record.topic, record.partition), record.offset)
-        with metrics.HANDLING.labels(self.name).time():
-            if not await self.settlement.settle(records):
-                return False
-            await self._keep_place(message)
+        self.oldest_in_hand = _oldest(records)
+        try:
+            with metrics.HANDLING.labels(self.name).time():
+                if not await self.settlement.settle(records):
+                    return False
+                await self._keep_place(message)
+        finally:
+            self.oldest_in_hand = {}
         self.settled |= reached(records)
         return True
 
@@ -144,6 +150,14 @@ class Reading:
     async def _place(self, _: TopicPartition) -> int | None:
         """Return where this reader began in a partition, as far as is known."""
         return None
+
+
+def _oldest(records: Sequence[RawRecord]) -> dict[str, float]:
+    written: dict[str, float] = {}
+    for record in records:
+        at = record.timestamp / 1000
+        written[record.topic] = min(at, written.get(record.topic, at))
+    return written
 
 
 async def _as_it_is(message: KafkaMessage) -> Any:

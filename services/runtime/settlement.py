@@ -14,7 +14,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 from schemas import cloudevents
 from schemas.cloudevents import Envelope
 from schemas.topics import Topic
-from services.runtime import logs, metrics
+from services.runtime import logs, metrics, tracing
 from services.runtime.clock import Clock
 from services.runtime.dead_letters import DeadLetters
 from services.runtime.errors import PermanentError, TransientError
@@ -116,7 +116,11 @@ class Settlement:
         if handler is None:
             raise RuntimeError(f"nothing handles what {self._name} reads")
         envelopes = [envelope for _, envelope in batch]
-        match await self._persist(lambda: handler(envelopes, places)):
+        with tracing.handling(self._name, envelopes) as traced:
+            outcome = await self._persist(lambda: handler(traced.envelopes, places))
+            if isinstance(outcome, DeadLetter):
+                traced.fail(outcome.reason)
+        match outcome:
             case Done():
                 self._count_done(batch)
                 return True
@@ -188,7 +192,7 @@ class Settlement:
         for record, envelope in batch:
             metrics.RECORDS.labels(record.topic, "done").inc()
             if envelope.occurred_at is not None:
-                metrics.EVENT_AGE.labels(record.topic).set((now - envelope.occurred_at).total_seconds())
+                metrics.SETTLED_AGE.labels(record.topic).set((now - envelope.occurred_at).total_seconds())
 
 
 def reached(records: Sequence[RawRecord]) -> dict[TopicPartition, int]:

@@ -6,6 +6,7 @@ compile against the successor today, and changing over is a change of this file.
 
 import ipaddress
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar, cast
 from uuid import UUID
@@ -71,6 +72,14 @@ def connecting(*, password: str | None, ca: Path | None) -> dict[str, Any]:
     return login if ca is None else {**login, "tls": True, "tlsCAFile": str(ca)}
 
 
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A file system that a database is on."""
+
+    size_bytes: int
+    free_bytes: int
+
+
 class Store:
     """One service's database."""
 
@@ -102,6 +111,16 @@ class Store:
             StoreError: it does not.
         """
         await self.database.command("ping")
+
+    async def disk(self) -> "Disk | None":
+        """Return how full the file system of the database is, as the server says; none before anything is stored.
+
+        Raises:
+            StoreError: it does not answer, or not to us.
+        """
+        said = await self.database.command("dbStats")
+        size, used = int(said["fsTotalSize"]), int(said["fsUsedSize"])
+        return Disk(size_bytes=size, free_bytes=size - used) if size else None
 
     async def session_id(self) -> UUID:
         """Return the id of the session in which all transactions of this process are."""

@@ -9,7 +9,9 @@ from time import monotonic
 
 from aiokafka.errors import KafkaError
 
-from services.runtime import logs, metrics
+from services.runtime import logs
+from services.runtime.backlog import Backlog
+from services.runtime.clock import Clock
 from services.runtime.reading import Reading
 
 _ASK_SECONDS = 10.0
@@ -18,13 +20,14 @@ _ASK_SECONDS = 10.0
 class Watchdog:
     """Watches one reader; `stuck` once it has not moved for too long though there was work."""
 
-    def __init__(self, *, reading: Reading, stuck_after_seconds: float) -> None:
+    def __init__(self, *, reading: Reading, clock: Clock, stuck_after_seconds: float) -> None:
         self.stuck = False
         self.reachable = False
         """Whether the broker answered the last question."""
         self.lag: int | None = None
         """Records that wait, over all partitions held; none before the first answer."""
         self._reading = reading
+        self._backlog = Backlog(reading=reading, clock=clock)
         self._stuck_after = stuck_after_seconds
         self._log = logs.get(group=reading.name)
 
@@ -40,7 +43,7 @@ class Watchdog:
             return  # not started
         try:
             async with asyncio.timeout(_ASK_SECONDS):
-                waiting = await self._waiting()
+                waiting = self.lag = await self._backlog.measure()
         except (KafkaError, TimeoutError, OSError):
             # Away: nothing can be said of our own consumption, and a restart would not bring it back.
             self.reachable = False
@@ -55,22 +58,3 @@ class Watchdog:
             self.stuck = True
             seconds = round(now - settlement.last_progress)
             self._log.error("stuck", lag=waiting, assigned=self.assigned, seconds=seconds)
-
-    async def _waiting(self) -> int:
-        consumer = self._reading.consumer
-        partitions = list(consumer.assignment())
-        if not partitions:
-            # An unassigned consumer still has to prove that the broker is there.
-            await consumer.topics()
-            return 0
-        ends = await consumer.end_offsets(partitions)
-        total = 0
-        for partition in partitions:
-            held = self._reading.busy or not self._reading.gate.is_set()
-            settled = self._reading.settled.get(partition) if held else None
-            place = settled if settled is not None else await consumer.position(partition)
-            lag = max(0, ends[partition] - place)
-            metrics.LAG.labels(partition.topic, partition.partition).set(lag)
-            total += lag
-        self.lag = total
-        return total

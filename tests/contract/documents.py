@@ -160,7 +160,7 @@ suggestions = document(
         "engine": texts,
         "corpus_size": counts,
     },
-    {"revision": counts, "alerts": st.booleans()},
+    {"revision": counts, "alerts": st.booleans(), "posted_at": st.none() | moments},
 )
 lapses = document(
     {"rev": counts, "suggestion_id": uuids, "lapsed_at": moments, "reason": one_of(LapseReason)},

@@ -5,10 +5,12 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 from faststream.kafka import KafkaBroker
+from prometheus_client import REGISTRY
 
 from schemas import cloudevents
 from schemas.cloudevents import Envelope
@@ -201,7 +203,7 @@ async def test_the_first_batch_counts_as_waiting_while_it_is_in_hand(log: Log, p
 
     await send(producer, log, member("m1"))
     async with consuming(log, handle) as consumption:
-        watchdog = Watchdog(reading=consumption, stuck_after_seconds=60)
+        watchdog = Watchdog(reading=consumption, clock=utc_now, stuck_after_seconds=60)
         await asyncio.wait_for(taken.wait(), SECONDS)
         await watchdog.check()
         waiting = watchdog.lag
@@ -210,6 +212,57 @@ async def test_the_first_batch_counts_as_waiting_while_it_is_in_hand(log: Log, p
         await watchdog.check()
 
     assert (waiting, watchdog.lag) == (1, 0)
+
+
+async def test_the_age_of_what_waits_is_that_of_the_oldest_record(log: Log, producer: AIOKafkaProducer) -> None:
+    def age() -> float:
+        return REGISTRY.get_sample_value("maillage_oldest_waiting_seconds", {"topic": log.topic.name}) or 0
+
+    go_on = asyncio.Event()
+
+    async def handle(_: Sequence[Envelope]) -> None:
+        await go_on.wait()
+
+    hour_ago = int((utc_now().timestamp() - 3600) * 1000)
+    old, young = record(log, member("old")), record(log, member("young"))
+    for wire, at in ((old, hour_ago), (young, None)):
+        headers = [(name, value.encode()) for name, value in wire.headers.items()]
+        await producer.send(log.topic.name, wire.body, key=wire.key, headers=headers, partition=0, timestamp_ms=at)
+    await producer.flush()
+    async with consuming(log, handle) as consumption:
+        watchdog = Watchdog(reading=consumption, clock=utc_now, stuck_after_seconds=60)
+        await until(lambda: consumption.busy)
+        await watchdog.check()
+        assert 3600 <= age() < 3600 + SECONDS
+
+        later = Watchdog(reading=consumption, clock=lambda: utc_now() + timedelta(hours=1), stuck_after_seconds=60)
+        await send(producer, log, member("waits"), partition=1)
+        await watchdog.check()
+        await later.check()
+        assert age() > 7200
+        go_on.set()
+        await until(lambda: not consumption.busy)
+        async with asyncio.timeout(SECONDS):
+            while age():
+                await watchdog.check()
+
+
+async def test_what_is_given_away_is_measured_by_its_new_owner_alone(log: Log, producer: AIOKafkaProducer) -> None:
+    def partitions() -> set[str]:
+        samples = next(iter(metrics.LAG.collect())).samples
+        return {sample.labels["partition"] for sample in samples if sample.labels["topic"] == log.topic.name}
+
+    async def handle(_: Sequence[Envelope]) -> None: ...
+
+    await send(producer, log, member("m1"))
+    async with consuming(log, handle) as consumption:
+        watchdog = Watchdog(reading=consumption, clock=utc_now, stuck_after_seconds=60)
+        await until(lambda: watchdog.assigned)
+        await watchdog.check()
+        assert len(partitions()) == len(consumption.consumer.assignment())
+        consumption.consumer.unsubscribe()
+        await watchdog.check()
+        assert partitions() == set()
 
 
 class Unassigned(Consumption):
@@ -229,7 +282,7 @@ async def test_a_consumer_that_is_given_no_partition_is_noticed(log: Log) -> Non
     consumption = Unassigned(broker=broker, group=log.group, settlement=settlement)
     consumption.member = AIOKafkaConsumer(bootstrap_servers=log.bootstrap)
     await consumption.member.start()
-    watchdog = Watchdog(reading=consumption, stuck_after_seconds=0.2)
+    watchdog = Watchdog(reading=consumption, clock=utc_now, stuck_after_seconds=0.2)
     async with asyncio.timeout(SECONDS):
         while not watchdog.stuck:
             await watchdog.check()
@@ -375,7 +428,7 @@ async def test_consumption_that_died_silently_is_noticed(log: Log, producer: AIO
         handled.extend(str(event.key) for event in events)
 
     async with consuming(log, handle) as consumption:
-        watchdog = Watchdog(reading=consumption, stuck_after_seconds=0.5)
+        watchdog = Watchdog(reading=consumption, clock=utc_now, stuck_after_seconds=0.5)
         await send(producer, log, member("m1"))
         await until(lambda: len(handled) == 1)
         await watchdog.check()

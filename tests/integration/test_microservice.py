@@ -1,10 +1,17 @@
 """What a service says of itself while its broker or its database is away."""
 
+import asyncio
+
+import httpx
 import pytest
+from fastapi import FastAPI
+from prometheus_client import REGISTRY
 from pydantic import SecretStr
 
+from schemas.topics import NEEDS
 from services.runtime.errors import BrokerUnavailableError
 from services.runtime.microservice import STUCK_STATUS, Microservice
+from services.runtime.operational import readiness
 from services.runtime.settings import RuntimeSettings
 
 
@@ -32,3 +39,65 @@ async def test_a_log_that_is_exchanged_under_a_running_service_ends_it(memory_ka
     await frame.check_log()
     assert frame._status == STUCK_STATUS
     await frame.stop()
+
+
+async def test_requests_are_measured_by_route_and_no_path_becomes_a_label(memory_kafka: str, mongo_url: str) -> None:
+    app = FastAPI()
+    frame = Microservice("asked", RuntimeSettings(kafka=memory_kafka, mongo=SecretStr(mongo_url)), app=app)
+
+    @app.get("/things/{thing}")
+    async def thing(thing: str) -> str:
+        if thing == "broken":
+            raise ValueError(thing)
+        return thing
+
+    transport = httpx.ASGITransport(frame.app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://asked") as client:
+        for path in ("/things/secret-1", "/things/secret-2", "/things/broken", "/nowhere/secret-3", "/livez"):
+            await client.get(path)
+        await client.request("SECRET-4", "/things/secret-1")
+        page = (await client.get("/metrics")).text
+    await frame.stop()
+
+    def count(method: str, route: str, status: int) -> float | None:
+        labels = {"method": method, "route": route, "status": str(status)}
+        return REGISTRY.get_sample_value("maillage_http_request_seconds_count", labels)
+
+    assert count("GET", "/things/{thing}", 200) == 2
+    assert count("GET", "/things/{thing}", 500) == 1
+    assert count("GET", "other", 404) == 1
+    assert "secret" not in page.casefold()
+    assert "livez" not in page
+
+
+async def test_readiness_and_what_waits_are_metrics_too(memory_kafka: str, mongo_url: str) -> None:
+    settings = RuntimeSettings(kafka=memory_kafka, mongo=SecretStr(mongo_url))
+    frame = Microservice("counted", settings)
+
+    async def seven() -> int:
+        return 7
+
+    frame.waits("letters", seven)
+    await readiness(frame)
+    assert REGISTRY.get_sample_value("maillage_ready") == 0  # not started
+    await frame.start()
+    async with asyncio.timeout(10):
+        while REGISTRY.get_sample_value("maillage_ready") != 1:
+            await asyncio.sleep(0.01)
+    assert REGISTRY.get_sample_value("maillage_waiting_items", {"what": "letters"}) == 7
+    async with asyncio.timeout(10):
+        while not (free := REGISTRY.get_sample_value("maillage_database_free_bytes")):
+            await asyncio.sleep(0.01)
+    assert 0 < free <= (REGISTRY.get_sample_value("maillage_database_size_bytes") or 0)
+    await frame.stop()
+
+
+async def test_counters_begin_at_nought(memory_kafka: str, mongo_url: str) -> None:
+    """A rate does not see the step from absent to 1: the first dead letter would go unnoticed."""
+    Microservice("matcher", RuntimeSettings(kafka=memory_kafka, mongo=SecretStr(mongo_url)), consumes=(NEEDS,))
+    for name, labels in (
+        ("maillage_records_total", {"topic": "needs.v1", "outcome": "dead_letter"}),
+        ("maillage_lost_total", {"topic": "needs.v1"}),
+        ("maillage_unconfirmed_total", {"topic": "suggestions.v1"}),
+    ):
+        assert REGISTRY.get_sample_value(name, labels) is not None, name

@@ -15,7 +15,8 @@ from services.matcher.domain.directory import Directory
 from services.matcher.domain.eligibility import Traits, ineligible_itself, ineligible_traits, suggestion_id
 from services.matcher.domain.holding import Holding
 from services.matcher.domain.pairing import Eligibility, Pair, Pairing
-from services.matcher.domain.requests import Ask
+from services.matcher.domain.requests import Ask, need_key
+from services.matcher.domain.suggestion import Cause
 
 SETTLING_ACTS: Final = frozenset({Act.INTRODUCED, Act.DECLINED, Act.NOT_RELEVANT})
 """After one of these a request is not told of the same member again."""
@@ -32,7 +33,7 @@ class Touched:
         owner_of: key of the member whose need each of these is, or was last.
         settled: ids of suggestions that feedback settled, with the key of the asking member.
         in_touch: pairs of members that feedback found in touch, with the key of the asking one.
-        traces: trace contexts of the events, by key.
+        causes: what arrived and may bring suggestions about, by key of request, offer or member.
     """
 
     members: set[str] = field(default_factory=set)
@@ -41,7 +42,7 @@ class Touched:
     owner_of: dict[str, str] = field(default_factory=dict)
     settled: dict[str, str] = field(default_factory=dict)
     in_touch: dict[frozenset[str], str] = field(default_factory=dict)
-    traces: dict[str, str] = field(default_factory=dict)
+    causes: dict[str, Cause] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.members or self.needs)
@@ -78,8 +79,11 @@ def take_in(batch: Sequence[Envelope], directory: Directory) -> Touched:
                 continue
         if news:
             (touched.members if isinstance(envelope.key, MemberKey) else touched.needs).add(str(envelope.key))
-            if envelope.traceparent is not None:
-                touched.traces[str(envelope.key)] = envelope.traceparent
+            match envelope.value:
+                case MemberPublished() as member:
+                    touched.causes[str(member.key)] = Cause(member.published_at, envelope.traceparent)
+                case NeedPublished() as need:
+                    touched.causes[need_key(need)] = Cause(need.published_at, envelope.traceparent)
     directory.refresh_conventions()
     return touched
 

@@ -160,6 +160,11 @@ class Pairing:
         """Return the number of offer documents."""
         return len(self.index)
 
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the arrays that are searched, of offers and of requests."""
+        return self.index.size_bytes + self.requests.size_bytes
+
     def adopt(self, member: str, documents: Later[dict[str, Document]], asks: Later[dict[str, Ask]]) -> None:
         """Take over what a member brings and asks where the index holds just that already."""
         self._documents[member] = documents

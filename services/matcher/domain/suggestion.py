@@ -78,7 +78,7 @@ class Told:
 
     def lapse(self, reason: LapseReason, now: datetime) -> "Told":
         """Return the state in which it does not stand any more."""
-        return replace(self, rev=self.rev + 1, at=now, lapsed=reason)
+        return replace(self, rev=self.rev + 1, at=now, lapsed=reason, traceparent=None)
 
     def erase(self, now: datetime) -> "Told":
         """Return the state in which nothing is left but the numbers that keep it from coming back."""
@@ -100,14 +100,22 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
+class Cause:
+    """An arrival that may bring suggestions about: when it was published, and its W3C trace context."""
+
+    at: datetime
+    traceparent: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Scribe:
     """Writes suggestions of what is known at one moment."""
 
     directory: Directory
     pairing: Pairing
     now: datetime
-    traces: Mapping[str, str] = field(default_factory=dict)
-    """W3C trace contexts of what just arrived, by key of member or need."""
+    causes: Mapping[str, Cause] = field(default_factory=dict)
+    """What just arrived, by key of request, offer or member."""
 
     def write(self, pair: Pair, before: Told | None = None, *, revision: int = 1) -> Told | None:
         """Return the suggestion of a pair, following `before` if it was told; None where silence is better."""
@@ -125,7 +133,7 @@ class Scribe:
             for vote in pair.match.documents
         }
         shown = _worth_showing(pair.match)
-        causes = (ask.key.removeprefix("need:"), pair.member, ask.owner)
+        cause = self._cause(pair)
         rev = 1 if before is None else before.rev + 1
         told_id = UUID(suggestion_id(ask.lineage, pair.member))
         made = SuggestionMade(
@@ -133,6 +141,7 @@ class Scribe:
             rev=rev,
             revision=revision,
             made_at=self.now,
+            posted_at=None if cause is None else cause.at,
             alerts=self.directory.came(ask, pair.member, self.now).alerts,
             request=self._request(ask),
             offer=Offer(
@@ -169,8 +178,17 @@ class Scribe:
             known=self.directory.revs(pair.member, self.now),
             slot=slot(ask.owner),
             made=made,
-            traceparent=next((self.traces[key] for key in causes if key in self.traces), None),
+            traceparent=None if cause is None else cause.traceparent,
         )
+
+    def _cause(self, pair: Pair) -> Cause | None:
+        """Return the latest arrival among what a pair is made of, since only then could it be found; None: no arrival.
+
+        Such as a deadline, which makes room for others.
+        """
+        parts = (pair.ask.key, pair.ask.owner, pair.member, *(vote.document_id for vote in pair.match.documents))
+        came = [self.causes[part] for part in parts if part in self.causes]
+        return max(came, key=lambda cause: cause.at, default=None)
 
     def _request(self, ask: Ask) -> Request:
         return Request(

@@ -17,6 +17,7 @@ from services.matcher.index.compiled.weighting import Query, Statistics, Weighti
 from services.matcher.index.evidence import rare, tell
 from services.matcher.index.preparing import prepare
 from services.matcher.index.results import Explanation, Match, Request, SharedTerm, Vote, Worth
+from services.matcher.index.size import size_bytes
 from services.matcher.index.text.analysis import Analyser
 from services.matcher.index.text.fields import Reading, Span, acronym, digest, read
 from services.matcher.index.vocabulary import PAIRS, Vocabulary, frequency_level, length_level
@@ -86,6 +87,11 @@ class OfferIndex:
     def __len__(self) -> int:
         """Return the number of live offers."""
         return len(self._documents)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the arrays that are searched; the texts as they were read and the vocabulary come on top."""
+        return size_bytes(self._offers, self._names)
 
     def __contains__(self, document_id: str) -> bool:
         """Tell whether there is a live offer of this id."""

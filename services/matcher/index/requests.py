@@ -16,6 +16,7 @@ from services.matcher.index.compiled.weighting import Query, l2_norm, reverse_na
 from services.matcher.index.evidence import tell
 from services.matcher.index.offers import OfferIndex
 from services.matcher.index.results import Request
+from services.matcher.index.size import size_bytes
 from services.matcher.index.text.fields import Reading
 from services.matcher.index.vocabulary import PAIRS, frequency_level, length_level
 
@@ -84,6 +85,11 @@ class RequestIndex:
     def __len__(self) -> int:
         """Return the number of open requests."""
         return len(self._numbers)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the arrays that are searched."""
+        return size_bytes(self._requests)
 
     def put(self, key: str, request: Request) -> None:
         """Insert a request, or replace the one of this key."""

@@ -13,8 +13,11 @@ _DUPLICATE_KEY: Final = 11000
 
 async def write(
     collection: Collection, writes: "Sequence[UpdateOne | InsertOne[Document] | UpdateMany | DeleteMany]"
-) -> None:
+) -> set[int]:
     """Do all `writes`; one that meets a document that is there already, or a newer one, changes nothing.
+
+    Returns:
+        The places of those.
 
     A compare-and-set is an upsert whose filter asks for an older `rev`: where the document is not older, the upsert
     turns into an insert, which the unique `_id` refuses.
@@ -23,7 +26,7 @@ async def write(
         StoreError: anything else went wrong.
     """
     if not writes:
-        return
+        return set()
     try:
         await collection.bulk_write(writes, ordered=False)
     except BulkWriteError as error:
@@ -31,3 +34,5 @@ async def write(
         other = [entry for entry in details.get("writeErrors", ()) if entry["code"] != _DUPLICATE_KEY]
         if other or details.get("writeConcernErrors"):
             raise
+        return {entry["index"] for entry in details.get("writeErrors", ())}
+    return set()

@@ -4,7 +4,7 @@ Rows name ambassadors by their keys and carry no words of a suggestion and no ad
 A row is its own outbox entry: `unannounced` until its end is confirmed on the log.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -33,6 +33,8 @@ class Row:
     """One delivery.
 
     Attributes:
+        posted_at: when what brought the suggestion about was published; none: nothing was.
+        traceparent: W3C trace context of the suggestion; none: it is not traced.
         attempts: tries made, the one in hand included.
         lease: who has it in hand; whoever lost the lease changes nothing any more.
         ended_at: when it was delivered or failed.
@@ -45,11 +47,23 @@ class Row:
     ambassador: str
     channel: Channel
     made_at: datetime
+    posted_at: datetime | None = None
+    traceparent: str | None = None
     state: State = State.WAITING
     attempts: int = 0
     lease: UUID | None = None
     ended_at: datetime | None = None
     reason: str | None = None
+
+    @property
+    def about(self) -> Mapping[str, str | int]:
+        """What a trace may say of it."""
+        return {
+            "maillage.suggestion.id": str(self.suggestion_id),
+            "maillage.suggestion.revision": self.revision,
+            "maillage.notification.id": str(self.notification_id),
+            "maillage.attempt": self.attempts,
+        }
 
 
 def notification_id(suggestion_id: UUID, revision: int, ambassador: str, channel: Channel) -> UUID:
@@ -74,9 +88,10 @@ class Deliveries:
         await self._rows.create_index("ambassador")
         await self._rows.create_index("unannounced", partialFilterExpression={"unannounced": True})
 
-    async def add(self, rows: Iterable[Row], *, now: datetime) -> None:
-        """Insert what is absent, due now. What is in the inbox by being stored is delivered by that."""
-        await write(self._rows, [InsertOne(_document(row, now)) for row in rows])
+    async def add(self, rows: Sequence[Row], *, now: datetime) -> list[Row]:
+        """Insert what is absent, due now; return it. What is in the inbox by being stored is delivered by that."""
+        there = await write(self._rows, [InsertOne(_document(row, now)) for row in rows])
+        return [row for place, row in enumerate(rows) if place not in there]
 
     async def follow(
         self, *, standing: Sequence[tuple[UUID, int]], lapsed: Sequence[UUID], erased: Sequence[UUID], now: datetime
@@ -179,6 +194,13 @@ class Deliveries:
         by = {"channel": channel.value} if channel else {}
         return await self._rows.count_documents({"state": State.WAITING.value} | by)
 
+    async def due_since(self, channel: Channel) -> datetime | None:
+        """Return when the delivery of a channel that is due longest became due; none waits: None."""
+        found = await self._rows.find_one(
+            {"channel": channel.value, "state": State.WAITING.value}, {"due": 1}, sort=[("due", ASCENDING)]
+        )
+        return found["due"] if found else None
+
     async def count_unannounced(self) -> int:
         """Return how many ended deliveries are not confirmed to be on the log."""
         return await self._rows.count_documents({"unannounced": True})
@@ -199,6 +221,8 @@ def _document(row: Row, now: datetime) -> Document:
         "ambassador": row.ambassador,
         "channel": row.channel.value,
         "made_at": row.made_at,
+        "posted_at": row.posted_at,
+        "traceparent": row.traceparent,
         "state": (State.DELIVERED if stored else State.WAITING).value,
         "due": now,
         "lease": None,
@@ -217,6 +241,8 @@ def _read(found: Mapping[str, Any]) -> Row:
         ambassador=found["ambassador"],
         channel=Channel(found["channel"]),
         made_at=found["made_at"],
+        posted_at=found.get("posted_at"),  # earlier versions wrote neither
+        traceparent=found.get("traceparent"),
         state=State(found["state"]),
         attempts=found["attempts"],
         lease=found["lease"],

@@ -20,7 +20,8 @@ from services.notifier.store.bulk import write
 from services.runtime.store import Collection, Database, Document
 
 _WORDS: Final = (
-    "body", "made_at", "clusters", "told", "acts", "lapsed", "revision", "taken", "dismissed", "unannounced"
+    "body", "traceparent", "made_at", "clusters", "told", "acts", "lapsed", "revision", "taken", "dismissed",
+    "unannounced",
 )  # fmt: skip
 
 
@@ -41,6 +42,7 @@ class Kept:
         made: none when erased, or lapsed before it was ever read.
         lapsed: why it does not stand any more.
         told: none while nobody is decided on.
+        traceparent: W3C trace context of the event that told it.
         acts_given: acts counted so far; more than `acts` where those of an erased person are gone.
     """
 
@@ -53,6 +55,7 @@ class Kept:
     told: tuple[Told, ...] | None
     acts: tuple[Given, ...]
     acts_given: int
+    traceparent: str | None = None
 
 
 class View(StrEnum):
@@ -75,9 +78,9 @@ class Suggestions:
         await self._all.create_index("clusters", partialFilterExpression={"pending": True})
         await self._all.create_index("unannounced", partialFilterExpression={"unannounced": True})
 
-    async def put_made(self, made: Sequence[SuggestionMade]) -> None:
+    async def put_made(self, made: Sequence[SuggestionMade], traces: Mapping[UUID, str | None]) -> None:
         """Keep each, unless a state as new is kept already. A new revision is to be told again."""
-        await write(self._all, [_keep(event) for event in made])
+        await write(self._all, [_keep(event, traces.get(event.suggestion_id)) for event in made])
 
     async def put_lapsed(self, lapsed: Sequence[SuggestionLapsed]) -> None:
         """Note that each does not stand any more."""
@@ -214,12 +217,13 @@ def _in_view(ambassador: str, view: View) -> Document:
             return told | {"$or": [{"lapsed": {"$ne": None}}, {"dismissed": ambassador}]}
 
 
-def _keep(event: SuggestionMade) -> UpdateOne:
+def _keep(event: SuggestionMade, traceparent: str | None) -> UpdateOne:
     # A pipeline, because what becomes of `told` depends on the stored revision. `$literal`: texts may begin with `$`.
     fields: Document = {
         "rev": event.rev,
         "revision": event.revision,
         "body": {"$literal": event.model_dump_json()},
+        "traceparent": traceparent,
         "made_at": event.made_at,
         "clusters": {"$literal": sorted({event.request.party.cluster, event.offer.party.cluster})},
         "told": {"$cond": [{"$eq": ["$revision", event.revision]}, {"$ifNull": ["$told", None]}, None]},
@@ -281,6 +285,7 @@ def _read(found: Mapping[str, Any]) -> Kept:
         told=_read_told(found),
         acts=tuple(_read_act(act) for act in found.get("acts", ())),
         acts_given=found.get("acts_given") or 0,
+        traceparent=found.get("traceparent"),
     )
 
 

@@ -1,14 +1,15 @@
 """Whoever arrives second finds the other."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from schemas.ids import derived_id
 from schemas.members import MemberKind
 from schemas.needs import Direction
-from schemas.suggestions import RequestSource
-from tests.component.matcher.actors import SOIL_ASSET, grower, irrigation, member, need, others, soil_lab
+from schemas.suggestions import RequestSource, SuggestionMade
+from tests.component.matcher.actors import AT, SOIL_ASSET, grower, irrigation, member, need, others, soil_lab
 from tests.component.matcher.conftest import BAR, System
 
 IRRIGATION_FACES_LAB = derived_id("suggestion", "atlas/irrigation", "atlas/labo-sol")
@@ -99,3 +100,34 @@ async def test_parties_name_their_city(system: System) -> None:
     await system.give(city, *others(), grower(), soil_lab(city="cite-anzar"), irrigation())
     made = next(made for made in system.log.made() if made.offer.party.member_id == "labo-sol")
     assert (made.offer.party.city, made.offer.party.city_name) == ("cite-anzar", "Cité Anzar")
+
+
+async def test_a_suggestion_tells_when_the_later_of_the_two_was_posted(system: System) -> None:
+    """In whatever guise it comes: as a need, as a member, as a need with something on offer."""
+    later, trace = AT + timedelta(hours=1), "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    offer = need(
+        "banc", "labo-vide", SOIL_ASSET["title"], SOIL_ASSET["text"], direction=Direction.OFFER, published_at=later
+    )
+    await system.give(*others(), grower(), irrigation(), member("labo-vide"))
+    system.log.take()
+    await system.give(replace(offer, traceparent=trace))
+    [made] = system.log.envelopes
+    assert isinstance(made.value, SuggestionMade)
+    assert (made.value.posted_at, made.traceparent) == (later, trace)
+
+    await system.give(replace(soil_lab(published_at=later), traceparent=trace))
+    found = [(made.value.posted_at, made.traceparent) for made in system.log.envelopes[1:]]  # type: ignore[union-attr]
+    assert found == [(later, trace)]
+    system.log.take()
+
+    await system.give(irrigation(rev=2, title="Étalonner des tensiomètres pour les agrumes", published_at=later))
+    assert {made.posted_at for made in system.log.made()} == {later}
+
+
+async def test_what_a_deadline_brings_about_was_posted_by_nobody(system: System) -> None:
+    await system.give(*others(), grower(interests=("Étalonnage de tensiomètres en irrigation goutte à goutte",)))
+    await system.give(soil_lab(), irrigation(deadline=system.now + timedelta(hours=1)))
+    assert all(made.posted_at == AT for made in system.log.made())
+    await system.pass_time(timedelta(hours=2))
+    standing = [e.value for e in system.log.take() if isinstance(e.value, SuggestionMade)]
+    assert [made.posted_at for made in standing] == [None]

@@ -60,7 +60,7 @@ async def test_from_the_log_to_the_mailbox_and_the_page(memory_kafka: str, mongo
             await eventually(quiet, within=20)
             metrics = (await client.get("/metrics")).text
             assert 'maillage_deliveries_total{channel="email",outcome="delivered"}' in metrics
-            assert 'maillage_told_after_seconds_count{channel="email"}' in metrics
+            assert 'maillage_suggestion_to_told_seconds_count{channel="email"}' in metrics
     finally:
         await asyncio.wait_for(frame.stop(), 15)
     assert len(await notifications(memory_kafka, str(suggestion.suggestion_id))) == 2

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from prometheus_client import REGISTRY
 
 from schemas.ambassadors import AmbassadorKey
 from schemas.feedback import Act
@@ -465,9 +466,9 @@ async def test_somebody_erased_while_being_routed_to_is_forgotten(world: World) 
     await routing.take(person(), person("badr"))
     add = routing.store.deliveries.add
 
-    async def late_add(*args: object, **kwargs: object) -> None:
+    async def late_add(*args: object, **kwargs: object) -> object:
         await erasing.take(erased(AMINA, 2))
-        await add(*args, **kwargs)  # type: ignore[arg-type]
+        return await add(*args, **kwargs)  # type: ignore[arg-type]
 
     routing.store.deliveries.add = late_add  # type: ignore[method-assign]
     await routing.take(made())
@@ -480,9 +481,9 @@ async def test_what_lapses_while_being_routed_is_not_delivered(world: World) -> 
     await routing.take(person())
     add = routing.store.deliveries.add
 
-    async def late_add(*args: object, **kwargs: object) -> None:
+    async def late_add(*args: object, **kwargs: object) -> object:
         await lapsing.take(lapsed())
-        await add(*args, **kwargs)  # type: ignore[arg-type]
+        return await add(*args, **kwargs)  # type: ignore[arg-type]
 
     routing.store.deliveries.add = late_add  # type: ignore[method-assign]
     await routing.take(made())
@@ -500,3 +501,32 @@ async def test_rows_hold_no_contact_and_no_words(world: World) -> None:
     text = repr(await world.rows()).casefold()
     for word in ("@", "tazi", "atlas", "irrigation", world.hook.address):
         assert word not in text
+
+
+async def test_the_time_from_posting_to_telling_is_measured_once_for_each_channel(world: World) -> None:
+    def measured(what: str) -> list[float]:
+        name = f"maillage_post_to_told_seconds_{what}"
+        return [REGISTRY.get_sample_value(name, {"channel": channel}) or 0 for channel in ("inbox", "email")]
+
+    process = await world.start()
+    counts, sums = measured("count"), measured("sum")
+    posted = made().model_copy(update={"posted_at": world.now - timedelta(seconds=3)})
+    for _ in range(2):
+        await process.take(person(), posted, made("other"))
+        await process.run()
+    assert [after - before for after, before in zip(measured("count"), counts, strict=True)] == [1, 1]
+    assert [after - before for after, before in zip(measured("sum"), sums, strict=True)] == [3, 3]
+
+
+async def test_what_is_overdue_is_told_to_the_operator(world: World) -> None:
+    def overdue() -> float | None:
+        return REGISTRY.get_sample_value("maillage_deliveries_overdue_seconds", {"channel": "email"})
+
+    process = await world.start()
+    await process.take(person(), made())
+    world.now += timedelta(minutes=7)
+    await process.works["count"]._work()
+    assert overdue() == 7 * 60
+    await process.run()
+    await process.works["count"]._work()
+    assert overdue() == 0
