@@ -145,7 +145,9 @@ class Mongod:
 
     async def _ping(self) -> None:
         client: AsyncMongoClient[dict[str, object]] = AsyncMongoClient(
-            self.uri, serverSelectionTimeoutMS=ANSWER_WITHIN_MS
+            self.uri,
+            directConnection=True,  # of a replica set, this member and no other is meant
+            serverSelectionTimeoutMS=ANSWER_WITHIN_MS,
         )
         async with client:
             await client.admin.command("ping")
