@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.9.5
 
-.PHONY: help setup demo up test lint schemas lock clean
+.PHONY: help setup demo up test faults lint schemas lock clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -33,6 +33,9 @@ up: setup ## Run the whole system on this machine until Ctrl-C.
 
 test: setup lint ## Check the code and run every test that this machine can run.
 	@$(BIN)/python -m pytest --numprocesses auto $(ARGS)
+
+faults: setup ## Disturb the running system in every way that we know and write docs/faults.md (an hour; ARGS="--scale short" is less).
+	@$(BIN)/python -m tests.faults --report docs/faults.md $(ARGS)
 
 lint: setup ## Style, types, direction of imports, drift of the contract.
 	@$(BIN)/ruff check .

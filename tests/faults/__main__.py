@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import signal
 import sys
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from tests.faults.table import FAULTS
 
 async def run(names: list[str], *, short: bool, seed: int) -> list[Outcome]:
     """Run the faults of these names, one after another; say what came of each."""
+    me = asyncio.current_task()
+    if me is not None:  # told to end, it ends its processes and file systems, too
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, me.cancel)
     outcomes = []
     for fault in FAULTS:
         if fault.name in names:
@@ -26,15 +30,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Disturb the running system and compare with an undisturbed run.")
     parser.add_argument("--only", action="append", choices=names, metavar="NAME", help=f"one of {', '.join(names)}")
     parser.add_argument("--scale", choices=("short", "full"), default="full")
-    parser.add_argument("--ci", action="store_true", help="the few that continuous integration runs, in short form")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--report", type=Path, help="a file to write the table to")
     options = parser.parse_args()
-    chosen = options.only or [fault.name for fault in FAULTS if fault.ci or not options.ci]
-    outcomes = asyncio.run(run(chosen, short=options.ci or options.scale == "short", seed=options.seed))
+    short = options.scale == "short"
+    outcomes = asyncio.run(run(options.only or names, short=short, seed=options.seed))
     if options.report:
-        write(options.report, outcomes, command=" ".join(sys.argv[1:]), seed=options.seed)
-    sys.exit(not all(outcome.passed for outcome in outcomes))
+        write(options.report, outcomes, arguments=" ".join(sys.argv[1:]), short=short)
+    broken = [outcome.fault.name for outcome in outcomes if not outcome.passed]
+    print(f"{len(outcomes) - len(broken)} of {len(outcomes)} held" + (f"; not {', '.join(broken)}" if broken else ""))
+    sys.exit(bool(broken))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,9 @@ COMPANIES = {"short": 60, "full": 400}
 # Longer than any bound: what is not quiet by then has stopped.
 QUIET_WITHIN = 400.0
 
+# Longer than 200 kills of each service and the recovery from the last: every run ends by itself.
+ENDS_WITHIN = 1_800.0
+
 # Work passes from one service to the next between two questions; three answers in a row cannot all miss it.
 QUIET_ANSWERS = 3
 ASK_EVERY = 0.3
@@ -92,20 +95,30 @@ class Fault:
     ci: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass
 class Outcome:
-    """What came of a run. `recovery`: seconds, see `Fault.bound`; none: it never became quiet."""
+    """What came of a run.
+
+    Attributes:
+        done: how often what was done.
+        problems: what is not as it must be, one line each.
+        recovery: seconds, see `Fault.bound`; none: it never became quiet.
+        seconds: that the run took.
+        requests: entities whose last state was acknowledged.
+        asked_again: requests that had to be repeated for it.
+        messages: that came to receivers; `copies` came more than once, under the same id.
+    """
 
     fault: Fault
-    done: collections.Counter[str]
-    problems: list[str]
-    recovery: float | None
-    seconds: float
-    requests: int
-    asked_again: int
-    suggestions: int
-    messages: int
-    copies: int
+    done: collections.Counter[str] = field(default_factory=collections.Counter)
+    problems: list[str] = field(default_factory=list)
+    recovery: float | None = None
+    seconds: float = 0.0
+    requests: int = 0
+    asked_again: int = 0
+    suggestions: int = 0
+    messages: int = 0
+    copies: int = 0
 
     @property
     def passed(self) -> bool:
@@ -114,42 +127,35 @@ class Outcome:
 
 
 async def execute(fault: Fault, *, short: bool, seed: int) -> Outcome:
-    """Run one fault and judge it."""
+    """Run one fault and judge it. What cannot even start is a problem of the row, and does not end the others."""
     began = monotonic()
-    tale = story(seed, COMPANIES["short" if short else "full"])
     calm = await undisturbed(seed, short)
+    outcome = Outcome(fault=fault)
     with tempfile.TemporaryDirectory(prefix=f"maillage-{fault.name}-", ignore_cleanup_errors=True) as folder:
-        async with running(fault.shape, Path(folder)) as stack:
-            run = Run(stack, Load(stack, seed), short, random.Random(f"{fault.name}{seed}"))
-            run.acts = list(tale.acts)
-            crowd = people(stack.hooks())
-            await settle_in(stack, run.load, tale)
-            recovery: float | None = None
-            problems: list[str] = []
-            try:
-                recovery = await disturb(run, fault, seconds=fault.seconds[0 if short else 1])
-            except (TimeoutError, PartError, RuntimeError, ExceptionGroup) as error:
-                problems.append(f"it did not end: {_say(error)}")
-            try:
-                found = await collect(stack)
-            except Exception as error:
-                problems.append(f"nothing could be read at the end: {_say(error)}")
-                found = None
-            if found is not None:
-                problems += judge(tale, crowd, run, found, calm)
-    messages = found.webhooks + found.mails if found else collections.Counter[str]()
-    return Outcome(
-        fault=fault,
-        done=run.done,
-        problems=[*run.problems, *problems],
-        recovery=recovery,
-        seconds=monotonic() - began,
-        requests=len(run.load.acknowledged),
-        asked_again=run.load.refused,
-        suggestions=len(found.suggestions) if found else 0,
-        messages=len(messages),
-        copies=messages.total() - len(messages),
-    )
+        try:
+            async with asyncio.timeout(ENDS_WITHIN), running(fault.shape, Path(folder)) as stack:
+                await _go_through(fault, stack, outcome, calm, short=short, seed=seed)
+        except (PartError, TimeoutError) as error:
+            outcome.problems.append(_say(error))
+    outcome.seconds = monotonic() - began
+    return outcome
+
+
+async def _go_through(fault: Fault, stack: Stack, outcome: Outcome, calm: Traces, *, short: bool, seed: int) -> None:
+    tale = story(seed, COMPANIES["short" if short else "full"])
+    run = Run(stack, Load(stack, seed), short, random.Random(f"{fault.name}{seed}"), acts=list(tale.acts))
+    outcome.done, outcome.problems = run.done, run.problems
+    await settle_in(stack, run.load, tale)
+    try:
+        outcome.recovery = await disturb(run, fault, seconds=fault.seconds[0 if short else 1])
+    except (TimeoutError, PartError, RuntimeError, ExceptionGroup) as error:
+        run.problems.append(f"it did not end: {_say(error)}")
+    outcome.requests, outcome.asked_again = len(run.load.acknowledged), run.load.refused
+    found = await collect(stack)
+    run.problems += judge(tale, people(stack.hooks()), run, found, calm)
+    messages = found.webhooks + found.mails
+    outcome.suggestions, outcome.messages = len(found.suggestions), len(messages)
+    outcome.copies = messages.total() - len(messages)
 
 
 async def settle_in(stack: Stack, load: Load, tale: Story) -> None:

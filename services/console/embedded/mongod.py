@@ -156,8 +156,7 @@ class Mongod:
                 raise PartError(f"mongod: {folder} is in use by another, or not readable", error.status) from error
             raise
         try:
-            if self._alone:
-                await self._lead()
+            await (self._lead() if self._alone else self._ping())
         except BaseException as error:
             await self._child.kill()
             if isinstance(error, PyMongoError | RetryError):
@@ -165,12 +164,17 @@ class Mongod:
             raise
         return self.address
 
+    async def _ping(self) -> None:
+        async with self._client() as client:
+            await client.admin.command("ping")
+
+    def _client(self) -> AsyncMongoClient[dict[str, Any]]:
+        # Of a replica set, this member and no other is meant.
+        return AsyncMongoClient(self.uri, directConnection=True, serverSelectionTimeoutMS=ANSWER_WITHIN_MS)
+
     async def _lead(self) -> None:
         """Makes it the one member of its set, under its present address, and waits until it takes writes."""
-        client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
-            self.uri, directConnection=True, serverSelectionTimeoutMS=ANSWER_WITHIN_MS
-        )
-        async with client:
+        async with self._client() as client:
             member = {"_id": 0, "host": self.address}
             try:
                 config = (await client.admin.command("replSetGetConfig"))["config"]
