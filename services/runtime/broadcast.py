@@ -9,7 +9,7 @@ from faststream.kafka.message import KafkaMessage
 
 from schemas.cloudevents import Envelope
 from services.runtime.reading import Reading
-from services.runtime.settlement import Places, RawRecord, Settlement
+from services.runtime.settlement import Places, RawRecord, Settlement, first_of
 
 NamedPlaces: TypeAlias = Mapping[str, int]
 """Offset of the next record, by `topic/partition`."""
@@ -81,18 +81,15 @@ class Broadcast(Reading):
         """Whether these were fetched before reading went elsewhere, or the client began anew without being asked."""
         if self.consumer is None:
             return False
-        for record in records:
-            partition = TopicPartition(record.topic, record.partition)
-            if record.offset < self.settled.get(partition, 0):
-                return True
-            if await self.consumer.position(partition) <= record.offset:
+        for partition, offset in first_of(records).items():
+            if offset < self.settled.get(partition, 0) or await self.consumer.position(partition) <= offset:
                 return True
         return False
 
     def _come_again(self, records: Sequence[RawRecord]) -> None:
         if self.consumer is None:
             return
-        for partition in {TopicPartition(record.topic, record.partition) for record in records}:
+        for partition in first_of(records):
             if partition in self.settled and partition in self.consumer.assignment():
                 self._seek(partition, self.settled[partition])
 

@@ -17,7 +17,7 @@ from faststream.kafka.message import FAKE_CONSUMER, KafkaAckableMessage, KafkaMe
 from schemas.topics import MAX_EVENT_BYTES
 from services.runtime import logs, metrics
 from services.runtime.outcome import describe
-from services.runtime.settlement import RawRecord, Settlement, reached
+from services.runtime.settlement import RawRecord, Settlement, first_of, reached
 
 # A batch is the unit of work, of commit and of repetition: large enough to share the cost of a round trip to the
 # store, small enough to be handled well inside the rebalance time-out.
@@ -107,8 +107,7 @@ class Reading:
     async def _settle(self, message: KafkaMessage) -> bool:
         """Settle a batch, in the time that the metrics know; False when it was let go of before that."""
         records = cast("Sequence[RawRecord]", message.raw_message)
-        for record in records:
-            self.settled.setdefault(TopicPartition(record.topic, record.partition), record.offset)
+        self.settled = first_of(records) | self.settled
         self.oldest_in_hand = _oldest(records)
         try:
             with metrics.HANDLING.labels(self.name).time():
@@ -130,11 +129,8 @@ class Reading:
         """
         if self.consumer is None:
             return
-        first: dict[TopicPartition, int] = {}
-        for record in records:
-            first.setdefault(TopicPartition(record.topic, record.partition), record.offset)
         try:
-            for partition, offset in first.items():
+            for partition, offset in first_of(records).items():
                 expected = self.settled.get(partition)
                 if expected is None:
                     expected = await self._place(partition)

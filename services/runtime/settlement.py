@@ -195,6 +195,11 @@ class Settlement:
                 metrics.SETTLED_AGE.labels(record.topic).set((now - envelope.occurred_at).total_seconds())
 
 
+def first_of(records: Sequence[RawRecord]) -> dict[TopicPartition, int]:
+    """Return the offset of the first of these records in each of their partitions."""
+    return {TopicPartition(record.topic, record.partition): record.offset for record in reversed(records)}
+
+
 def reached(records: Sequence[RawRecord]) -> dict[TopicPartition, int]:
     """Return the places that are reached once these records are settled."""
     return {TopicPartition(record.topic, record.partition): record.offset + 1 for record in records}
