@@ -2,22 +2,30 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from services.console.doctor import kafka_judging, settings
+from services.console.doctor.certificates import Endpoint, Presented
+from services.console.doctor.certificates import judge as judge_certificate
 from services.console.doctor.findings import Finding, State
 from services.console.doctor.kafka import GroupFacts, KafkaFacts, Partition, TopicFacts
+from services.console.doctor.mongo import MongoFacts
+from services.console.doctor.mongo import judge as judge_mongo
 from services.console.doctor.services import ServiceFacts, named
 from services.console.doctor.services import judge as judge_service
 from services.console.doctor.sizes import judge_space
 from services.console.doctor.times import judge_clock
 from services.console.main import cli
 from services.runtime.broker import wanted_topics
+from services.runtime.store import Disk
 
 GIB = 1 << 30
+NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
 
 GOOD = Partition(1, (1, 2, 3), (1, 2, 3))
 TOPICS = {
@@ -94,8 +102,15 @@ def test_what_is_wrong_with_a_broker_is_said(facts: KafkaFacts, state: State, wo
         replace(WELL, topics={**TOPICS, "needs.v1.dlq": replace(TOPICS["needs.v1.dlq"], partitions=[GOOD] * 3)}),
         replace(WELL, topics={name: replace(topic, settings={}) for name, topic in TOPICS.items()}),
         replace(WELL, groups={"matcher": GroupFacts(None, 0, {"needs.v1": 5})}),
+        replace(WELL, groups={"matcher": GroupFacts("Stable", 1, None)}),
     ],
-    ids=["more than asked for", "dead letters in more partitions", "settings that are not told", "groups not told"],
+    ids=[
+        "more than asked for",
+        "dead letters in more partitions",
+        "settings that are not told",
+        "groups not told",
+        "places not told",
+    ],
 )
 def test_what_an_operator_may_choose_is_not_wrong(facts: KafkaFacts) -> None:
     assert judged(facts) == []
@@ -161,6 +176,53 @@ def test_settings_in_the_environment(
     found = list(settings.check(environment))
     assert {one.subject for one in found} == subjects
     assert environment.get("MAILLAGE_OPERATOR_KEY", "-no-") not in str(found)
+
+
+def test_secrets_in_files_are_judged_too(tmp_path: Path) -> None:
+    (tmp_path / "maillage_operator_key").write_text("changeme-changeme-changeme\n")
+    (tmp_path / "maillage_secrett").write_text("x")
+    (tmp_path / "mongo_root").write_text("x")
+    found = list(settings.check({}, secrets=tmp_path))
+    assert {(one.state, one.subject) for one in found} == {
+        (State.PROBLEM, "MAILLAGE_OPERATOR_KEY"),
+        (State.WARNING, "MAILLAGE_SECRETT"),
+    }
+    assert "changeme" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "presented", "state"),
+    [
+        ("localhost", Presented(distrusted="unable to get local issuer certificate"), State.OK),
+        ("localhost", Presented(distrusted="certificate has expired"), State.PROBLEM),
+        ("inbox.example.org", Presented(distrusted="unable to get local issuer certificate"), State.PROBLEM),
+        ("inbox.example.org", Presented(away="no answer"), State.PROBLEM),
+        ("inbox.example.org", Presented(until=NOW + timedelta(days=30)), State.OK),
+        ("inbox.example.org", Presented(until=NOW + timedelta(days=13)), State.WARNING),
+        ("inbox.example.org", Presented(until=NOW + timedelta(days=1)), State.PROBLEM),
+    ],
+)
+def test_certificates(name: str, presented: Presented, state: State) -> None:
+    [finding] = judge_certificate(Endpoint("public address", "proxy", 8443, name), presented, NOW)
+    assert finding.state is state
+    assert "by proxy:8443" in finding.subject
+
+
+@pytest.mark.parametrize(
+    ("changed", "area", "words"),
+    [
+        ({"set_name": None}, "addresses", "a server by itself"),
+        ({"primary": False}, "addresses", "no primary"),
+        ({"lacking": {"maillage_ingest": ["insert"]}}, "permissions", "may not insert"),
+        ({"disk": Disk(size_bytes=GIB, free_bytes=0)}, "disk", "0 MiB of 1.0 GiB are free"),
+        ({"ahead": timedelta(hours=1)}, "clock", "ahead of this machine"),
+    ],
+)
+def test_what_is_wrong_with_a_database_is_said(changed: dict[str, Any], area: str, words: str) -> None:
+    well = MongoFacts("7.0", "maillage", True, timedelta(), timedelta(seconds=0.1), "ingest@admin")
+    assert [one for one in judge_mongo(well) if one.state is not State.OK] == []
+    [finding] = [one for one in judge_mongo(replace(well, **changed)) if one.state is not State.OK]
+    assert (finding.state, finding.area, words in finding.says) == (State.PROBLEM, area, True)
 
 
 def test_a_wrong_option_is_wrong_use_and_no_finding() -> None:

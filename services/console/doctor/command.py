@@ -120,11 +120,9 @@ def doctor_command(
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--service") from None
     found = list(settings.check())
-    given: dict[str, Any] = {
-        name: value for name, value in (("kafka", kafka_address), ("mongo", mongo_url)) if value is not None
-    }
+    given: dict[str, Any] = {"kafka": kafka_address, "mongo": mongo_url}
     try:
-        read = settings.read(RuntimeSettings, **given)
+        read = settings.read(RuntimeSettings, **{name: value for name, value in given.items() if value is not None})
     except ValidationError:
         found += [
             problem(
