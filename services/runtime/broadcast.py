@@ -29,7 +29,7 @@ class Broadcast(Reading):
     def begin_at(self, places: AsksForPlaces) -> None:
         """Ask `places`, before each batch and in `look`, how far everything is handled: to be there, reading goes back.
 
-        It may keep the batch waiting. What it does not name begins where the log does.
+        It may keep the batch waiting. What it does not name may stay where it is: at first, where the log begins.
         """
         self._places = places
 
@@ -71,8 +71,8 @@ class Broadcast(Reading):
             return None
         moved = False
         for partition in partitions:
-            place, here = asked.get(_name(partition), 0), self.settled.get(partition)
-            if here is None or place < here:
+            place, here = asked.get(_name(partition)), self.settled.get(partition)
+            if place is not None and (here is None or place < here):
                 self._seek(partition, place)
                 moved = True
         return moved
