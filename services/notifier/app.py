@@ -54,7 +54,7 @@ def build(settings: NotifierSettings) -> Microservice:
     store = NotifierStore(frame.store.database)
     parts = compose(settings, store, app=app, publisher=frame.publisher, clock=frame.clock, every=frame.every)
     frame.consumption.handle_with(parts.handlers.take)
-    frame.on_start(store.ensure_indexes, parts.delivering.take_back)
+    frame.on_start(store.ensure_indexes)
     frame.on_new_log(parts.announcing.announce_again)
     frame.waits("deliveries", store.deliveries.count_waiting)
     frame.waits("announcements", store.count_unannounced)

@@ -7,6 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, assert_never
+from uuid import uuid4
+
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from schemas.notifications import Channel as ChannelName
 from services.notifier import metrics
@@ -17,6 +20,7 @@ from services.notifier.store import Deliveries, Row
 from services.runtime import logs, tracing
 from services.runtime.clock import Clock
 from services.runtime.outcome import describe
+from services.runtime.store import StoreError
 
 AT_ONCE: Final = 16
 """Messages in hand at a time, of each channel: enough to hide receivers' latency, few enough for a small server."""
@@ -26,6 +30,9 @@ TRY_SECONDS: Final = 110.0
 
 LEASE: Final = timedelta(seconds=130)
 """How long a row stays with a holder that may be gone: longer than any try, or one message would be sent twice."""
+
+NOTE_SECONDS: Final = 60.0
+"""How long it is tried to note what became of a row, while the database is away."""
 
 LOOK_SECONDS: Final = 1.0
 """Between two looks into the store for what became due by itself; what is new wakes the loop at once."""
@@ -77,7 +84,7 @@ class Delivering:
         lease: timedelta = LEASE,
         instance: str | None = None,
     ) -> None:
-        """`instance` names this replica, also after a crash."""
+        """`instance` names this replica; started again after a crash, it has the same."""
         self._deliveries = deliveries
         self._composing = composing
         self._channels = channels
@@ -85,22 +92,15 @@ class Delivering:
         self._chance = chance
         self._ended = ended
         self._lease = lease
-        self._instance = instance
+        self._holder = instance or uuid4().hex
         self._woken = asyncio.Event()
-        self._in_hand: dict[asyncio.Task[None], tuple[ChannelName, str]] = {}
+        self._in_hand: dict[asyncio.Task[None], Row] = {}
+        self._failed = False  # whether something that was in hand is not, and was not noted
         self._log = logs.get()
 
     def wake(self) -> None:
         """There is something to deliver."""
         self._woken.set()
-
-    async def take_back(self) -> None:
-        """Take what this replica had in hand when it crashed into hand again: nobody need wait for the lease to end.
-
-        To be called before `run`. Raises StoreError when the store is away.
-        """
-        if self._instance and (rows := await self._deliveries.take_back(self._instance, now=self._clock())):
-            self._log.info("taken_back", rows=rows)
 
     async def run(self) -> None:
         """Deliver until cancelled; what is in hand then is brought to its end.
@@ -108,9 +108,12 @@ class Delivering:
         Raises:
             StoreError: the store is away. Call again.
         """
+        await self._take_back()  # what was in hand at a crash, or taken by a request of which the answer was lost
         try:
             while True:
                 self._woken.clear()
+                if self._failed:
+                    await self._take_back()
                 await self._fill()
                 with suppress(TimeoutError):
                     # Not `wait_for`: before Python 3.12 it swallows a cancellation that comes together with the wake.
@@ -121,28 +124,36 @@ class Delivering:
                 await asyncio.wait(self._in_hand, timeout=_FINISH_SECONDS)
             raise
 
+    async def _take_back(self) -> None:
+        """Have rows that are leased to us and not in hand due at once: nobody need wait for the lease to end."""
+        self._failed = False
+        in_hand = [row.notification_id for row in self._in_hand.values()]
+        if rows := await self._deliveries.take_back(self._holder, but=in_hand, now=self._clock()):
+            self._log.info("taken_back", rows=rows)
+
     async def _fill(self) -> None:
         """Take due rows into hand until hands are full: one of each receiver at a time, so that nobody fills them."""
         for name in self._channels:
             while row := await self._next(name):
                 task = asyncio.create_task(self._deliver(row), name=f"deliver {row.notification_id}")
-                self._in_hand[task] = (name, row.ambassador)
+                self._in_hand[task] = row
                 task.add_done_callback(self._let_go)
 
     async def _next(self, name: ChannelName) -> Row | None:
-        busy = [receiver for channel, receiver in self._in_hand.values() if channel is name]
+        busy = [row.ambassador for row in self._in_hand.values() if row.channel is name]
         if len(busy) >= AT_ONCE:
             return None
         now = self._clock()
         until = now + self._lease
-        return await self._deliveries.lease(name, busy=busy, now=now, until=until, holder=self._instance)
+        return await self._deliveries.lease(name, busy=busy, now=now, until=until, holder=self._holder)
 
     def _let_go(self, task: "asyncio.Task[None]") -> None:
         del self._in_hand[task]
         self.wake()
         if not task.cancelled() and (error := task.exception()) is not None:
-            # Not noted: the lease runs out and the row is due again, under the same id.
+            # Not noted: the row is due again, under the same id.
             self._log.warning("not_noted", error=describe(error))
+            self._failed = True
 
     async def _deliver(self, row: Row) -> None:
         name = f"deliver {row.channel}"
@@ -151,6 +162,17 @@ class Delivering:
             span.note({"maillage.outcome": type(outcome).__name__.lower()})
             if isinstance(outcome, Postponed | Failed):
                 span.fail(outcome.reason)
+        # What is done is done: a database that is away for a moment must not make us do it again.
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(StoreError),
+            wait=wait_random_exponential(multiplier=0.2, max=5),
+            stop=stop_after_delay(NOTE_SECONDS),
+            reraise=True,
+        ):
+            with attempt:
+                await self._note(row, outcome)
+
+    async def _note(self, row: Row, outcome: Outcome) -> None:
         now = self._clock()
         log = self._log.bind(notification_id=str(row.notification_id), channel=row.channel, attempt=row.attempts)
         if isinstance(outcome, Postponed):

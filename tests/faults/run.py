@@ -135,7 +135,7 @@ async def execute(fault: Fault, *, short: bool, seed: int) -> Outcome:
         try:
             async with asyncio.timeout(ENDS_WITHIN), running(fault.shape, Path(folder)) as stack:
                 await _go_through(fault, stack, outcome, calm, short=short, seed=seed)
-        except (PartError, TimeoutError) as error:
+        except Exception as error:  # whatever it is, it is this row's, and the others are still to run
             outcome.problems.append(_say(error))
     outcome.seconds = monotonic() - began
     return outcome

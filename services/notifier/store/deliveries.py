@@ -127,7 +127,7 @@ class Deliveries:
     ) -> Row | None:
         """Take the row of `channel` that is due longest into hand, of nobody in `busy`; none when nothing is due.
 
-        A row whose holder is gone comes up again at `until`, or when the holder is back (`take_back`).
+        A row whose holder is gone comes up again at `until`, or when a holder of this name is back (`take_back`).
         """
         found = await self._rows.find_one_and_update(
             {
@@ -142,9 +142,9 @@ class Deliveries:
         )
         return _read(found) if found else None
 
-    async def take_back(self, holder: str, *, now: datetime) -> int:
-        """Put what `holder` had in hand when it ended back into the queue; return how many rows. It must have ended."""
-        held = {"state": State.WAITING.value, "lease": {"$ne": None}, "holder": holder}
+    async def take_back(self, holder: str, *, but: Sequence[UUID], now: datetime) -> int:
+        """Put what `holder` leased and has not in hand (`but`) back into the queue; return how many rows."""
+        held = {"state": State.WAITING.value, "lease": {"$ne": None}, "holder": holder, "_id": {"$nin": list(but)}}
         result = await self._rows.update_many(held, {"$set": {"due": now, "lease": None}})
         return int(result.modified_count)
 

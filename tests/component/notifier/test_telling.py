@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from prometheus_client import REGISTRY
+from pymongo.errors import AutoReconnect
 
 from schemas.ambassadors import AmbassadorKey
 from schemas.feedback import Act
@@ -303,13 +304,29 @@ async def test_a_replica_that_is_back_after_a_crash_sends_what_it_had_in_hand_at
     assert row is not None
     world.settings = world.settings.model_copy(update={"instance": "another"})
     another = await world.start()
-    await another.parts.delivering.take_back()
+    await another.parts.delivering._take_back()
     assert await another.store.deliveries.lease(Channel.EMAIL, busy=[], now=now, until=until) is None
     world.settings = world.settings.model_copy(update={"instance": "one"})
     second = await world.start()
-    await second.parts.delivering.take_back()
     await second.run()
     assert world.mail.ids() == [f"<{row.notification_id}@example.org>"]
+
+
+@pytest.mark.parametrize("where", ["before delivered", "after delivered", "before lease", "after lease"])
+async def test_a_database_that_is_away_for_a_moment_delays_no_message_and_doubles_none(
+    world: World, where: str
+) -> None:
+    calls = []
+
+    def away(here: str) -> bool | Exception:
+        calls.append(here)
+        return AutoReconnect("away") if here == where and calls.count(here) == 1 else False
+
+    process = await world.start(away)
+    await process.take(person(), made())
+    await process.run()  # no lease runs out: the clock stands still
+    assert len(world.mail.ids()) == 1
+    assert {row["state"] for row in await world.rows()} == {"delivered"}
 
 
 async def test_what_the_broker_did_not_confirm_is_published_again_under_the_same_id(world: World) -> None:

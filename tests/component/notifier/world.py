@@ -40,6 +40,10 @@ class CrashError(BaseException):
     """The process ends here."""
 
 
+Trouble = Callable[[str], bool | Exception]
+"""Given where a process is: whether it ends there, or the error that its call meets."""
+
+
 @dataclass
 class RecordingLog:
     """A `Publisher` that remembers what went over the wire; `lost_after` counts publications kept but not confirmed."""
@@ -86,7 +90,7 @@ class World:
             secret=SIGNING, public_url=BASE, smtp=mail.address, mail_from=SENDER, allow_private_webhooks=True
         )  # type: ignore[arg-type]  # pydantic reads text into what the fields are
 
-    async def start(self, dying_at: Callable[[str], bool] = lambda _: False) -> "Process":
+    async def start(self, dying_at: Trouble = lambda _: False) -> "Process":
         """A new process: nothing but the database is left of the one before."""
         store = NotifierStore(self.database)
         await store.ensure_indexes()
@@ -194,9 +198,9 @@ def counted(ids: list[str]) -> Counter[str]:
 
 
 class _Dying:
-    """A real collection, in a process that may end before or after any call of it."""
+    """A real collection, in a process that may end before or after any call of it, or whose call may fail then."""
 
-    def __init__(self, real: object, dying_at: Callable[[str], bool]) -> None:
+    def __init__(self, real: object, dying_at: Trouble) -> None:
         self._real = real
         self._dying_at = dying_at
 
@@ -206,14 +210,16 @@ class _Dying:
             return found
 
         async def call(*args: object, **kwargs: object) -> object:
-            if self._dying_at(f"before {name}"):
-                raise CrashError
+            self._look(f"before {name}")
             result = await found(*args, **kwargs)
-            if self._dying_at(f"after {name}"):
-                raise CrashError
+            self._look(f"after {name}")
             return result
 
         return call
+
+    def _look(self, here: str) -> None:
+        if trouble := self._dying_at(here):
+            raise CrashError if trouble is True else trouble
 
 
 async def crashing(work: Awaitable[None]) -> None:
