@@ -57,12 +57,12 @@ class Stack:
 
     def __init__(self, checkout: Path) -> None:
         self.folder = checkout / "deploy"
-        self.port = free_port()
+        self.port, self.plain_port = free_port(), free_port()
         self._env = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("MAILLAGE_", "COMPOSE_"))},
             "COMPOSE_PROJECT_NAME": PROJECT,
             "HTTPS_PORT": str(self.port),
-            "HTTP_PORT": str(free_port()),
+            "HTTP_PORT": str(self.plain_port),
             "MAILLAGE_VERSION": "test",
         }
 
