@@ -234,13 +234,21 @@ class Microservice:
         """End the process when the broker came back with another log: what is owned must be published again at start.
 
         And when it would not let us in or work any more: the clients themselves would at most lose their connection.
+        And when it answers here and has confirmed nothing for long: the producer's own connection may be one of which
+        the other end is gone, and the client asks for metadata on it for ever.
 
         Raises:
             BrokerUnavailableError: the broker is away.
         """
+        silent = self.publisher.unconfirmed_seconds > self.settings.stuck_after_seconds
+        if self.settings.log_id is not None and not silent:
+            return
         try:
-            if self.settings.log_id is None and await self._ask_log() != self.log_id:
+            log_id = await self._ask_log()
+            if self.settings.log_id is None and log_id != self.log_id:
                 self._end("the log is another one")
+            elif silent:
+                self._end("the broker answers, and confirms nothing")
         except RefusedError as error:
             self._end(str(error), REFUSED_STATUS)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import datetime
+from time import monotonic
 from typing import Protocol, cast
 
 from aiokafka.errors import (
@@ -54,8 +55,17 @@ class KafkaPublisher:
         """True once the producer cannot be used any more; the process must be restarted."""
         self.refused: str | None = None
         """The topic that we may not write, once the broker has said so."""
-        self.confirmed = True
+        self._unconfirmed_since: float | None = None
+
+    @property
+    def confirmed(self) -> bool:
         """Whether the broker confirmed the last event. What it did not confirm is sent again until it does."""
+        return self._unconfirmed_since is None
+
+    @property
+    def unconfirmed_seconds(self) -> float:
+        """For how long the broker has confirmed nothing of what was sent; 0 if it confirmed the last event."""
+        return 0.0 if self._unconfirmed_since is None else monotonic() - self._unconfirmed_since
 
     async def publish(
         self,
@@ -98,12 +108,13 @@ class KafkaPublisher:
             self.broken = True  # the producer's numbering is lost for this partition, and for good
             raise BrokerUnavailableError(f"the producer lost its place on {topic}") from None
         except (TimeoutError, KafkaError, IncorrectState, OSError) as error:
-            self.confirmed = False
+            if self._unconfirmed_since is None:
+                self._unconfirmed_since = monotonic()
             metrics.UNCONFIRMED.labels(topic).inc()
             raise BrokerUnavailableError(
                 f"the broker did not confirm an event on {topic} within {CONFIRM_SECONDS:g} s ({type(error).__name__})"
             ) from None
-        self.confirmed = True
+        self._unconfirmed_since = None
         metrics.PUBLISHED.labels(topic).inc()
 
     async def _send(self, topic: str, key: bytes, body: bytes | None, headers: dict[str, str]) -> None:

@@ -125,7 +125,7 @@ class RuntimeSettings(KafkaSettings):
         float, Field(gt=0, description="Longest orderly stop, seconds; the supervisor must wait longer")
     ] = 20.0
     stuck_after_seconds: Annotated[
-        float, Field(gt=0, description="Consumption without progress for so long, with work waiting, ends the process")
+        float, Field(gt=0, description="No progress in reading or publishing for so long, with work, ends the process")
     ] = 120.0
     instance: Annotated[
         str | None,

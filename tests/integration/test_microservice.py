@@ -30,6 +30,23 @@ async def test_a_service_that_only_writes_is_not_ready_while_nothing_is_confirme
     await frame.stop()
 
 
+@pytest.mark.parametrize(("stuck_after", "status"), [(0.01, STUCK_STATUS), (60, 0)])
+async def test_a_broker_that_answers_and_confirms_nothing_for_long_ends_the_process(
+    memory_kafka: str, mongo_url: str, stuck_after: float, status: int
+) -> None:
+    settings = RuntimeSettings(kafka=memory_kafka, mongo=SecretStr(mongo_url), stuck_after_seconds=stuck_after)
+    frame = Microservice("writer", settings)
+    frame.log_id = await frame._ask_log()
+    with pytest.raises(BrokerUnavailableError):
+        await frame.publisher.send("writer", b"key", b"{}", {})  # a producer that reaches nobody: it is not connected
+    async with asyncio.timeout(10):
+        while frame.publisher.unconfirmed_seconds <= 0.01:
+            await asyncio.sleep(0.01)
+    await frame.check_log()
+    assert frame._status == status
+    await frame.stop()
+
+
 async def test_a_log_that_is_exchanged_under_a_running_service_ends_it(memory_kafka: str, mongo_url: str) -> None:
     frame = Microservice("owner", RuntimeSettings(kafka=memory_kafka, mongo=SecretStr(mongo_url)))
     await frame.start()
