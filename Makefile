@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.9.5
+PIP_AUDIT_VERSION := 2.10.1
+CYCLONEDX_VERSION := 7.5.0
 
-.PHONY: help setup demo up test faults lint schemas lock clean
+.PHONY: help setup demo up test faults lint schemas audit sbom lock clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -50,6 +52,14 @@ schemas: setup ## Write the contract's JSON Schemas and AsyncAPI document again.
 	@$(BIN)/python -m schemas.generate
 	@$(BIN)/python -m services.console.settings_table
 	@$(BIN)/python -m services.console.metrics_table
+
+audit: setup ## Look up known weaknesses of what we build on (asks a public database of them).
+	@$(BIN)/uvx --quiet pip-audit==$(PIP_AUDIT_VERSION) --requirement requirements.lock --require-hashes --disable-pip --vulnerability-service osv
+
+sbom: setup ## Write what we build on as a CycloneDX document: dist/sbom.json.
+	@mkdir -p dist
+	@$(BIN)/uvx --quiet --from cyclonedx-bom==$(CYCLONEDX_VERSION) cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --output-file dist/sbom.json requirements.lock
+	@echo "dist/sbom.json: $$(grep -c '"purl"' dist/sbom.json) parts"
 
 lock: setup ## Choose versions again.
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --all-extras --upgrade pyproject.toml -o requirements.lock

@@ -27,6 +27,8 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
             return f"flow {test.partition('[')[2]}"  # on one of the brokers
         if file.startswith("tests/browser/"):
             return "browser"
+        if file in ("tests/security/test_isolation.py", "tests/security/test_logs.py"):
+            return "deployed"
         # Some of the peers compile themselves, in each process anew.
         return "peers" if file.startswith("tests/unit/bench/test_engine_") else nodeid
 

@@ -28,7 +28,8 @@ LONGEST_BYTES: Final = 2 * MAX_EVENT_BYTES
 
 def build(settings: IngestSettings) -> Microservice:
     """Return ingest, composed and not started."""
-    app = FastAPI(title="Maillage ingest")
+    # Its redirects would lead to whatever host a request says that it is for.
+    app = FastAPI(title="Maillage ingest", redirect_slashes=False)
     frame = Microservice("ingest", settings, app=app, bounds=Bounds(request_bytes=LONGEST_BYTES))
     database = frame.store.database
     entities, claims = EntityStore(database), Claims(database)

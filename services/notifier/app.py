@@ -49,7 +49,9 @@ class Parts:
 
 def build(settings: NotifierSettings) -> Microservice:
     """Return the notifier, ready to run."""
-    app = FastAPI(title="Maillage notifier")
+    # Pages for people, no API: nothing to describe, and descriptions load scripts from elsewhere. The framework's
+    # redirects would lead, with the private address, to whatever host a request says that it is for.
+    app = FastAPI(title="Maillage notifier", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     frame = Microservice("notifier", settings, consumes=(SUGGESTIONS, AMBASSADORS), app=app)
     store = NotifierStore(frame.store.database)
     parts = compose(settings, store, app=app, publisher=frame.publisher, clock=frame.clock, every=frame.every)

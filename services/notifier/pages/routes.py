@@ -55,6 +55,7 @@ def inbox_routes(app: FastAPI, *, inbox: Inbox, tokens: Tokens, readers: Readers
         return Response(ICON, media_type="image/svg+xml", headers=_FOR_EVER)
 
     @app.get("/inbox/{token}", include_in_schema=False)
+    @app.get("/inbox/{token}/", include_in_schema=False)
     async def index(request: Request, token: str, view: str = "", page: str = "") -> Response:
         """One part of an inbox, newest first; what is no part and no page is the first of them."""
         part = View(view) if view in list(View) else View.TO_DO
