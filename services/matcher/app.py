@@ -31,6 +31,7 @@ def build(settings: MatcherSettings) -> Microservice:
     matcher = compose(frame, settings, given=shares, on_progress=reading.settlement.progress)
     reading.begin_at(matcher.places)
     reading.handle_with(events_to(matcher))
+    shares.give_away_after(matcher.at_rest)
     frame.every(_LOOK_SECONDS, "shares", reading.look)
     return frame
 

@@ -130,6 +130,11 @@ class Matcher:
             if self._view.directory.due(self._clock()):
                 await self._settle(Touched(), {})
 
+    async def at_rest(self) -> None:
+        """Return once nothing is on its way to the store: shares may be given away."""
+        async with self._writing:
+            pass
+
     async def read_ahead(self) -> None:
         """Read a few more members of those that the start did not need, so that nothing has to wait for them."""
         await self._view.read_ahead()
@@ -155,8 +160,9 @@ class Matcher:
                 yield
             except ShareLostError:
                 self._view.lose()
+                if self._given.times == self._seen_times:  # or the group has said since what is this replica's now
+                    self._given.lose()
                 self._seen_times = 0
-                self._given.lose()
                 raise
             except StateGoneError as gone:
                 await self._view.learn_of(gone.owner)
@@ -187,6 +193,7 @@ class Matcher:
         states: list[Told] = []
         if touched:
             view.keeper.change()
+            await self._read(touched.members | touched.owners)
             pairs = await self._find_pairs(touched, now)
             told = await self._told(touched, pairs)
             owners = [key for pair in pairs.values() for key in (pair.ask.owner, pair.member)]
@@ -203,6 +210,12 @@ class Matcher:
             for name, count in outcome.items():
                 metrics.SUGGESTIONS.labels(name).inc(count)
             self._log.info("told", **outcome)
+
+    async def _read(self, owners: Collection[str]) -> None:
+        """Ask for all that these members say: what is gone is better missed before the index is half changed."""
+        directory = self._view.directory
+        await self._store.read_ahead(directory, sorted(owners))
+        await in_thread(directory.read, owners)
 
     async def _find_pairs(self, touched: Touched, now: datetime) -> dict[str, Pair]:
         try:

@@ -78,7 +78,9 @@ class ShareStore:
         if before is None or before["session"] != taken["session"]:
             await self._store.end_session(taken["session"])
         claim = replace(_claim(taken), epoch=taken["epoch"] + 1, version=taken["version"] + 1)
-        return claim if (claim.of, claim.log) == (of, log) else replace(claim, of=of, log=log, places={}, clock=None)
+        if claim.of != of:
+            return replace(claim, of=of, log=log, places={}, clock=None)
+        return claim if claim.log == log else replace(claim, log=log, places={})  # deadlines are of no log
 
     async def forget_others(self, of: int) -> None:
         """Remove the rows of shares that there are no more: there were more of them."""
@@ -117,4 +119,5 @@ def _update(claim: Claim) -> Any:
     # Names of topics hold dots, which make poor field names.
     reached = {"places": [list(place) for place in claim.places.items()], "clock": claim.clock}
     owned = {"_id": claim.share, "epoch": claim.epoch}
-    return UpdateOne(owned, {"$set": {**reached, "version": claim.version}})
+    # Counted, not set: what was stored without our hearing of it counts too, or a neighbour could miss what follows.
+    return UpdateOne(owned, {"$set": reached, "$inc": {"version": 1}})

@@ -114,6 +114,8 @@ class MatcherStore:
                 directory.restore_need(row["_id"], known_need(row, _Event(NeedPublished, row, self._needs, loop)))
             else:
                 directory.erased_needs[row["_id"]] = row["rev"]
+        if owner is not None:
+            return  # what feedback settled is for those who answer for the requests: not for us, of a neighbour's
         async for settled in self._pairs.find():
             if "in_touch" in settled:
                 directory.decisions.in_touch.add(frozenset(settled["in_touch"]))

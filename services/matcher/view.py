@@ -123,8 +123,10 @@ class View:
         taken = {share: await self._store.shares.take(share, of=of, log=self._log_id()) for share in gained}
         if 0 in taken:
             await self._store.shares.forget_others(of)
-        # The row of a share counts on once it is taken, and with each batch that is stored: one more is the taking.
-        unseen = [share for share, claim in taken.items() if claim.version - 1 != self._seen.get(share, 0)]
+        # The row of a share counts on once it is taken, and with each batch that is stored: one more is the taking. In
+        # another division its number stands for other members.
+        divided = len(stored) not in (0, of) or any(claim.of != of for claim in stored.values())
+        unseen = [share for share, claim in taken.items() if divided or claim.version - 1 != self._seen.get(share, 0)]
         await self._learn(Holding(frozenset(unseen), of))
         holding = Holding(frozenset(held), of)
         await self._hold(holding)

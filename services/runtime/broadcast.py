@@ -53,13 +53,20 @@ class Broadcast(Reading):
         async with self._busy:
             if self.settlement.stopping:
                 return
-            moved = await self._go_where_asked()
-            if moved is None or moved or await self._out_of_place(records):
+            try:
+                done = await self._in_place(records) and await self._settle(message)
+            except BaseException:  # such as a partition that is not there at the moment: the others go past nothing
                 self._come_again(records)
-                return
-            await self._notice_loss(records)
-            if not await self._settle(message):
+                raise
+            if not done:
                 self._come_again(records)
+
+    async def _in_place(self, records: Sequence[RawRecord]) -> bool:
+        moved = await self._go_where_asked()
+        if moved is None or moved or await self._out_of_place(records):
+            return False
+        await self._notice_loss(records)
+        return True
 
     async def _go_where_asked(self) -> bool | None:
         """Return whether reading went elsewhere; None when it was let go of before that was known."""
@@ -82,9 +89,20 @@ class Broadcast(Reading):
         if self.consumer is None:
             return False
         for partition, offset in first_of(records).items():
-            if offset < self.settled.get(partition, 0) or await self.consumer.position(partition) <= offset:
+            settled = self.settled.get(partition, 0)
+            if offset < settled and not await self._cut(partition, settled):
                 return True
+            if await self.consumer.position(partition) <= offset:
+                return True
+            self.settled[partition] = min(offset, settled)
         return False
+
+    async def _cut(self, partition: TopicPartition, settled: int) -> bool:
+        """Whether the log ends before what was settled: a broker that crashed may have lost what was last written."""
+        end = (await self.consumer.end_offsets([partition]))[partition]
+        if end < settled:
+            self._log.error("log_cut", topic=partition.topic, partition=partition.partition, place=settled, end=end)
+        return cast("bool", end < settled)
 
     def _come_again(self, records: Sequence[RawRecord]) -> None:
         if self.consumer is None:

@@ -287,8 +287,16 @@ class Microservice:
                 problems.append(self._reading.waits_for)
         if self.started and not self.publisher.confirmed:
             problems.append("the broker did not confirm the last event")
-        alive = not (self.publisher.broken or (watchdog is not None and watchdog.stuck))
+        alive = not (self.publisher.broken or (watchdog is not None and watchdog.stuck) or self._left_out)
         return Health(alive=alive, problems=problems)
+
+    @property
+    def _left_out(self) -> bool:
+        """Whether the client cannot get along with the group any more, though the broker answers."""
+        shares, watchdog = self._shares, self._watchdog
+        if not self.started or shares is None or watchdog is None or not watchdog.reachable:
+            return False
+        return monotonic() - shares.last_well > self.settings.stuck_after_seconds
 
     def run(self) -> None:
         """Serve until told to stop (SIGTERM, SIGINT) or stuck; ends the process with a status that says which."""
@@ -375,6 +383,8 @@ class Microservice:
             return
         if self._watchdog is not None:
             await self._watchdog.check()
+        if self._shares is not None:
+            await self._shares.look()
         if not self.health().alive:
             self._end("stuck")
 

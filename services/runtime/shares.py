@@ -3,14 +3,18 @@
 Nothing is read here. The group says who is to do the work; that nobody else still does it is for the store to see to.
 """
 
+from collections.abc import Awaitable, Callable
+from time import monotonic
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import KafkaError
 
 from schemas.topics import Topic
 from services.runtime import logs
 from services.runtime.connection import Connection
 from services.runtime.consumption import REBALANCE_TIMEOUT_MS
+from services.runtime.outcome import describe
 from services.runtime.reading import NEVER_TOO_RARE_MS, Reading
 
 
@@ -34,6 +38,9 @@ class Shares:
         """How many shares there are; 0 while the group has not said what this replica is to do."""
         self.times: int = 0
         """How often the group has said so."""
+        self.last_well = monotonic()
+        """When the client last had nothing to complain of (`time.monotonic`); see `look`."""
+        self._at_rest: Callable[[], Awaitable[None]] = reading.drained
         self._connection = connection
         self._group = group
         self._topic = topic.name
@@ -76,6 +83,25 @@ class Shares:
             consumer, self._consumer = self._consumer, None
             await consumer.stop()
 
+    def give_away_after(self, at_rest: Callable[[], Awaitable[None]]) -> None:
+        """Await `at_rest` too, after the batch in hand, before shares are given away: other work may be under way."""
+        self._at_rest = at_rest
+
+    async def look(self) -> None:
+        """Hear from the client what went wrong in the group.
+
+        It tells that only who asks it for records, and does nothing in the group until somebody has asked. And who does
+        not ask for longer than it allows is taken out of the group.
+        """
+        if self._consumer is None:
+            return
+        try:
+            await self._consumer.getmany(timeout_ms=0)
+        except KafkaError as error:
+            self._log.warning("group", error=describe(error))
+        else:
+            self.last_well = monotonic()
+
     def lose(self) -> None:
         """Note that a neighbour was given what the group did not yet take from this replica."""
         self._log.warning("share_lost", held=sorted(self.held))
@@ -94,6 +120,7 @@ class Shares:
     async def _on_revoked(self) -> None:
         self._give(frozenset(), of=0)
         await self._reading.drained()
+        await self._at_rest()
 
     def _on_assigned(self, assigned: set[TopicPartition]) -> None:
         if assigned:

@@ -153,3 +153,16 @@ async def test_what_is_a_neighbour_s_to_set_aside_is_left_to_it(log: Log, produc
         await send(producer, log, member("m2"), partition=0)
         await until(lambda: reader.came == neighbour.came == ["m2"])
     assert len(await dead_letters(log, 1)) == 1
+
+
+async def test_a_log_that_ends_before_what_was_handled_is_read_from_its_beginning(
+    log: Log, producer: AIOKafkaProducer
+) -> None:
+    for name in ("m0", "m1"):
+        await send(producer, log, member(name), partition=0)
+    reader = Reader(log)
+    reader.asked = reader.place(1_000)
+    async with reading(reader):
+        await until(lambda: reader.came == ["m0", "m1"])
+        await send(producer, log, member("m2"), partition=0)
+        await until(lambda: reader.came == ["m0", "m1", "m2"])

@@ -233,10 +233,9 @@ def _touched_offerers(touched: Touched, directory: Directory) -> set[str]:
 
 
 def _touch_owner(need: str, directory: Directory, touched: Touched) -> None:
-    known = directory.needs.get(need)
-    if known is not None:
-        touched.owners.add(known.owner)
-        touched.owner_of[need] = known.owner
+    if owners := directory.owners_of(need):
+        touched.owners.update(owners)
+        touched.owner_of[need] = owners[0]
 
 
 def _settle(feedback: FeedbackGiven, directory: Directory, touched: Touched) -> None:

@@ -31,6 +31,7 @@ class Directory:
     clock: datetime | None = None
     """Up to when what follows from deadlines is done; none: it has to be looked at for each."""
     _needs_of: dict[str, set[str]] = field(default_factory=dict)
+    _former: dict[str, str] = field(default_factory=dict)  # owner of a need that is erased, or is another's by now
     _partners: set[str] = field(default_factory=set)
     _deadlines: list[tuple[datetime, str]] = field(default_factory=list)  # a heap; may name needs that have changed
     _due: set[str] = field(default_factory=set)
@@ -52,6 +53,8 @@ class Directory:
         before = self.needs.get(key)
         if before is not None:
             self._needs_of[before.owner].discard(key)
+            if before.owner != need.owner:
+                self._former[key] = before.owner
         self.needs[key] = need
         self.erased_needs.pop(key, None)
         self._needs_of.setdefault(need.owner, set()).add(key)
@@ -109,7 +112,17 @@ class Directory:
 
     def forget_need(self, key: str) -> None:
         """Know nothing of a need any more, not even that it was erased."""
-        self._needs_of[self.needs.pop(key).owner].discard(key)
+        owner = self._former[key] = self.needs.pop(key).owner
+        self._needs_of[owner].discard(key)
+
+    def owners_of(self, need: str) -> list[str]:
+        """Return whose a need is, or was last; then whose it was before that, as far as this process has seen it.
+
+        What is read once more has the same members to look at as the first time.
+        """
+        known, former = self.needs.get(need), self._former.get(need)
+        owners = [] if known is None else [known.owner]
+        return owners if former is None or former in owners else [*owners, former]
 
     def needs_of(self, member: str) -> list[KnownNeed]:
         """Return all known needs of a member, by key."""
@@ -143,6 +156,14 @@ class Directory:
     def _is_due(self, key: str, now: datetime) -> bool:
         need = self.needs.get(key)
         return need is not None and need.deadline is not None and need.deadline <= now
+
+    def read(self, owners: Iterable[str]) -> None:
+        """Read what these members and their needs say, where nobody has asked for it yet. Raises what that raises."""
+        for owner in owners:
+            if (known := self.members.get(owner)) is not None:
+                known.read()
+            for need in self.needs_of(owner):
+                need.read()
 
     def owners(self) -> set[str]:
         """Return the keys of all members, and of those that are not known yet but have needs."""

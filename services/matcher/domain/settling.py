@@ -34,10 +34,29 @@ def settle(told: Told | None, pair: Pair | None, scribe: Scribe) -> Told | None:
     if told.made is None:
         # Erased, and both sides have come back in newer states: another telling, counted on from the erased one.
         return None if pair is None else scribe.write(pair, told, revision=told.revision + 1)
+    if _told_of_later(told, told.made, scribe.directory):
+        return None
     ask = _ask_of(told, told.made, scribe)
     if _erased(told, told.made, ask, scribe):
         return told.erase(scribe.now)
     return _settle_known(told, told.made, ask, pair, scribe) or _without_erased_city(told, told.made, scribe)
+
+
+def _told_of_later(told: Told, made: SuggestionMade, directory: Directory) -> bool:
+    """Whether it tells a state of the member that brings something which has not been read here yet.
+
+    Whose the request was until now had read further. What is said of it has to wait for that state, which comes.
+    """
+    member = str(made.offer.party.key)
+    for key, rev in (told.known or {}).items():
+        if key == member:
+            known, erased = directory.members.get(member), member in directory.erased_members
+        else:
+            need = key.removeprefix("need:")
+            known, erased = directory.needs.get(need), need in directory.erased_needs
+        if not erased and (known is None or known.rev < rev):
+            return True
+    return False
 
 
 def _settle_known(told: Told, made: SuggestionMade, ask: Ask | None, pair: Pair | None, scribe: Scribe) -> Told | None:
