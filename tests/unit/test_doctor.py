@@ -60,6 +60,8 @@ def test_a_broker_that_is_well() -> None:
         (with_topic([replace(GOOD, leader=None)] * 6), State.PROBLEM, "nobody leads partitions 0, 1, 2, 3, 4, 5"),
         (with_topic([GOOD] * 5 + [replace(GOOD, in_sync=(1,))]), State.WARNING, "partition 5 have copies"),
         (with_topic([Partition(1, (1,), (1,))] * 6), State.WARNING, "has 1 copies on 3 brokers"),
+        (with_topic([GOOD] * 4), State.PROBLEM, "has 4 partitions, where 6 are expected"),
+        (with_topic([GOOD] * 8), State.PROBLEM, "has 8 partitions, where 6 are expected"),
         (with_topic(min_insync_replicas="1"), State.WARNING, "1 of 3 copies"),
         (with_topic(min_insync_replicas="3"), State.WARNING, "needs all 3 copies"),
         (with_topic(cleanup_policy="delete"), State.PROBLEM, "cleanup.policy is delete, and should be compact"),
