@@ -9,11 +9,13 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
+from pymongo import AsyncMongoClient
 
 from schemas import cloudevents
 from schemas.members import MemberKey, MemberPublished
 from schemas.needs import NeedKey, NeedPublished
 from schemas.topics import AMBASSADORS, FEEDBACK, MEMBERS, NEEDS, SUGGESTIONS, Topic
+from services.runtime.broker import PARTITIONS
 from tests.behaviour.test_poison import poison
 from tests.faults.receiver import Mood
 from tests.faults.run import Run
@@ -61,18 +63,25 @@ async def read_again(run: Run) -> None:
     """Have both readers read everything again from the beginning."""
     for _ in run.times(1, 3):
         await run.moment(1, 3)
-        for service in ("matcher", "notifier"):
+        for service, rewind in (("matcher", _forget_places), ("notifier", _rewind_group)):
             await run.stack.leave(service)
-            await _rewind(run, f"maillage-{service}")
+            await rewind(run)
             await run.stack.join(service)
             run.done[f"{service} reads all again"] += 1
 
 
-async def _rewind(run: Run, group: str) -> None:
+async def _forget_places(run: Run) -> None:
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(run.stack.mongo.uri)
+    async with client:
+        await client["maillage_matcher"]["shares"].update_many({}, {"$set": {"places": [], "clock": None}})
+
+
+async def _rewind_group(run: Run) -> None:
+    group = "maillage-notifier"
     consumer = AIOKafkaConsumer(bootstrap_servers=run.stack.bootstrap, group_id=group, enable_auto_commit=False)
     await consumer.start()
     try:
-        partitions = [TopicPartition(topic.name, n) for topic in READ for n in range(6)]
+        partitions = [TopicPartition(topic.name, n) for topic in (AMBASSADORS, SUGGESTIONS) for n in range(PARTITIONS)]
         known = {one: 0 for one in partitions if await consumer.committed(one)}
         consumer.assign(list(known))
         async with asyncio.timeout(GROUP_EMPTY_WITHIN):

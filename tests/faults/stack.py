@@ -14,6 +14,7 @@ from typing import Protocol
 from services.console.embedded.mongod import Mongod
 from services.console.embedded.process import LOOPBACK, ChildProcess, PartError, ReadyLine, free_port, ready_json
 from services.runtime.broker import PARTITIONS, create_topics
+from services.runtime.connection import Connection
 from services.runtime.settings import PREFIX
 from tests.faults.proxy import Proxy
 from tests.faults.receiver import Receivers, receivers
@@ -195,7 +196,8 @@ class Stack:
         smtp = self.proxies.get(("notifier", "mail"))
         settings = {
             "KAFKA": kafka.address if kafka else self.bootstrap,
-            "MONGO": f"mongodb://{mongo.address}/" if mongo else self.mongo.uri,
+            # Directly: the set would tell its own address, and the client would go there, past the proxy.
+            "MONGO": f"mongodb://{mongo.address}/?directConnection=true" if mongo else self.mongo.uri,
             "DATABASE": f"maillage_{service}",
             "INSTANCE": name,
             "HOST": LOOPBACK,
@@ -231,7 +233,7 @@ class Stack:
             self.proxies["notifier", "mail"] = await stack.enter_async_context(Proxy(self.smtp))
             there = self.receivers.url.removeprefix("http://")
             self.proxies["notifier", "receivers"] = await stack.enter_async_context(Proxy(there))
-        await create_topics(self.bootstrap, partitions=PARTITIONS)
+        await create_topics(Connection(self.bootstrap), partitions=PARTITIONS)
         stack.push_async_callback(self._end_services)
         numbers = range(1, self.shape.replicas + 1)
         await asyncio.gather(*(self.join(service, number) for service in SERVICES for number in numbers))

@@ -11,6 +11,9 @@ Act = Callable[[Run], Awaitable[None]]
 TWO_OF_EACH = Shape(replicas=2)
 PROXIED = Shape(proxied=True)
 
+# What a producer waits for on a connection whose other end is gone ends after that; the default is two minutes.
+LOST_SOON = Shape(proxied=True, settings={"STUCK_AFTER_SECONDS": "30"})
+
 # A consumption that stands still for so long is stuck; the default of two minutes would only make the run longer.
 SOON_STUCK = Shape(proxied=True, settings={"STUCK_AFTER_SECONDS": "10"})
 
@@ -85,6 +88,7 @@ FAULTS = (
         bound=90,
         seconds=(12, 60),
         shape=PROXIED,
+        ci=True,
     ),
     Fault(
         name="latency",
@@ -98,9 +102,9 @@ FAULTS = (
         name="half-open",
         how="a proxy between each two parts swallows what is said; connections that were open stay so for ever",
         act=network.half_open,
-        bound=90,
+        bound=120,
         seconds=(12, 80),
-        shape=PROXIED,
+        shape=LOST_SOON,
     ),
     Fault(
         name="disk-full-mongod",
@@ -132,6 +136,7 @@ FAULTS = (
         act=injected.copy_everything,
         bound=30,
         seconds=(4, 20),
+        ci=True,
     ),
     Fault(
         name="read-again",
@@ -154,7 +159,6 @@ FAULTS = (
         act=injected.poison_topics,
         bound=30,
         seconds=(4, 30),
-        ci=True,
     ),
     Fault(
         name="backlog",
@@ -178,7 +182,7 @@ FAULTS = (
         act=processes.rebalance_storm,
         bound=60,
         seconds=(10, 120),
-        shape=Shape(),
+        ci=True,
     ),
     Fault(
         name="terminate",
