@@ -37,8 +37,9 @@ async def go_wrong(deployed: Deployed) -> list[httpx.Response]:
                 await api.put(member, content=body, headers=headers)
                 for body in (f'{{"name": "{PRIVATE}', f'{{"name": 7, "{PRIVATE}": 1}}', f'{{"name": "{PRIVATE}"}}')
             ]
-            with suppress(httpx.TransportError):  # it need not listen to the end
-                answers.append(await api.put(member, content=f'"{PRIVATE}'.encode() * 200_000, headers=headers))
+            async with httpx.AsyncClient(base_url=api.base_url) as once:  # whose connection is closed on it
+                with suppress(httpx.TransportError):
+                    answers.append(await once.put(member, content=f'"{PRIVATE}'.encode() * 200_000, headers=headers))
             for path in (f"/v1/{PRIVATE}{BREAK}", f"/v1/clusters/{BREAK}/members/{BREAK}", f"/v1/keys/{BREAK}"):
                 answers += [await api.request(method, path, headers=headers) for method in ("GET", "PUT", "DELETE")]
         for name in ("idempotency-key", "if-match", "traceparent", "content-type"):
