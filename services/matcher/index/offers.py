@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Container, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -239,17 +239,12 @@ class OfferIndex:
         it before the index changes: it explains the score that the member has now.
         """
         known = self._members[match.member]
-        spans: dict[int, dict[str, list[Span]]] = {}
         brought = self._share_out(request, known)
-        for group, _, _ in brought:
-            spans[group] = {}
+        spans: dict[int, dict[str, list[Span]]] = {group: {} for group, _, _ in brought}
         for vote in match.documents:
             offer = self._documents.get(vote.document_id)
             if offer is not None:
-                for number, span in _met(offer, request.prepared.groups):
-                    for group in request.prepared.groups[number]:
-                        if group in spans:
-                            spans[group].setdefault(offer.document_id, []).append(span)
+                _find(offer, request.prepared.groups, spans)
         in_name = self._in_name(request, known) if match.name > 0 else {}
         terms = [
             SharedTerm(
@@ -408,9 +403,12 @@ class OfferIndex:
         return found
 
 
-def _met(offer: _Offer, groups: Mapping[int, Sequence[int]]) -> Iterator[tuple[int, Span]]:
-    """Yield each word of an offer that a request has, or has a variant of, with where it stands."""
-    met = [(place, number) for place, number in enumerate(offer.words.tolist()) if number in groups]
-    spans = offer.reading.spans[[place for place, _ in met]].tolist()
-    for (place, number), (start, end) in zip(met, spans, strict=True):
-        yield number, Span("title" if place < offer.reading.title else "text", start, end)
+def _find(offer: _Offer, groups: Mapping[int, Sequence[int]], spans: Mapping[int, dict[str, list[Span]]]) -> None:
+    """Add to the spans of each word of a request those where an offer says it, or a variant of it."""
+    words, title = offer.words.tolist(), offer.reading.title
+    met = [place for place, number in enumerate(words) if number in groups]
+    for place, (start, end) in zip(met, offer.reading.spans[met].tolist(), strict=True):
+        span = Span("title" if place < title else "text", start, end)
+        for group in groups[words[place]]:
+            if group in spans:
+                spans[group].setdefault(offer.document_id, []).append(span)

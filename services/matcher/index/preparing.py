@@ -34,11 +34,18 @@ def prepare(
     terms: list[int] = []
     closeness: list[float] = []
     pointers = [0]
-    for word in words:
+    groups: dict[int, list[int]] = {}
+    for group, word in enumerate(words):
+        terms.append(word + PAIRS)
+        closeness.append(1.0)
+        groups.setdefault(word, []).append(group)
         others, close = variants.of(word, vocabulary.word(word)) if weighting.variant > 0 else ([], [])
-        like = [(other + PAIRS, _in_steps(weighting.variant * each)) for other, each in zip(others, close, strict=True)]
-        terms += [word + PAIRS, *(other for other, each in like if each > 0)]
-        closeness += [1.0, *(each for _, each in like if each > 0)]
+        for other, each in zip(others, close, strict=True):
+            like = _in_steps(weighting.variant * each)
+            if like > 0:
+                terms.append(other + PAIRS)
+                closeness.append(like)
+                groups.setdefault(other, []).append(group)
         pointers.append(len(terms))
     pairs = vocabulary.pairs(numbers, reading.title).tolist()
     times = Counter(pairs)
@@ -56,10 +63,6 @@ def prepare(
         len(words),
     )
     both = [(places[one], places[other]) for one, other in (first[pair] for pair in times)]
-    groups: dict[int, list[int]] = {}
-    for group in range(len(words)):
-        for term in terms[pointers[group] : pointers[group + 1]]:
-            groups.setdefault(term - PAIRS, []).append(group)
     return Prepared(
         variants.version,
         query,

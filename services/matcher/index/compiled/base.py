@@ -99,7 +99,10 @@ def settle(documents: Documents, terms: int, members: int) -> Base:
     chunks = _chunks(starts, member_groups)
     ordinals = np.full(members, NOBODY, np.int32)
     ordinals[owners] = np.arange(owners.size, dtype=np.int32)
-    pointers, postings = _inverted(documents.rows, documents.row_pointers, terms)
+    # Made by numpy, which asks the system for large pages, and not by compiled code, which does not: in small ones a
+    # search of a million documents takes longer.
+    postings = np.empty(documents.rows.size, np.uint32)
+    pointers = _invert(documents.rows, documents.row_pointers, terms, postings)
     reach = np.sqrt(np.minimum(np.diff(starts), VOTING_OFFERS)).astype(np.float32)
     return Base(
         pointers=pointers,
@@ -259,18 +262,18 @@ def _chunks(starts: Ints32, groups: Ints32) -> Ints32:
 
 
 @compiled
-def _inverted(rows: UInts32, row_pointers: Ints32, terms: int) -> tuple[Ints32, UInts32]:
+def _invert(rows: UInts32, row_pointers: Ints32, terms: int, postings: UInts32) -> Ints32:
+    """Fill in the postings of some rows, term after term; return where those of each begin and end."""
     pointers = np.zeros(terms + 1, np.int32)
     for entry in rows:
         pointers[np.int64(entry >> np.uint32(8)) + 1] += 1
     for term in range(terms):
         pointers[term + 1] += pointers[term]
     following = pointers[:-1].copy()
-    postings = np.empty(rows.size, np.uint32)
     for slot in range(row_pointers.size - 1):
         for place in range(row_pointers[slot], row_pointers[slot + 1]):
             entry = rows[place]
             term = np.int64(entry >> np.uint32(8))
             postings[following[term]] = np.uint32(slot << 8) | (entry & np.uint32(255))
             following[term] += 1
-    return pointers, postings
+    return pointers

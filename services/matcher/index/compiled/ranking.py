@@ -25,6 +25,9 @@ from services.matcher.index.compiled.scoring import (
 SKIPPED_GAP = 2048
 """Slots of ineligible documents that it pays to jump over: each jump costs a search in every posting list."""
 
+HALVINGS = 10
+"""A bound that is a thousandth of the best score too low: hardly a chunk more is looked into."""
+
 SURELY = 1.000001
 """A bound is computed in rounded numbers: raised so much it is one."""
 
@@ -248,10 +251,9 @@ def _best_of(
     votes_of_young = work.votes
     chunk_votes, chunk_bonuses = work.chunk_votes, work.chunk_bonuses
     begin = np.int64(chunk_starts[first])
-    floors = np.zeros(best_scores.size, np.int32)
-    _look_over(scores, chunk_starts, groups, allowed, first, last, highest, floors)
-    # No two chunks share a member: the k-th highest of their best scores is reached by k members.
-    reached, lowest = floors[-1] * unit, best_scores.size - 1
+    _look_over(scores, chunk_starts, groups, allowed, first, last, highest)
+    # No two chunks share a member: what the best scores of k of them reach is reached by k members.
+    reached, lowest = _reached_by(highest, first, last, best_scores.size) * unit, best_scores.size - 1
     for chunk in range(np.uint64(first), np.uint64(last)):
         bound, vote, bonus = highest[chunk] * np.float64(reach[chunk]) * unit, chunk_votes[chunk], chunk_bonuses[chunk]
         if vote > 0:  # the root of a sum is at most the sum of the roots
@@ -293,26 +295,37 @@ def _next_at_least(scores: Ints32, slot: int, end: int, least: np.int32) -> int:
 
 @compiled
 def _look_over(
-    scores: Ints32,
-    chunk_starts: Ints32,
-    groups: Ints32,
-    allowed: UInts8,
-    first: int,
-    last: int,
-    highest: Ints32,
-    floors: Ints32,
+    scores: Ints32, chunk_starts: Ints32, groups: Ints32, allowed: UInts8, first: int, last: int, highest: Ints32
 ) -> None:
-    """Note the highest score of each chunk, -1 where nobody may be found, and among `floors` the highest of those."""
-    begin, restricted, least = np.int64(chunk_starts[first]), allowed.size > 0, floors.size - 1
+    """Note the highest score of each chunk, -1 where nobody may be found."""
+    begin, restricted = np.int64(chunk_starts[first]), allowed.size > 0
     slot_end = np.int64(0)
     for chunk in range(np.uint64(first), np.uint64(last)):
         slot_begin, slot_end = slot_end, np.int64(chunk_starts[chunk + np.uint64(1)]) - begin
         score = np.int32(-1)
         if not restricted or allowed[groups[chunk]]:
             score = highest_of(scores, slot_begin, slot_end)
-            if score > floors[least]:
-                keep_best(floors, score)
         highest[chunk] = score
+
+
+@compiled
+def _reached_by(highest: Ints32, first: int, last: int, k: int) -> np.int32:
+    """Return a score that k of some chunks reach, a little below the best such; 0 if there is none.
+
+    Halving what is in question takes no decision that the processor could guess wrongly; keeping the best k in order
+    takes dozens, and is slower.
+    """
+    reached, beyond = np.int32(0), highest_of(highest, first, last) + 1
+    for _ in range(HALVINGS):
+        middle = np.int32((reached + beyond) >> 1)
+        chunks = 0
+        for chunk in range(np.uint64(first), np.uint64(last)):
+            chunks += highest[chunk] >= middle
+        if chunks >= k:
+            reached = middle
+        else:
+            beyond = middle
+    return reached
 
 
 @compiled

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import Stemmer
 
-from services.matcher.index.text.language import Language, latin_language
+from services.matcher.index.text.language import DEFAULT_LANGUAGE, Language, latin_language
 from services.matcher.index.text.letters import DECIMAL_COMMA, fold, is_arabic, light_arabic, with_french_endings
 from services.matcher.index.text.stop_words import (
     ACRONYMS,
@@ -158,7 +158,13 @@ class Analyser:
         words = list(map(self._memory.__getitem__, written))
         if not _NEIGHBOURS_MATTER.isdisjoint(written):
             words, starts = self._with_neighbours(pieces, words, starts)
-        told = latin_language(text, words=len(words), lead=sum(map(_LEAD, words)), declared=language)
+        arabic = sum(map(_ARABIC, words))
+        # Arabic words are the same in both: asking for the language of the others would take longer than all the rest.
+        told = (
+            DEFAULT_LANGUAGE
+            if words and arabic == len(words)
+            else latin_language(text, words=len(words), lead=sum(map(_LEAD, words)), declared=language)
+        )
         read = [word.french for word in words] if told == "fr" else [word.english for word in words]
         tokens = tuple(
             [
@@ -168,7 +174,7 @@ class Analyser:
                 for term, left, right in of_word
             ]
         )
-        return AnalysedText(tokens, "ar" if 2 * sum(map(_ARABIC, words)) > len(words) else told)
+        return AnalysedText(tokens, "ar" if 2 * arabic > len(words) else told)
 
     def _with_neighbours(
         self, pieces: list[str], words: list[_Word], starts: list[int]
