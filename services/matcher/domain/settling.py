@@ -50,11 +50,12 @@ def _told_of_later(told: Told, made: SuggestionMade, directory: Directory) -> bo
     member = str(made.offer.party.key)
     for key, rev in (told.known or {}).items():
         if key == member:
-            known, erased = directory.members.get(member), member in directory.erased_members
+            known = directory.members.get(member)
+            behind = member not in directory.erased_members and (known is None or known.rev < rev)
         else:
-            need = key.removeprefix("need:")
-            known, erased = directory.needs.get(need), need in directory.erased_needs
-        if not erased and (known is None or known.rev < rev):
+            need = directory.needs.get(key.removeprefix("need:"))
+            behind = key.removeprefix("need:") not in directory.erased_needs and (need is None or need.rev < rev)
+        if behind:
             return True
     return False
 
