@@ -9,12 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 from services.console.embedded.broker import MemoryBroker
 from services.console.embedded.mongod import Mongod
 from services.runtime.broker import create_topics
 from tests.parts import kafka as real
+
+# An example's time says how busy the machine is.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
