@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 from services.console.embedded.broker import MemoryBroker
@@ -16,6 +17,10 @@ from services.console.embedded.mongod import Mongod
 from services.runtime.broker import create_topics
 from services.runtime.connection import Connection
 from tests.parts import kafka as real
+
+# An example's time says how busy the machine is.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
