@@ -124,6 +124,12 @@ async def test_a_suggestion_tells_when_the_later_of_the_two_was_posted(system: S
     assert {made.posted_at for made in system.log.made()} == {later}
 
 
+async def test_of_two_that_come_together_the_later_counts(system: System) -> None:
+    later = AT + timedelta(hours=1)
+    await system.give(*others(), grower(), soil_lab(published_at=later), irrigation())
+    assert [made.posted_at for made in system.log.made()] == [later]
+
+
 async def test_what_a_deadline_brings_about_was_posted_by_nobody(system: System) -> None:
     await system.give(*others(), grower(interests=("Étalonnage de tensiomètres en irrigation goutte à goutte",)))
     await system.give(soil_lab(), irrigation(deadline=system.now + timedelta(hours=1)))
