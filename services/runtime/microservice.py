@@ -21,7 +21,7 @@ from services.runtime import broker as brokers
 from services.runtime import logs, metrics, tracing
 from services.runtime.bounds import CONNECTIONS, Bounds, bounded
 from services.runtime.broadcast import Broadcast
-from services.runtime.clock import Clock, utc_now
+from services.runtime.clock import DatabaseClock
 from services.runtime.consumption import Consumption
 from services.runtime.dead_letters import DeadLetters
 from services.runtime.errors import RefusedError, TransientError
@@ -50,6 +50,9 @@ _AWAY = (TransientError, PyMongoError, KafkaError, OSError, TimeoutError)
 # How late another log may be noticed: asking costs a connection.
 _LOG_SECONDS = 30.0
 
+# Two machines' clocks may drift apart by so little meanwhile that nobody notices; asking costs a round trip.
+_CLOCK_SECONDS = 60.0
+
 STUCK_STATUS = 70
 """Exit status of a process whose consumption or producer cannot recover by itself (EX_SOFTWARE)."""
 
@@ -66,7 +69,6 @@ class Microservice:
         settings: RuntimeSettings,
         *,
         consumes: Sequence[Topic] = (),
-        clock: Clock = utc_now,
         app: Starlette | None = None,
         bounds: Bounds | None = None,
     ) -> None:
@@ -79,7 +81,7 @@ class Microservice:
         """
         self.name = name
         self.settings = settings
-        self.clock = clock
+        self.clock = DatabaseClock()
         self.log = logs.get()
         self.store = Store(
             url=settings.mongo.get_secret_value(),
@@ -199,14 +201,20 @@ class Microservice:
         self._tasks.append(asyncio.create_task(watch.run(), name="watchdog"))
         compare = Periodic("log", self.check_log, seconds=_LOG_SECONDS)
         self._tasks.append(asyncio.create_task(compare.run(), name="log"))
+        agree = Periodic("clock", self._set_clock, seconds=_CLOCK_SECONDS)
+        self._tasks.append(asyncio.create_task(agree.run(), name="clock"))
         self.started = True
         self.log.info("started", log=self.log_id)
 
     async def prepare(self) -> None:
         """Do what comes before the log: database, hooks. Raises as `start` does."""
         await self.store.ping()
+        await self._set_clock()
         for hook in self._hooks:
             await hook()
+
+    async def _set_clock(self) -> None:
+        await self.clock.set_by(self.store.time)
 
     async def stop(self) -> None:
         """Stop in order: no new batch, the batch in hand, periodic work, producer, database."""

@@ -7,6 +7,7 @@ compile against the successor today, and changing over is a change of this file.
 import ipaddress
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar, cast
 from uuid import UUID
@@ -103,6 +104,15 @@ class Store:
         )
         self.database = cast("Database", self._client[database])
         self._session: Any = None
+
+    async def time(self) -> datetime:
+        """Return the time of the server that takes writes.
+
+        Raises:
+            StoreError: it does not answer.
+        """
+        answer = await self.database.command("hello")
+        return cast("datetime", answer["localTime"]).replace(tzinfo=UTC)
 
     async def ping(self) -> None:
         """Return when the database answers.

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -149,6 +150,7 @@ class Stack:
         self.kafka_kept: Kept | None = None
         self.mongo_kept: Kept | None = None
         self.mail: Kept
+        self._sleep: Path
         self.smtp = f"{LOOPBACK}:{free_port()}"
 
     @property
@@ -215,7 +217,7 @@ class Stack:
         }
         env = {PREFIX + key: value for key, value in settings.items()}
         if self.shape.clocks:
-            env |= _fake_clock(self.clock(service))
+            env |= _fake_clock(self.clock(service), self._sleep)
         return _module(name, [f"services.{service}"], self.folder, ready=_started, env=env)
 
     async def _open(self, stack: AsyncExitStack) -> None:
@@ -233,6 +235,8 @@ class Stack:
             self.proxies["notifier", "mail"] = await stack.enter_async_context(Proxy(self.smtp))
             there = self.receivers.url.removeprefix("http://")
             self.proxies["notifier", "receivers"] = await stack.enter_async_context(Proxy(there))
+        if self.shape.clocks:
+            self._sleep = await _build_sleep(self.folder)
         await create_topics(Connection(self.bootstrap), partitions=PARTITIONS)
         stack.push_async_callback(self._end_services)
         numbers = range(1, self.shape.replicas + 1)
@@ -309,19 +313,30 @@ async def run(*command: str) -> None:
 
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 
+SLEEP = Path(__file__).with_name("sleep.c")
 
-def _fake_clock(file: Path) -> dict[str, str]:
-    if not FAKETIME.exists():
-        raise PartError("no libfaketime here; on Debian: apt-get install faketime")
+
+async def _build_sleep(folder: Path) -> Path:
+    """Compile what libfaketime needs to run a Python; return the library."""
+    library = folder / "sleep.so"
+    await run(_compiler(), "-shared", "-fPIC", "-O2", "-o", str(library), str(SLEEP))
+    return library
+
+
+def _compiler() -> str:
+    if not FAKETIME.exists() or not (compiler := shutil.which("cc")):
+        raise PartError("clocks are set by libfaketime and a C compiler; on Debian: apt-get install faketime gcc")
+    return compiler
+
+
+def _fake_clock(file: Path, sleep: Path) -> dict[str, str]:
     if not file.exists():
         file.write_text("+0\n")
     return {
-        "LD_PRELOAD": str(FAKETIME),
+        "LD_PRELOAD": f"{sleep}:{FAKETIME}",
         "FAKETIME_TIMESTAMP_FILE": str(file),
         "FAKETIME_CACHE_DURATION": "1",  # seconds until a change of the file is seen
-        # A clock that is set leaves this one alone.
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "DONT_FAKE_MONOTONIC": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",  # a clock that is set leaves this one alone
     }
 
 

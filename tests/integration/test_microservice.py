@@ -1,6 +1,7 @@
 """What a service says of itself while its broker or its database is away."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -27,6 +28,17 @@ async def test_a_service_that_only_writes_is_not_ready_while_nothing_is_confirme
     await frame.broker.connect()
     await frame.publisher.send("writer", b"key", b"{}", {})
     assert frame.health().problems == []
+    await frame.stop()
+
+
+async def test_a_service_goes_by_the_clock_of_its_database(memory_kafka: str, mongo_url: str) -> None:
+    async def wrong() -> datetime:
+        return datetime(2001, 1, 1, tzinfo=UTC)
+
+    frame = Microservice("owner", RuntimeSettings(kafka=memory_kafka, mongo=SecretStr(mongo_url)))
+    await frame.clock.set_by(wrong)
+    await frame.prepare()
+    assert abs(frame.clock() - datetime.now(UTC)) < timedelta(seconds=10)
     await frame.stop()
 
 
