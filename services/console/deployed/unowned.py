@@ -1,6 +1,9 @@
-"""What lies on the log and nowhere else: dead letters, and events that members wrote with a Kafka client of their own.
+"""What lies on the log and nowhere else: events that members wrote with a Kafka client of their own.
 
 All other events are published again by the service that owns them, once it meets another log (docs/architecture.md).
+
+A dead letter means nothing on another log, where its coordinates are those of another record. So the record itself
+comes back, and is set aside again if it is still as bad; not so where an operator has settled the letter.
 """
 
 import asyncio
@@ -17,8 +20,8 @@ from schemas.topics import TOPICS
 from services.console.letter_log import read_log
 from services.runtime.broker import log_id
 from services.runtime.connection import Connection
-from services.runtime.dead_letters import MAX_DEAD_LETTER_BYTES
-from services.runtime.letters import SUFFIX, RawRecord
+from services.runtime.dead_letters import MAX_DEAD_LETTER_BYTES, letter_id
+from services.runtime.letters import SUFFIX, RawRecord, Shelf
 from services.runtime.rights import OPERATOR_RIGHTS
 
 _OURS: Final = tuple(f"/maillage/{service}".encode() for service in ("ingest", "matcher", "notifier"))
@@ -63,13 +66,19 @@ async def read(connection: Connection) -> dict[str, list[bytes]]:
         RefusedError: the broker does not let us in, or not see all of it.
         TransientError, KafkaError, OSError, TimeoutError: the broker is away.
     """
-    found: dict[str, list[bytes]] = {}
+    found: dict[str, dict[str, bytes]] = {}
+    shelf = Shelf()
     async with _whole(connection) as (consumer, topics):
-        for topic, partitions in topics.items():
-            async for record in read_log(consumer, dict.fromkeys(partitions, 0)):
-                if topic.endswith(SUFFIX) or not _is_ours(record):
-                    found.setdefault(topic, []).append(_line(record))
-    return found
+        # The letters last: one that is made meanwhile is among them.
+        for topic in sorted(topics, key=lambda name: name.endswith(SUFFIX)):
+            async for record in read_log(consumer, dict.fromkeys(topics[topic], 0)):
+                if topic.endswith(SUFFIX):
+                    shelf.add(record)
+                elif not _is_ours(record):
+                    place = letter_id(topic, record.partition, record.offset)
+                    found.setdefault(topic, {})[place] = _line(record)
+    settled = shelf.gone.keys() | {letter.id for letter in shelf.letters.values() if letter.settled}
+    return {topic: [line for place, line in lines.items() if place not in settled] for topic, lines in found.items()}
 
 
 async def written(connection: Connection) -> list[str]:
