@@ -207,12 +207,18 @@ HEARTBEAT = (12).to_bytes(2)
 UNKNOWN_SERVER_ERROR = (-1).to_bytes(2, signed=True)
 STUCK_STATUS = 70
 
+# Longer than the settings of `SOON_STUCK` let a consumption stand still, and than the watchdog takes to look.
+STUCK_WITHIN = 60.0
+
 
 async def break_heartbeats(run: Run) -> None:
-    """Answer one heartbeat of each reader with an error that its client does not know: it silently stops reading."""
+    """Answer a heartbeat of each reader with an error that its client does not know: it silently leaves its group.
+
+    The notifier then reads no more, and its watchdog has to end it. The matcher reads on, without a group: it only
+    stays what it was, as long as nobody else asks for its shares.
+    """
     for service in ("matcher", "notifier"):
-        kept, proxy = run.stack.services[service], run.stack.proxies[service, "kafka"]
-        answered = asyncio.Event()
+        proxy, answered = run.stack.proxies[service, "kafka"], asyncio.Event()
 
         def answer(frame: bytes, answered: asyncio.Event = answered) -> bytes | None:
             if frame[4:6] != HEARTBEAT or answered.is_set():
@@ -226,13 +232,23 @@ async def break_heartbeats(run: Run) -> None:
         await answered.wait()
         proxy.intercept = None
         run.done[f"heartbeat of {service} answered with an unknown error"] += 1
-        run.load.hurry()
-        while not kept.endings:
-            await asyncio.sleep(0.1)
-        if kept.endings != [STUCK_STATUS]:
-            run.problems.append(f"{service} ended with {kept.endings}, not with status {STUCK_STATUS}")
-        run.done[f"{service} ended by its watchdog"] += 1
-        await kept.ready.wait()
+    run.load.hurry()
+    await _until_ended_by_watchdog(run, "notifier")
+
+
+async def _until_ended_by_watchdog(run: Run, service: str) -> None:
+    kept = run.stack.services[service]
+    try:
+        async with asyncio.timeout(STUCK_WITHIN):
+            while not kept.endings:
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        run.problems.append(f"{service} was not ended within {STUCK_WITHIN:g} s")
+        return
+    run.done[f"{service} ended by its watchdog"] = kept.endings.count(STUCK_STATUS)
+    if kept.endings != [STUCK_STATUS]:
+        run.problems.append(f"{service} ended with {kept.endings}, not with status {STUCK_STATUS}")
+    await kept.ready.wait()
 
 
 @asynccontextmanager
