@@ -417,7 +417,7 @@ async def test_replicas_come_and_go_and_nothing_is_lost_or_handled_twice(real_ka
         await until(lambda: len(set(handled)) == produced)
     await producer.stop()
 
-    assert produced > 200
+    assert produced > 150  # each of the three came and went under load
     assert sorted(handled) == sorted(f"souss/m{number}" for number in range(produced))
 
 

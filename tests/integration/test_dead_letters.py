@@ -280,7 +280,7 @@ async def test_a_replay_that_ended_before_the_mark_is_ended_by_the_next_and_a_su
         nonlocal handled
         if broken:
             raise PermanentError("need: this version cannot take it")
-        await take(events)
+        await take(events, {})
         await system.relay.publish_due()
         handled += len(events)
 

@@ -134,7 +134,7 @@ class Process:
         """Have one batch handled."""
         await self.parts.handlers.take([wrap(event) for event in events])
 
-    async def run(self, until: Callable[[], Awaitable[bool]] | None = None, within: float = 8.0) -> None:
+    async def run(self, until: Callable[[], Awaitable[bool]] | None = None, within: float = 30.0) -> None:
         """Deliver and announce until nothing is due any more, or `until` is so."""
         tasks = [asyncio.create_task(self.works[name].run()) for name in ("deliver", "announce")]
         try:
@@ -186,7 +186,7 @@ def hidden_field(page: str) -> str:
     return found[1]
 
 
-async def eventually(so: Callable[[], Awaitable[bool]], within: float = 8.0) -> None:
+async def eventually(so: Callable[[], Awaitable[bool]], within: float = 30.0) -> None:
     deadline = monotonic() + within
     while not await so():
         assert monotonic() < deadline, "not so in time"
