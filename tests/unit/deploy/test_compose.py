@@ -54,8 +54,7 @@ def test_it_is_limited_and_its_log_is_rotated(name: str) -> None:
 def test_it_is_started_again_and_says_how_it_is(name: str) -> None:
     service = SERVICES[name]
     assert service["restart"] == "unless-stopped"
-    if name != "mail":  # whose image brings its own
-        assert service["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL")
+    assert service["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL")
 
 
 @pytest.mark.parametrize("name", ["ingest", "matcher", "notifier"])
