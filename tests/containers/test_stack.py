@@ -134,6 +134,7 @@ def test_an_upgrade_loses_no_need_in_flight(stack: Stack) -> None:
 
     def post() -> None:
         with stack.operator() as client:
+            world.people(client)
             while not enough.is_set():
                 taken.append(world.need(client, f"u{len(taken)}"))
 
@@ -141,11 +142,11 @@ def test_an_upgrade_loses_no_need_in_flight(stack: Stack) -> None:
     poster.start()
     try:
         until(lambda: len(taken) >= 5, "needs flow")
-        before = len(taken)
         stack.up(MAILLAGE_VERSION="next")
+        after = len(taken)
         images = stack.compose("ps", "--format", "{{.Image}}", "ingest", "matcher", "notifier", "proxy")
         assert set(images.split()) == {"maillage:next", "maillage-proxy:next"}
-        until(lambda: len(taken) >= before + 5, "needs flow again")
+        until(lambda: len(taken) >= after + 5, "needs flow again")
     finally:
         enough.set()
         poster.join()

@@ -23,10 +23,13 @@ TEXT: Final = "Nous cherchons un partenaire pour un capteur d’humidité du sol
 
 
 def put(client: httpx.Client, path: str, body: Mapping[str, Any], **params: str) -> None:
-    """Put one entity, again for as long as the answer is that one should."""
+    """Put one entity, again for as long as nobody answers, or answers that one should."""
 
     def taken() -> bool:
-        answer = client.put(f"/v1/clusters/{CLUSTER}/{path}", json=body, params=params)
+        try:
+            answer = client.put(f"/v1/clusters/{CLUSTER}/{path}", json=body, params=params)
+        except httpx.TransportError:
+            return False
         assert answer.status_code in (202, 503), answer.text
         return answer.status_code == 202
 
