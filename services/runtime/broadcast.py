@@ -68,6 +68,9 @@ class Broadcast(Reading):
         await self._notice_loss(records)
         return True
 
+    async def _keep_place(self, message: KafkaMessage) -> None:
+        """Who handles the batch has stored the place with what came of it."""
+
     async def _go_where_asked(self) -> bool | None:
         """Return whether reading went elsewhere; None when it was let go of before that was known."""
         if self._places is None:

@@ -6,6 +6,7 @@ letter, and a transient failure holds the batch where it is.
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
@@ -35,7 +36,7 @@ FETCH_WAIT_MS: Final = 100
 NEVER_TOO_RARE_MS: Final = 2**31 - 1
 
 
-class Reading:
+class Reading(ABC):
     """One reader of topics: what it holds, how far it is, and what it does with each batch."""
 
     def __init__(self, *, name: str, settlement: Settlement) -> None:
@@ -101,8 +102,9 @@ class Reading:
         # The library's own parser decodes headers, and fails on those that are not UTF-8.
         return KafkaAckableMessage(body=b"", raw_message=tuple(records), consumer=self.consumer or FAKE_CONSUMER)
 
+    @abstractmethod
     async def _take(self, message: KafkaMessage) -> None:
-        raise NotImplementedError
+        """Take a batch in hand, if it may be."""
 
     async def _settle(self, message: KafkaMessage) -> bool:
         """Settle a batch, in the time that the metrics know; False when it was let go of before that."""
@@ -119,6 +121,7 @@ class Reading:
         self.settled |= reached(records)
         return True
 
+    @abstractmethod
     async def _keep_place(self, message: KafkaMessage) -> None:
         """Have the next reader begin behind this batch."""
 

@@ -55,18 +55,19 @@ def promtool() -> str:
     pytest.skip("there is no `promtool` on the PATH (Debian: prometheus)")
 
 
-def run(*argv: str) -> None:
+def refusal(*argv: str) -> str:
+    """Return what a tool has to say against it; nothing if it is content."""
     done = subprocess.run(argv, cwd=FOLDER, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr if done.returncode else ""
 
 
 def test_the_rules_do_what_their_tests_say(promtool: str) -> None:
-    run(promtool, "check", "rules", "alerts.yaml")
-    run(promtool, "test", "rules", "alerts.test.yaml")
+    assert not refusal(promtool, "check", "rules", "alerts.yaml")
+    assert not refusal(promtool, "test", "rules", "alerts.test.yaml")
 
 
 def test_prometheus_takes_its_settings(promtool: str) -> None:
-    run(promtool, "check", "config", "prometheus.yaml")
+    assert not refusal(promtool, "check", "config", "prometheus.yaml")
 
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
@@ -75,7 +76,7 @@ def test_prometheus_can_read_every_query_of_a_dashboard(path: Path, promtool: st
     assert len(rules) > 10
     file = tmp_path / "queries.yaml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}))
-    run(promtool, "check", "rules", str(file))
+    assert not refusal(promtool, "check", "rules", str(file))
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
