@@ -91,17 +91,17 @@ class MatcherStore:
         await renew_rows(self._members, self._needs, self._suggestions)
 
     async def restore(
-        self, directory: Directory, *, slots: Sequence[int] | None = None, owner: str | None = None
+        self, directory: Directory, *, slots: Sequence[int] | None = None, owners: Many[str] | None = None
     ) -> None:
-        """Bring a new directory to what is stored; with `slots` or `owner` to what is stored of these members alone.
+        """Bring a new directory to what is stored; with `slots` or `owners` to what is stored of these members alone.
 
         What events say is read when it is first asked for: in a thread other than the one that runs the event loop, as
         it waits for it.
         """
         loop = asyncio.get_running_loop()
         of_slots: Document = {} if slots is None else {"slot": {"$in": slots}}
-        members = of_slots if owner is None else {"_id": owner}
-        needs = of_slots if owner is None else {"owner": owner}
+        members = of_slots if owners is None else {"_id": {"$in": sorted(owners)}}
+        needs = of_slots if owners is None else {"owner": {"$in": sorted(owners)}}
         for row in await self._members.find(members, _WITHOUT_EVENT).to_list():
             if "mark" in row:
                 directory.restore_member(
@@ -114,13 +114,18 @@ class MatcherStore:
                 directory.restore_need(row["_id"], known_need(row, _Event(NeedPublished, row, self._needs, loop)))
             else:
                 directory.erased_needs[row["_id"]] = row["rev"]
-        if owner is not None:
+        if owners is not None:
             return  # what feedback settled is for those who answer for the requests: not for us, of a neighbour's
         async for settled in self._pairs.find():
             if "in_touch" in settled:
                 directory.decisions.in_touch.add(frozenset(settled["in_touch"]))
             else:
                 directory.decisions.suggestions.add(settled["_id"])
+
+    async def owners_of(self, needs: Many[str]) -> set[str]:
+        """Return the members whose these needs are by now, as far as they are not erased."""
+        rows = self._needs.find({"_id": {"$in": sorted(needs)}, "owner": {"$exists": True}}, {"owner": 1})
+        return {row["owner"] async for row in rows}
 
     async def read_ahead(self, directory: Directory, owners: Sequence[str]) -> None:
         """Read together what these members and their needs say, where nobody has asked for it yet.

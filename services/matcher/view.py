@@ -18,7 +18,7 @@ from services.matcher.domain.takeover import take_over
 from services.matcher.index import Analyser, OfferIndex
 from services.matcher.keeping import Keeper
 from services.matcher.sharing import Claim
-from services.matcher.store import MatcherStore
+from services.matcher.store import MatcherStore, StateGoneError
 from services.runtime import logs
 from services.runtime.clock import Clock
 from services.runtime.threads import in_thread
@@ -77,8 +77,7 @@ class View:
             now = self._clock()
             if remembers_erased(directory, pairing):
                 await self.keeper.discard()  # erased while no process of ours was there to see it
-            others = differing(directory, pairing, now)
-            await self._store.read_ahead(directory, others)
+            others = await self._read(directory, differing(directory, pairing, now))
             await in_thread(catch_up, others, directory, pairing, now)
         self.directory, self.pairing, self._whole = directory, pairing, True
         self._seen = {share: claim.version for share, claim in shares.items()}
@@ -145,9 +144,8 @@ class View:
 
     async def learn_of(self, owner: str) -> None:
         """Take what a neighbour has stored of a member."""
-        stored = Directory()
-        await self._store.restore(stored, owner=owner)
-        await in_thread(self._take_over, stored, owner.__eq__)
+        stored, owners = await self._stored_of(owner, self.directory)
+        await in_thread(self._take_over, stored, owners.__contains__)
 
     async def read_ahead(self) -> None:
         """Read a few more members of those that the start did not need, so that nothing has to wait for them."""
@@ -167,6 +165,30 @@ class View:
         metrics.INDEX_BYTES.set(self.pairing.size_bytes)
         metrics.REQUESTS.set(len(self.pairing.asks))
         metrics.SHARES.set(len(self.claims))
+
+    async def _stored_of(self, owner: str, directory: Directory) -> tuple[Directory, set[str]]:
+        """Return what is stored of a member, and of those whose are by now the needs that were known as its own."""
+        owners = {owner} | await self._store.owners_of(directory.need_keys_of(owner))
+        stored = Directory()
+        await self._store.restore(stored, owners=owners)
+        return stored, owners
+
+    async def _read(self, directory: Directory, owners: Collection[str]) -> list[str]:
+        """Read all that these members say; return them, and those of whom a neighbour has said something else since.
+
+        Neighbours go on writing while a replica starts: it takes what they write as it finds it, and never begins
+        anew for it.
+        """
+        wanted = set(owners)
+        while True:
+            await self._store.read_ahead(directory, sorted(wanted))
+            try:
+                await in_thread(directory.read, wanted)
+            except StateGoneError as gone:
+                stored, theirs = await self._stored_of(gone.owner, directory)
+                wanted |= take_over(directory, stored, theirs.__contains__)
+            else:
+                return sorted(wanted)
 
     async def _learn(self, holding: Holding) -> None:
         if holding.shares:

@@ -11,6 +11,7 @@ import pytest
 
 from schemas.base import Event
 from schemas.cloudevents import Envelope
+from schemas.members import MemberKind
 from services.matcher.domain.holding import slot
 from services.matcher.sharing import NotGivenError, ShareLostError
 from services.matcher.store import StateGoneError
@@ -216,6 +217,46 @@ async def test_a_neighbour_s_member_changes_before_it_was_ever_read(
     await asking.follow(log)  # the reader tries again
     assert asking.system.matcher._view.directory.members[has].event.name == "Institut de la serre"
     assert asking.system.log.take() == []
+
+
+async def test_a_neighbour_writes_while_a_replica_starts(replicas: tuple[Replica, Replica]) -> None:
+    one, other = replicas
+    log = [[*others(), grower(), soil_lab(member_id="labo-sol-2"), irrigation()]]
+    for replica in replicas:
+        await replica.follow(log)
+    starting, writing = (other, one) if slot("atlas/labo-sol-2") % 2 in one.group.held else (one, other)
+    log.append([soil_lab(rev=2, member_id="labo-sol-2", name="Institut de la serre"), irrigation(rev=2, text="")])
+    starting.system.matcher._view.spoil()
+    starting.system.store.between["before read_ahead"] = lambda: writing.follow(log)
+    await starting.system.matcher.places(())
+    known = starting.system.matcher._view.directory
+    assert known.members["atlas/labo-sol-2"].event.name == "Institut de la serre"
+    assert starting.system.store.between == {}
+
+
+async def test_a_neighbour_s_need_passes_to_another_member_before_it_was_ever_read(
+    replicas: tuple[Replica, Replica], tmp_path: Path
+) -> None:
+    one, other = replicas
+    names = [f"verger-{number}" for number in range(20)]
+    left, right = [name for name in names if slot(f"atlas/{name}") % 2 in other.group.held][:2]
+    growers = [member(name, MemberKind.COMPANY) for name in (left, right)]
+    log = [[*others(), soil_lab(), *growers, irrigation(member_id=left)]]
+    for replica in replicas:
+        await replica.follow(log)
+    one.system.snapshot = tmp_path / "kept"
+    await one.die_and_start()
+    await one.system.matcher.keep_at_stop()
+    await one.die_and_start()  # from a snapshot: nobody is read before somebody asks
+    log.append([irrigation(rev=2, member_id=right)])
+    await other.follow(log)
+    with pytest.raises(StateGoneError):
+        await one.follow(log)
+    await one.follow(log)  # the reader tries again
+    known = one.system.matcher._view.directory
+    assert known.needs["atlas/irrigation"].owner == f"atlas/{right}"
+    assert known.needs["atlas/irrigation"].since == 1  # its words are what they were
+    assert known.needs_of(f"atlas/{left}") == []
 
 
 async def test_before_the_group_has_spoken_nothing_is_done(replicas: tuple[Replica, Replica]) -> None:
