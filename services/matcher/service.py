@@ -10,7 +10,14 @@ from typing import Protocol
 
 from schemas.cloudevents import Envelope
 from services.matcher import metrics
-from services.matcher.domain.arrivals import Touched, clusters_to_review, find_pairs, take_in, touch_expired
+from services.matcher.domain.arrivals import (
+    Touched,
+    asks_to_review,
+    clusters_to_review,
+    find_pairs,
+    take_in,
+    touch_expired,
+)
 from services.matcher.domain.holding import Holding
 from services.matcher.domain.pairing import Bar, Pair
 from services.matcher.domain.settling import answers_for, settle
@@ -231,8 +238,8 @@ class Matcher:
             return {}
         return await self._store.told(
             ids=pairs,
-            asks=[f"need:{key}" for key in touched.needs if touched.owner_of.get(key, "") in holding],
-            members=touched.members | touched.owners,
+            asks=asks_to_review(touched, self._view.directory, holding),
+            members=touched.members | touched.offerers,
             clusters=clusters_to_review(touched, self._view.directory),
             slots=None if holding.whole else holding.slots,
         )

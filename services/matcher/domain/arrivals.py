@@ -30,6 +30,7 @@ class Touched:
         members: keys of members published or erased.
         needs: keys of needs published, erased or expired.
         owners: keys of the members whose needs these are or were.
+        offerers: those of them whose needs may be or have been offers.
         owner_of: key of the member whose need each of these is, or was last.
         settled: ids of suggestions that feedback settled, with the key of the asking member.
         in_touch: pairs of members that feedback found in touch, with the key of the asking one.
@@ -39,6 +40,7 @@ class Touched:
     members: set[str] = field(default_factory=set)
     needs: set[str] = field(default_factory=set)
     owners: set[str] = field(default_factory=set)
+    offerers: set[str] = field(default_factory=set)
     owner_of: dict[str, str] = field(default_factory=dict)
     settled: dict[str, str] = field(default_factory=dict)
     in_touch: dict[frozenset[str], str] = field(default_factory=dict)
@@ -115,6 +117,20 @@ def clusters_to_review(touched: Touched, directory: Directory) -> set[str]:
         for key, member in known.items()
         if member is None or member.kind is MemberKind.PARTNER_CLUSTER
     }
+
+
+def asks_to_review(touched: Touched, directory: Directory, holding: Holding) -> set[str]:
+    """Return the requests whose suggestions a touched need may concern, by key, as far as they are of this holding.
+
+    They are the need itself, what the same member asks in the same words, and what it asks while no need is open.
+    """
+    asks = {f"member:{owner}" for owner in touched.owners if owner in holding}
+    for key, owner in touched.owner_of.items():
+        if owner in holding:
+            need, known = directory.needs.get(key), directory.needs
+            same = [other for other in directory.need_keys_of(owner) if need and known[other].lineage == need.lineage]
+            asks |= {f"need:{other}" for other in [key, *same]}
+    return asks
 
 
 def find_pairs(touched: Touched, directory: Directory, pairing: Pairing, now: datetime) -> dict[str, Pair]:
@@ -225,16 +241,19 @@ def _touched_asks(touched: Touched, pairing: Pairing, concerned: Sequence[str]) 
     }
 
 
-def _touched_offerers(touched: Touched, directory: Directory) -> set[str]:
-    """Return the members that bring something new or changed."""
+def _touched_offerers(touched: Touched, directory: Directory) -> dict[str, Traits]:
+    """Return the members that bring something new or changed, and what they are."""
     needs = (directory.needs.get(key) for key in touched.needs)
     offering = {need.owner for need in needs if need and need.event.direction is Direction.OFFER}
-    return (touched.members | offering) & directory.members.keys()
+    members = (touched.members | offering) & directory.members.keys()
+    return {key: Traits.of(directory.members[key].event) for key in members}
 
 
 def _touch_owner(need: str, directory: Directory, touched: Touched) -> None:
     if owners := directory.owners_of(need):
         touched.owners.update(owners)
+        if not directory.asked_only(need):
+            touched.offerers.update(owners)
         touched.owner_of[need] = owners[0]
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
@@ -28,6 +29,35 @@ _WORD = re.compile(r"[^\W_](?:[^\W_]|[\u0300-\u036f\u0640\u064b-\u0652])*")
 _FUNCTION_WORDS = FRENCH | ENGLISH | ARABIC
 
 
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """A text as it is compared with others: once made, hundreds of comparisons read it no more."""
+
+    text: str
+    words: Counter[str]
+
+    @classmethod
+    def of(cls, text: str) -> "Wording":
+        """Return a text without regard to case, accents, order and function words."""
+        words = (fold(word) for word in _WORD.findall(text))
+        return cls(text, Counter(word for word in words if word not in _FUNCTION_WORDS))
+
+    def differs(self, other: "Wording") -> bool:
+        """Whether it is another text, not the same one corrected; see `materially_different`."""
+        if self.text == other.text:
+            return False
+        before, after = self.words.total(), other.words.total()
+        if before == after == 0:  # nothing but function words and signs
+            return self.text.split() != other.text.split()
+        most = max(before, after) * MATERIAL_SHARE
+        if abs(before - after) >= most:
+            return True
+        gone, come = self.words - other.words, other.words - self.words
+        if max(gone.total(), come.total()) < most:
+            return False
+        return gone.total() > MOST_SLIPS or _remain(gone, come, most)
+
+
 def materially_different(before: str, after: str) -> bool:
     """Whether one text is another than before, not the same one corrected.
 
@@ -36,34 +66,19 @@ def materially_different(before: str, after: str) -> bool:
     word; numbers and codes have no slips. The texts differ materially when at least one in twelve of the longer one's
     words is in one text only.
     """
-    if before == after:
-        return False
-    old, new = _words(before), _words(after)
-    gone, come = old - new, new - old
-    total = max(old.total(), new.total())
-    if total == 0:  # nothing but function words and signs
-        return before.split() != after.split()
-    if max(gone.total(), come.total()) < total * MATERIAL_SHARE:
-        return False
-    if gone.total() > MOST_SLIPS:
-        return True
-    return max(_unmatched(gone, come)) >= total * MATERIAL_SHARE
+    return before != after and Wording.of(before).differs(Wording.of(after))
 
 
-def _words(text: str) -> Counter[str]:
-    words = (fold(word) for word in _WORD.findall(text))
-    return Counter(word for word in words if word not in _FUNCTION_WORDS)
-
-
-def _unmatched(gone: Counter[str], come: Counter[str]) -> tuple[int, int]:
-    """Count what remains of both sides once each slip has found its word."""
-    left, others = come.copy(), sorted(come)
+def _remain(gone: Counter[str], come: Counter[str], most: Fraction) -> bool:
+    """Whether at least `most` words remain of a side once each slip has found its word."""
+    left, others, alone = come.copy(), sorted(come), 0
     for word in sorted(gone.elements()):
         twin = next((other for other in others if left[other] and _slip(word, other)), None)
         if twin is not None:
             left[twin] -= 1
-    matched = come.total() - left.total()
-    return gone.total() - matched, left.total()
+        elif (alone := alone + 1) >= most:
+            return True
+    return left.total() >= most
 
 
 def _slip(word: str, other: str) -> bool:

@@ -7,7 +7,7 @@ from heapq import heappop, heappush
 
 from schemas.members import Admission, Asset, MemberKind, MemberPublished
 from schemas.needs import Direction, NeedPublished
-from services.matcher.domain.change import materially_different
+from services.matcher.domain.change import Wording, materially_different
 from services.matcher.domain.eligibility import Decisions
 from services.matcher.domain.known import Arrival, KnownMember, KnownNeed, Later
 from services.matcher.domain.requests import Ask, Document, need_key, offer_documents, open_requests, stands
@@ -32,6 +32,8 @@ class Directory:
     """Up to when what follows from deadlines is done; none: it has to be looked at for each."""
     _needs_of: dict[str, set[str]] = field(default_factory=dict)
     _former: dict[str, str] = field(default_factory=dict)  # owner of a need that is erased, or is another's by now
+    _asked_only: set[str] = field(default_factory=set)  # needs that never offered anything, as far as anybody knows
+    _wordings: dict[str, tuple[bytes, Wording]] = field(default_factory=dict)  # with the mark of what they are of
     _partners: set[str] = field(default_factory=set)
     _deadlines: list[tuple[datetime, str]] = field(default_factory=list)  # a heap; may name needs that have changed
     _due: set[str] = field(default_factory=set)
@@ -45,6 +47,7 @@ class Directory:
 
     def restore_need(self, key: str, need: KnownNeed) -> None:
         """Take over a need as it was stored."""
+        self._asked_only.discard(key)  # what it was before nobody says
         self._put_need(key, need)
         if need.deadline is not None and (self.clock is None or need.deadline > self.clock):
             heappush(self._deadlines, (need.deadline, key))
@@ -81,6 +84,7 @@ class Directory:
         if _stale(event.rev, None if known is None else known.rev, self.erased_needs.get(key), again=again):
             return False
         if known is None or known.rev < event.rev:
+            self._note_direction(key, event)
             lineage = self._lineage(event) if known is None else known.lineage
             same = known is not None and not materially_different(_text(known.event), _text(event))
             since = known.since if known and same else event.rev
@@ -88,6 +92,20 @@ class Directory:
             if event.deadline is not None:
                 heappush(self._deadlines, (event.deadline, key))
         return True
+
+    def _note_direction(self, key: str, event: NeedPublished) -> None:
+        new = key not in self.needs and key not in self.erased_needs and key not in self._former
+        if event.direction is Direction.REQUEST and (new or key in self._asked_only):
+            self._asked_only.add(key)
+        else:
+            self._asked_only.discard(key)
+
+    def asked_only(self, need: str) -> bool:
+        """Whether a need is and always was a request, so that nobody was ever told of it as an offer.
+
+        Only of one that this process has read from its first state on is that known; it does not change back.
+        """
+        return need in self._asked_only
 
     def erase_member(self, key: str, rev: int | None) -> bool:
         """Forget a member; False if a newer state is known. Without `rev`: whatever is known."""
@@ -105,14 +123,19 @@ class Directory:
         if rev is not None and known is not None and known.rev > rev:
             return False
         if known is not None:
-            self.forget_need(key)
+            self._drop_need(key)
         last = 0 if known is None else known.rev
         self.erased_needs[key] = max(self.erased_needs.get(key, 0), rev or 0, last)
         return True
 
     def forget_need(self, key: str) -> None:
         """Know nothing of a need any more, not even that it was erased."""
+        self._asked_only.discard(key)
+        self._drop_need(key)
+
+    def _drop_need(self, key: str) -> None:
         owner = self._former[key] = self.needs.pop(key).owner
+        self._wordings.pop(key, None)
         self._needs_of[owner].discard(key)
 
     def owners_of(self, need: str) -> list[str]:
@@ -250,11 +273,21 @@ class Directory:
 
     def _lineage(self, event: NeedPublished) -> str:
         """Return the lineage of the owner's earliest need whose text this one repeats, or else its own key."""
-        for known in sorted(self.needs_of(str(event.owner)), key=lambda need: need.seq):
-            same_side = known.event.direction is event.direction
-            if same_side and not materially_different(_text(known.event), _text(event)):
+        wording = Wording.of(_text(event))
+        for key in sorted(self.need_keys_of(str(event.owner)), key=lambda key: self.needs[key].seq):
+            known = self.needs[key]
+            if known.event.direction is event.direction and not self._wording(key).differs(wording):
                 return known.lineage
         return str(event.key)
+
+    def _wording(self, key: str) -> Wording:
+        """Return the words of a need, which are compared with each that its owner posts after it."""
+        need = self.needs[key]
+        of, wording = self._wordings.get(key, (b"", None))
+        if wording is None or of != need.mark:
+            wording = Wording.of(_text(need.event))
+            self._wordings[key] = need.mark, wording
+        return wording
 
 
 def _stale(rev: int, known: int | None, erased: int | None, *, again: bool) -> bool:

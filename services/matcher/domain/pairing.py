@@ -229,11 +229,16 @@ class Pairing:
         worth = (Pair(ask, match.member, match) for match in found if self._tells(request, match))
         return list(islice(worth, ranks))
 
-    def found_by(self, members: set[str], eligible: Eligibility) -> list[Pair]:
-        """Return the pairs in which one of `members` is now among the best for an open request."""
+    def found_by(self, members: Mapping[str, Traits], eligible: Eligibility) -> list[Pair]:
+        """Return the pairs in which one of `members`, who are of these traits, is now among the best for a request."""
         asks = set(self.asks)
         if len(members) < len(asks):
-            asks = {key for member in members for key in self.requests.facing(member, self.bar.score)}
+            asks = {
+                key
+                for member, traits in members.items()
+                for key in self.requests.facing(member, self.bar.score)
+                if eligible.traits(self.asks[key], traits)
+            }
         found = (pair for key in sorted(asks) for pair in self.best(self.asks[key], eligible))
         return [pair for pair in found if pair.member in members]
 

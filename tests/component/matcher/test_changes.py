@@ -1,13 +1,16 @@
 """What is told again when texts change, and what is not."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from schemas.ids import derived_id
 from schemas.members import MemberKind
-from schemas.needs import NeedStatus
+from schemas.needs import Direction, NeedStatus
 from schemas.suggestions import LapseReason, SuggestionLapsed, SuggestionMade
+from services.matcher.domain.suggestion import Told
+from services.runtime.errors import TransientError
 from tests.component.matcher.actors import (
     ABOUT_IRRIGATION,
     FABRIC_ASSET,
@@ -16,6 +19,7 @@ from tests.component.matcher.actors import (
     grower,
     irrigation,
     member,
+    need,
     others,
     soil_lab,
 )
@@ -119,3 +123,44 @@ async def test_an_older_state_that_arrives_late_has_no_effect(system: System, to
     await system.give(irrigation(rev=5))
     await system.give(irrigation(rev=4, status=NeedStatus.WITHDRAWN))
     assert system.log.take() == []
+
+
+@pytest.mark.parametrize("between", ["nothing", "a failed try", "a restart", "its owner's other need"])
+async def test_an_offer_that_becomes_a_request_is_not_told_of_any_more(system: System, between: str) -> None:
+    offer = need("banc", "labo-vide", SOIL_ASSET["title"], SOIL_ASSET["text"], direction=Direction.OFFER)
+    await system.give(*others(), grower(), irrigation(), member("labo-vide"), offer)
+    [made] = system.log.made()
+    asked = need("banc", "labo-vide", FABRIC_ASSET["title"], FABRIC_ASSET["text"], rev=2)
+    if between == "a failed try":
+        system.store.between["before told"] = _fail
+        with pytest.raises(TransientError):
+            await system.give(asked)
+    elif between == "a restart":
+        await system.start()
+    elif between == "its owner's other need":
+        await system.give(need("autre", "labo-vide", "Location d’une salle de réunion"))
+    system.log.take()
+    await system.give(asked)
+    assert [(lapsed.suggestion_id, lapsed.reason) for lapsed in system.log.lapsed()] == [
+        (made.suggestion_id, LapseReason.WITHDRAWN)
+    ]
+
+
+async def _fail() -> None:
+    raise TransientError("for a moment")
+
+
+async def test_a_need_more_has_nothing_looked_up_of_its_owner_s_other_needs(system: System) -> None:
+    needs = [irrigation(need_id=f"n-{number}", title=f"{IRRIGATION} {number} {number}") for number in range(12)]
+    await system.give(*others(), grower(), soil_lab(), *needs)
+    assert len(system.log.made()) == 12
+    looked_up = system.store.told
+    found: dict[str, Told] = {}
+
+    async def told(**concerned: Any) -> dict[str, Told]:
+        found.update(await looked_up(**concerned))
+        return found
+
+    system.store.told = told  # type: ignore[method-assign]  # what it returns is to be seen
+    await system.give(irrigation(rev=2, need_id="n-3", title=f"{IRRIGATION} 3 3", text=""))
+    assert {state.ask for state in found.values()} == {"need:atlas/n-3"}
