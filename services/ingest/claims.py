@@ -61,14 +61,15 @@ class Claims:
             Problem: the key was used for something else.
         """
         try:
-            await self._claims.insert_one({"_id": claim.claim_id, "fingerprint": claim.fingerprint, "at": now})
+            await self._quick.insert_one({"_id": claim.claim_id, "fingerprint": claim.fingerprint, "at": now})
         except DuplicateKeyError:
             return await self._made(claim)
         return None
 
-    async def answer(self, claim_id: str, rev: int) -> None:
-        """Remember what a claim led to."""
-        await self._quick.update_one({"_id": claim_id}, {"$set": {"rev": rev}})
+    async def answer(self, claim_id: str, rev: int, *, last: bool = False) -> None:
+        """Remember what a claim led to; `last`: nothing is written after it."""
+        claims = self._claims if last else self._quick
+        await claims.update_one({"_id": claim_id}, {"$set": {"rev": rev}})
 
     async def _made(self, claim: Claim) -> int | None:
         found = await self._claims.find_one({"_id": claim.claim_id})

@@ -120,7 +120,8 @@ class Ledger:
                     continue
                 value = change(stored)
                 if stored.current is not None and stored.value == value and not (asked.create_only and value):
-                    await self._answer(asked.claim.claim_id if asked.claim else None, stored.rev)
+                    if asked.claim:
+                        await self._claims.answer(asked.claim.claim_id, stored.rev, last=True)
                     return stored.rev
                 _check_preconditions(stored, asked)
                 pending = self._next(stored, value, asked)
@@ -189,7 +190,8 @@ class Ledger:
             raise problems.too_large(MAX_EVENT_BYTES) from None
         if kind is MEMBER and state.value is None:
             await self._erasure.finish(key)
-        await self._answer(pending.claim, state.rev)
+        if pending.claim is not None:
+            await self._claims.answer(pending.claim, state.rev)
         if not await self._entities.confirm(kind, key, state.rev):
             await self._say_again((kind, key), unless=state.rev)
         return state.rev
@@ -211,10 +213,6 @@ class Ledger:
             await self.write(NEED, need, lambda _: None)
 
         await _side_by_side(await self._erasure.needs_of(member), erase)
-
-    async def _answer(self, claim: str | None, rev: int) -> None:
-        if claim is not None:
-            await self._claims.answer(claim, rev)
 
     async def _publish(self, kind: Kind, key: Key, state: State, traceparent: str | None = None) -> None:
         topic = kind.topic
