@@ -183,14 +183,16 @@ class Microservice:
         return periodic
 
     async def start(self) -> None:
-        """Start once: database, hooks, producer, new log, consumers, periodic work.
+        """Start once: identity of the log, database, hooks, producer, new log, consumers, periodic work.
+
+        The broker is asked first: hooks may take minutes, and an operator who has to mend something learns it at once.
 
         Raises:
             RefusedError, StoreError: broker or database do not let us in.
             TransientError, StoreError, KafkaError, OSError: something is away; `start` may be called again.
         """
-        await self.prepare()
         self.log_id = self.settings.log_id or await self._ask_log()
+        await self.prepare()
         await self.broker.connect()
         await self._adopt_log(self.log_id)
         await self.broker.start()

@@ -98,7 +98,7 @@ async def _rewind_group(run: Run) -> None:
 
 async def take_out_of_order(run: Run) -> None:
     """Take what is to happen away from the clients: `put_out_of_order` writes it itself."""
-    run.shuffled = True
+    run.shuffled = run.past_ingest = True
     run.taken, run.acts = run.acts, []
 
 

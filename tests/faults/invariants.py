@@ -11,7 +11,7 @@ from services.notifier.domain.routing import Recipient, Relay, Seat, recipients
 from services.notifier.store.deliveries import notification_id
 from tests.faults.load import Load
 from tests.faults.story import CLUSTER, GUEST, Act, Story
-from tests.faults.traces import LAST_RECORDS, Suggested, Traces, rev
+from tests.faults.traces import INGESTS, LAST_RECORDS, Suggested, Traces, rev
 
 _TOPIC = {topic.name.partition(".")[0]: topic.name for topic in TOPICS}
 
@@ -23,6 +23,7 @@ class Told(Protocol):
     letters: int
     failing: str | None
     shuffled: bool
+    past_ingest: bool
 
 
 def judge(story: Story, people: list[Act], run: Told, found: Traces, calm: Traces | None) -> list[str]:
@@ -31,7 +32,7 @@ def judge(story: Story, people: list[Act], run: Told, found: Traces, calm: Trace
         *_acknowledged_is_stored(run.load, found, shuffled=run.shuffled),
         *_suggested_as_undisturbed(found, calm),
         *_told_once(story, people, found, run.failing),
-        *_erased_is_gone(story, found, shuffled=run.shuffled),
+        *_erased_is_gone(story, found, run),
     ]
     if found.dead_letters != run.letters:
         wrong.append(f"{found.dead_letters} dead letters, {run.letters} were to be")
@@ -122,10 +123,12 @@ def _recipients(story: Story, one: Suggested, relays: list[Relay]) -> tuple[Reci
     return recipients(asking, offering, relays)
 
 
-def _erased_is_gone(story: Story, found: Traces, *, shuffled: bool) -> Iterator[str]:
+def _erased_is_gone(story: Story, found: Traces, run: Told) -> Iterator[str]:
     known = set(story.marks.values())
     for place, words in found.words.items():
-        if shuffled and place.startswith(LAST_RECORDS):
+        if run.shuffled and place.startswith(LAST_RECORDS):
             continue  # the fault itself put them there
+        if run.past_ingest and place.startswith(INGESTS):
+            continue  # nobody asked it to erase anything
         if erased := words & known:
             yield f"{len(erased)} erased texts are in {place}, as {min(erased)}"

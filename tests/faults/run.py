@@ -44,6 +44,7 @@ class Run:
         problems: what else is not as it must be.
         letters: dead letters that are to be at the end.
         shuffled: the log holds older states behind newer ones, because the fault put them there.
+        past_ingest: the fault wrote to the log what ingest knows nothing of.
         acts: what people do during the fault; a fault may have `taken` them to see to them itself.
         posting: the load; done once all of it is acknowledged.
         failing: an ambassador whose receiver refuses for good.
@@ -58,6 +59,7 @@ class Run:
     letters: int = 0
     failing: str | None = None
     shuffled: bool = False
+    past_ingest: bool = False
     acts: list[list[Act]] = field(default_factory=list)
     taken: list[list[Act]] = field(default_factory=list)
     posting: "asyncio.Task[None] | None" = None

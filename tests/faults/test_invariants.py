@@ -40,6 +40,7 @@ class Run:
     letters: int = 0
     failing: str | None = None
     shuffled: bool = False
+    past_ingest: bool = False
 
 
 def record(rev: int, name: str = "Company 1") -> dict[str, dict[bytes, Any]]:

@@ -21,6 +21,8 @@ from tests.faults.story import CLUSTER
 VIEWS = ("todo", "ongoing", "done")
 
 LAST_RECORDS = "the last records of"
+DATABASE_OF = "the database of"
+INGESTS = f"{DATABASE_OF} ingest"
 
 POISON = "x-poison"
 """Header of records that nobody is to be able to read."""
@@ -157,7 +159,7 @@ async def _marked_words(stack: Stack, newest: dict[str, dict[bytes, Record]]) ->
             database = client[f"maillage_{service}"]
             for collection in await database.list_collection_names():
                 rows = [encode(row) async for row in database[collection].find()]
-                places[f"the database of {service}, collection {collection}"] = rows
+                places[f"{DATABASE_OF} {service}, collection {collection}"] = rows
     for topic in (MEMBERS, NEEDS, AMBASSADORS, SUGGESTIONS):
         values = [record.value or b"" for record in newest[topic.name].values()]
         places[f"{LAST_RECORDS} {topic.name}"] = values
