@@ -17,6 +17,7 @@ that never arrives is an error.
 
 import asyncio
 import json
+import os
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -60,7 +61,12 @@ GOALS = {"drained_per_second": 5_000.0, "post_to_inbox_p99_ms": 50.0, "ready_sec
 
 @dataclass
 class Result:
-    """What was measured; seconds unless the name says else."""
+    """What was measured; seconds unless the name says else.
+
+    Attributes:
+        matcher_mib: resident memory of the matcher once it has started again.
+        cpu_ms_per_need: processor time of each process, and of who posts, while needs come, for each need.
+    """
 
     members: int
     rate: float
@@ -74,6 +80,8 @@ class Result:
     post_to_inbox_longest_ms: float = 0.0
     post_to_acknowledged_p50_ms: float = 0.0
     ready_seconds: float = 0.0
+    matcher_mib: float = 0.0
+    cpu_ms_per_need: dict[str, float] = field(default_factory=dict)
     machine: dict[str, Any] = field(default_factory=machine)
 
 
@@ -108,12 +116,13 @@ async def _measure(folder: Path, result: Result, seconds: float, say: Console) -
             result.drained_per_second = result.members / await _drained(system, result.members)
             result.of_the_floor = result.drained_per_second / result.floor_per_second
             say.print("Posting needs...")
-            await _post(system, rows, writer, seconds, result)
+            await _post(system, rows, writer, seconds, result, kafka.pid)
         say.print("Starting again...")
         began = time.monotonic()
         async with running(wanted, _quietly) as (system, _):
             await _until_quiet(system.matcher)
             result.ready_seconds = time.monotonic() - began
+            result.matcher_mib = (await _sample(system.matcher))["process_resident_memory_bytes"] / 2**20
     finally:
         await kafka.stop()
     return result
@@ -188,7 +197,7 @@ async def _until_quiet(matcher: str) -> None:
             await asyncio.sleep(0.1)
 
 
-async def _post(system: System, rows: Rows, writer: Writer, seconds: float, result: Result) -> None:
+async def _post(system: System, rows: Rows, writer: Writer, seconds: float, result: Result, broker: int | None) -> None:
     publishing = Publishing(api=system.api, key=system.operator_key, cluster=CLUSTER)
     people, companies, needs = Posts(), Posts(), Posts()
     company = MemberProfile(name="Entreprise", kind=MemberKind.COMPANY, admission=Admission.ADMITTED)
@@ -211,9 +220,10 @@ async def _post(system: System, rows: Rows, writer: Writer, seconds: float, resu
                 [{"$match": {"operationType": "insert"}}, {"$project": {"fullDocument.body": 1}}]
             ) as changes:
                 watching = asyncio.create_task(_watch(changes, arrived))
-                began = time.time()
+                began, before = time.time(), await _processor_seconds(system, broker)
                 await publishing.put("needs", posted, needs, rate=result.rate, done=_nothing)
                 await _until_quiet(system.matcher)
+                after = await _processor_seconds(system, broker)
                 await asyncio.sleep(2)  # what is on its way to the notifier
                 watching.cancel()
                 with suppress(asyncio.CancelledError):
@@ -222,10 +232,34 @@ async def _post(system: System, rows: Rows, writer: Writer, seconds: float, resu
             await publishing.close()
     due = {need: began + number / result.rate for number, (need, _) in enumerate(posted)}
     told = sorted(arrived[need] - due[need] for need in arrived.keys() & due.keys())
+    result.cpu_ms_per_need = {name: 1000 * (after[name] - before[name]) / len(posted) for name in after}
     result.posted, result.arrived = len(posted), len(told)
     result.post_to_inbox_p50_ms, result.post_to_inbox_p99_ms = _part(told, 0.5), _part(told, 0.99)
     result.post_to_inbox_longest_ms = _part(told, 1.0)
     result.post_to_acknowledged_p50_ms = _part(sorted(needs.acknowledged.values()), 0.5)
+
+
+async def _sample(service: str) -> dict[str, float]:
+    """Return what a service says of its process, by the metric's name."""
+    async with httpx.AsyncClient(base_url=service, timeout=60, trust_env=False) as client:
+        lines = (await client.get("/metrics")).text.splitlines()
+    return {name: float(value) for name, _, value in (line.partition(" ") for line in lines if line[:8] == "process_")}
+
+
+async def _processor_seconds(system: System, broker: int | None) -> dict[str, float]:
+    services = {"ingest": system.api, "matcher": system.matcher, "notifier": system.inbox}
+    spent = {name: (await _sample(url))["process_cpu_seconds_total"] for name, url in services.items()}
+    async with AsyncMongoClient[dict[str, Any]](system.mongo) as client:
+        used = (await client.admin.command("serverStatus"))["extra_info"]
+    spent["mongod"] = (used["user_time_us"] + used["system_time_us"]) / 1e6
+    if broker is not None:
+        spent["broker"] = _spent_by(broker)
+    return spent | {"who posts": time.process_time()}
+
+
+def _spent_by(pid: int) -> float:
+    user, kernel = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(kernel)) / os.sysconf("SC_CLK_TCK")
 
 
 def _nothing() -> None:
@@ -251,6 +285,8 @@ def _table(result: Result) -> Table:
     for name, value in asdict(result).items():
         if isinstance(value, float) and name != "rate":
             table.add_row(name, f"{value:,.2f}", f"{GOALS[name]:,g}" if name in GOALS else "")
+    for name, milliseconds in result.cpu_ms_per_need.items():
+        table.add_row(f"processor per need, ms: {name}", f"{milliseconds:,.2f}", "")
     table.add_row("needs that arrived", f"{result.arrived} of {result.posted}", "all with an answer")
     return table
 
