@@ -32,6 +32,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from pymongo import AsyncMongoClient
 from rich.console import Console
 from rich.table import Table
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from bench._corpus import Rows, documents
 from bench._engine_machine import machine
@@ -172,7 +173,11 @@ async def _drained(system: System, count: int) -> float:
     """Return how long the matcher takes, from its first record to its last, as its own count has it."""
     async with httpx.AsyncClient(base_url=system.matcher, timeout=60, trust_env=False) as client:
         first, deadline = None, time.monotonic() + QUIET_SECONDS
+        last = 0
         while (done := await _records_done(client)) < count:
+            if done < last:
+                raise RuntimeError(f"the matcher ended after {last} records")
+            last = done
             if done and first is None:
                 first = (time.monotonic(), done)
             if time.monotonic() > deadline:
@@ -183,7 +188,11 @@ async def _drained(system: System, count: int) -> float:
         return (time.monotonic() - first[0]) * count / (count - first[1])
 
 
+@retry(
+    retry=retry_if_exception_type(httpx.TransportError), stop=stop_after_attempt(5), wait=wait_fixed(1), reraise=True
+)
 async def _records_done(client: httpx.AsyncClient) -> int:
+    """Return the matcher's count; a connection that was closed for its idleness is no answer."""
     lines = (await client.get("/metrics")).text.splitlines()
     wanted = f'maillage_records_total{{outcome="done",topic="{MEMBERS.name}"}}'
     return sum(int(float(line.rpartition(" ")[2])) for line in lines if line.startswith(wanted))
