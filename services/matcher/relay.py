@@ -28,16 +28,17 @@ class Relay:
         self._log = logs.get()
 
     async def publish_due(self) -> None:
-        """Return once nothing waits any more.
+        """Return once nothing waits any more of what waited at the beginning.
 
         Raises:
             BrokerUnavailableError: some are not confirmed; they stay due.
             StoreError: the database is away; what was confirmed meanwhile will be published once more.
         """
-        while (holding := self._holding()).shares and (
-            waiting := await self._store.unpublished(AT_ONCE, None if holding.whole else holding.slots)
-        ):
+        some = AT_ONCE
+        while some == AT_ONCE and (holding := self._holding()).shares:  # who stores more meanwhile has this done again
+            waiting = await self._store.unpublished(AT_ONCE, None if holding.whole else holding.slots)
             await self._publish_all(waiting)
+            some = len(waiting)
 
     async def publish_all_again(self) -> None:
         """Publish every suggestion once more, in its present state: the log is a new one."""
