@@ -133,16 +133,34 @@ def _quietly(_: PartEvent) -> None:
     """Say nothing of parts that start and stop."""
 
 
+def laboratory(rows: Rows, writer: Writer, number: int) -> MemberPublished:
+    """Return a member with one asset, which is its standing request too."""
+    text = writer.write(rows, number)
+    return MemberPublished(
+        cluster=CLUSTER,
+        member_id=f"lab-{number}",
+        name=writer.name(),
+        kind=MemberKind.LABORATORY,
+        admission=Admission.ADMITTED,
+        rev=1,
+        published_at=AT,
+        alerts=False,
+        assets=(Asset(asset_id="a", title=text.title, text=text.text, language=text.language),),
+    )
+
+
+def need_of(rows: Rows, writer: Writer, number: int) -> NeedProfile:
+    """Return a need of one of the companies, in words of a laboratory's asset."""
+    text = writer.write(rows, number * 7 % len(rows))
+    words = " ".join(text.text.split()[:WORDS_OF_A_NEED])
+    return NeedProfile(member_id=f"co-{number % COMPANIES}", title=text.title, text=words, language=text.language)
+
+
 async def _write_backlog(kafka: str, rows: Rows, writer: Writer) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=kafka, enable_idempotence=True, linger_ms=5)
     await producer.start()
     for number in range(len(rows)):
-        text = writer.write(rows, number)
-        member = MemberPublished(
-            cluster=CLUSTER, member_id=f"lab-{number}", name=writer.name(), kind=MemberKind.LABORATORY,
-            admission=Admission.ADMITTED, rev=1, published_at=AT, alerts=False,
-            assets=(Asset(asset_id="a", title=text.title, text=text.text, language=text.language),),
-        )  # fmt: skip
+        member = laboratory(rows, writer, number)
         record = cloudevents.write(MEMBERS, member.key, member, rev=1, source="/bench", occurred_at=AT)
         headers = [(name, value.encode()) for name, value in record.headers.items()]
         await producer.send(MEMBERS.name, record.body, key=record.key, headers=headers)
@@ -211,12 +229,7 @@ async def _post(system: System, rows: Rows, writer: Writer, seconds: float, resu
     people, companies, needs = Posts(), Posts(), Posts()
     company = MemberProfile(name="Entreprise", kind=MemberKind.COMPANY, admission=Admission.ADMITTED)
     desk = AmbassadorProfile.model_validate({"name": "Guichet", "role": "desk", "language": "fr"})
-    posted = []
-    for number in range(int(result.rate * seconds)):
-        text = writer.write(rows, number * 7 % len(rows))
-        words = " ".join(text.text.split()[:WORDS_OF_A_NEED])
-        need = NeedProfile(member_id=f"co-{number % COMPANIES}", title=text.title, text=words, language=text.language)
-        posted.append((f"n-{number}", need))
+    posted = [(f"n-{number}", need_of(rows, writer, number)) for number in range(int(result.rate * seconds))]
     arrived: dict[str, float] = {}
     async with AsyncMongoClient[dict[str, Any]](system.mongo) as client:
         inbox = client["maillage_notifier"]["suggestions"]
