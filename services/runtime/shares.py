@@ -112,6 +112,7 @@ class Shares:
         reading = self._reading
         if of:
             reading.settlement.go_on()
+            reading.settlement.progress()  # what waited at the gate was not stuck
             reading.gate.set()
         elif not reading.settlement.stopping:
             reading.gate.clear()
