@@ -61,7 +61,7 @@ class Claims:
             Problem: the key was used for something else.
         """
         try:
-            await self._quick.insert_one({"_id": claim.claim_id, "fingerprint": claim.fingerprint, "at": now})
+            await self._claims.insert_one({"_id": claim.claim_id, "fingerprint": claim.fingerprint, "at": now})
         except DuplicateKeyError:
             return await self._made(claim)
         return None

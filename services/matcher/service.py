@@ -15,6 +15,7 @@ from services.matcher.domain.arrivals import (
     asks_to_review,
     clusters_to_review,
     find_pairs,
+    lineages_to_review,
     take_in,
     touch_expired,
 )
@@ -172,7 +173,11 @@ class Matcher:
                 self._seen_times = 0
                 raise
             except StateGoneError as gone:
-                await self._view.learn_of(gone.owner)
+                try:
+                    await self._view.learn_of(gone.owner)
+                except BaseException:  # cancelled too
+                    self._view.spoil()  # what is known of the member may be half of it
+                    raise
                 raise
 
     async def _be_ready(self) -> None:
@@ -239,6 +244,7 @@ class Matcher:
         return await self._store.told(
             ids=pairs,
             asks=asks_to_review(touched, self._view.directory, holding),
+            lineages=lineages_to_review(touched, self._view.directory),
             members=touched.members | touched.offerers,
             clusters=clusters_to_review(touched, self._view.directory),
             slots=None if holding.whole else holding.slots,

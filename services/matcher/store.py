@@ -81,7 +81,7 @@ class MatcherStore:
 
     async def prepare(self) -> None:
         """Create the indexes that are missing, and bring rows of earlier versions to the present form."""
-        for field in ("ask", "asker", "member"):
+        for field in ("ask", "lineage", "asker", "member"):
             await self._suggestions.create_index(field)
         for field in ("cities", "across", "unpublished"):
             await self._suggestions.create_index(field, sparse=True)
@@ -91,9 +91,17 @@ class MatcherStore:
         await renew_rows(self._members, self._needs, self._suggestions)
 
     async def restore(
-        self, directory: Directory, *, slots: Sequence[int] | None = None, owners: Many[str] | None = None
+        self,
+        directory: Directory,
+        *,
+        slots: Sequence[int] | None = None,
+        owners: Many[str] | None = None,
+        known_needs: Many[str] = (),
     ) -> None:
         """Bring a new directory to what is stored; with `slots` or `owners` to what is stored of these members alone.
+
+        With `owners`, also to what is stored of the needs that were known as theirs: they may be erased by now, which
+        says no owner, or somebody else's.
 
         What events say is read when it is first asked for: in a thread other than the one that runs the event loop, as
         it waits for it.
@@ -101,7 +109,8 @@ class MatcherStore:
         loop = asyncio.get_running_loop()
         of_slots: Document = {} if slots is None else {"slot": {"$in": slots}}
         members = of_slots if owners is None else {"_id": {"$in": sorted(owners)}}
-        needs = of_slots if owners is None else {"owner": {"$in": sorted(owners)}}
+        theirs = [{"owner": {"$in": sorted(owners or ())}}, {"_id": {"$in": sorted(known_needs)}}]
+        needs = of_slots if owners is None else {"$or": theirs}
         for row in await self._members.find(members, _WITHOUT_EVENT).to_list():
             if "mark" in row:
                 directory.restore_member(
@@ -121,11 +130,6 @@ class MatcherStore:
                 directory.decisions.in_touch.add(frozenset(settled["in_touch"]))
             else:
                 directory.decisions.suggestions.add(settled["_id"])
-
-    async def owners_of(self, needs: Many[str]) -> set[str]:
-        """Return the members whose these needs are by now, as far as they are not erased."""
-        rows = self._needs.find({"_id": {"$in": sorted(needs)}, "owner": {"$exists": True}}, {"owner": 1})
-        return {row["owner"] async for row in rows}
 
     async def read_ahead(self, directory: Directory, owners: Sequence[str]) -> None:
         """Read together what these members and their needs say, where nobody has asked for it yet.
@@ -173,6 +177,7 @@ class MatcherStore:
         *,
         ids: Iterable[str],
         asks: Iterable[str],
+        lineages: Iterable[str],
         members: Iterable[str],
         clusters: Iterable[str],
         slots: Sequence[int] | None,
@@ -182,6 +187,7 @@ class MatcherStore:
         Args:
             ids: suggestions themselves.
             asks: keys of requests.
+            lineages: of requests.
             members: keys of members: as asking side, answering side or city of either.
             clusters: all suggestions between one of these clusters and another.
             slots: of the askers, where it is not for this replica to know all; ids and asks are its own.
@@ -189,6 +195,7 @@ class MatcherStore:
         of_members = {"$in": sorted(members)}
         concerned: list[Document] = [
             *({field: of_members} for field in ("asker", "member", "cities")),
+            {"lineage": {"$in": sorted(lineages)}},
             {"across": {"$in": sorted(clusters)}},
         ]
         if slots is not None:

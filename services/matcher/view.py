@@ -168,10 +168,13 @@ class View:
 
     async def _stored_of(self, owner: str, directory: Directory) -> tuple[Directory, set[str]]:
         """Return what is stored of a member, and of those whose are by now the needs that were known as its own."""
-        owners = {owner} | await self._store.owners_of(directory.need_keys_of(owner))
-        stored = Directory()
-        await self._store.restore(stored, owners=owners)
-        return stored, owners
+        owners, known = {owner}, directory.need_keys_of(owner)
+        while True:
+            stored = Directory()
+            await self._store.restore(stored, owners=owners, known_needs=known)
+            if stored.owners() <= owners:
+                return stored, owners
+            owners |= stored.owners()
 
     async def _read(self, directory: Directory, owners: Collection[str]) -> list[str]:
         """Read all that these members say; return them, and those of whom a neighbour has said something else since.
@@ -186,7 +189,7 @@ class View:
                 await in_thread(directory.read, wanted)
             except StateGoneError as gone:
                 stored, theirs = await self._stored_of(gone.owner, directory)
-                wanted |= take_over(directory, stored, theirs.__contains__)
+                wanted |= await in_thread(take_over, directory, stored, theirs.__contains__)
             else:
                 return sorted(wanted)
 

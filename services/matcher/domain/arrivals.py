@@ -122,15 +122,15 @@ def clusters_to_review(touched: Touched, directory: Directory) -> set[str]:
 def asks_to_review(touched: Touched, directory: Directory, holding: Holding) -> set[str]:
     """Return the requests whose suggestions a touched need may concern, by key, as far as they are of this holding.
 
-    They are the need itself, what the same member asks in the same words, and what it asks while no need is open.
+    They are the need itself, and what its owner asks while no need is open.
     """
     asks = {f"member:{owner}" for owner in touched.owners if owner in holding}
-    for key, owner in touched.owner_of.items():
-        if owner in holding:
-            need, known = directory.needs.get(key), directory.needs
-            same = [other for other in directory.need_keys_of(owner) if need and known[other].lineage == need.lineage]
-            asks |= {f"need:{other}" for other in [key, *same]}
-    return asks
+    return asks | {f"need:{key}" for key in touched.needs if any(map(holding.__contains__, directory.owners_of(key)))}
+
+
+def lineages_to_review(touched: Touched, directory: Directory) -> set[str]:
+    """Return the lineages of touched needs: what was told of one may stand by another that repeats it."""
+    return {lineage for key in touched.needs for lineage in directory.lineages_of(key)}
 
 
 def find_pairs(touched: Touched, directory: Directory, pairing: Pairing, now: datetime) -> dict[str, Pair]:

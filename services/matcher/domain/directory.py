@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from heapq import heappop, heappush
+from typing import Final
 
 from schemas.members import Admission, Asset, MemberKind, MemberPublished
 from schemas.needs import Direction, NeedPublished
@@ -11,6 +12,9 @@ from services.matcher.domain.change import Wording, materially_different
 from services.matcher.domain.eligibility import Decisions
 from services.matcher.domain.known import Arrival, KnownMember, KnownNeed, Later
 from services.matcher.domain.requests import Ask, Document, need_key, offer_documents, open_requests, stands
+
+WORDINGS: Final = 10_000
+"""Needs whose words are kept for comparison: some kilobytes each, made again in a tenth of a millisecond."""
 
 
 @dataclass(slots=True)
@@ -34,6 +38,7 @@ class Directory:
     _former: dict[str, str] = field(default_factory=dict)  # owner of a need that is erased, or is another's by now
     _asked_only: set[str] = field(default_factory=set)  # needs that never offered anything, as far as anybody knows
     _wordings: dict[str, tuple[bytes, Wording]] = field(default_factory=dict)  # with the mark of what they are of
+    _former_lineage: dict[str, str] = field(default_factory=dict)  # of needs that are erased
     _partners: set[str] = field(default_factory=set)
     _deadlines: list[tuple[datetime, str]] = field(default_factory=list)  # a heap; may name needs that have changed
     _due: set[str] = field(default_factory=set)
@@ -47,7 +52,7 @@ class Directory:
 
     def restore_need(self, key: str, need: KnownNeed) -> None:
         """Take over a need as it was stored."""
-        self._asked_only.discard(key)  # what it was before nobody says
+        self.be_unsure_of(key)
         self._put_need(key, need)
         if need.deadline is not None and (self.clock is None or need.deadline > self.clock):
             heappush(self._deadlines, (need.deadline, key))
@@ -84,7 +89,7 @@ class Directory:
         if _stale(event.rev, None if known is None else known.rev, self.erased_needs.get(key), again=again):
             return False
         if known is None or known.rev < event.rev:
-            self._note_direction(key, event)
+            self._note_direction(key, event, self.erased_needs.get(key, 0) if known is None else known.rev)
             lineage = self._lineage(event) if known is None else known.lineage
             same = known is not None and not materially_different(_text(known.event), _text(event))
             since = known.since if known and same else event.rev
@@ -93,9 +98,10 @@ class Directory:
                 heappush(self._deadlines, (event.deadline, key))
         return True
 
-    def _note_direction(self, key: str, event: NeedPublished) -> None:
-        new = key not in self.needs and key not in self.erased_needs and key not in self._former
-        if event.direction is Direction.REQUEST and (new or key in self._asked_only):
+    def _note_direction(self, key: str, event: NeedPublished, before: int) -> None:
+        known = key in self._asked_only if before else key not in self._former
+        # A state in between may have been an offer: the log keeps not all, and a neighbour may have told of it.
+        if event.direction is Direction.REQUEST and known and event.rev == before + 1:
             self._asked_only.add(key)
         else:
             self._asked_only.discard(key)
@@ -103,9 +109,18 @@ class Directory:
     def asked_only(self, need: str) -> bool:
         """Whether a need is and always was a request, so that nobody was ever told of it as an offer.
 
-        Only of one that this process has read from its first state on is that known; it does not change back.
+        Only of one of which this process has read each state is that known.
         """
         return need in self._asked_only
+
+    def be_unsure_of(self, need: str) -> None:
+        """Note that a need may have been in states that this process has not read."""
+        self._asked_only.discard(need)
+
+    def lineages_of(self, need: str) -> set[str]:
+        """Return the lineages under which a need may have been told: its own, and that of before it was erased."""
+        known, former = self.needs.get(need), self._former_lineage.get(need)
+        return {need} | ({known.lineage} if known else set()) | ({former} if former else set())
 
     def erase_member(self, key: str, rev: int | None) -> bool:
         """Forget a member; False if a newer state is known. Without `rev`: whatever is known."""
@@ -124,19 +139,22 @@ class Directory:
             return False
         if known is not None:
             self._drop_need(key)
+            if rev != known.rev + 1:
+                self.be_unsure_of(key)
         last = 0 if known is None else known.rev
         self.erased_needs[key] = max(self.erased_needs.get(key, 0), rev or 0, last)
         return True
 
     def forget_need(self, key: str) -> None:
         """Know nothing of a need any more, not even that it was erased."""
-        self._asked_only.discard(key)
+        self.be_unsure_of(key)
         self._drop_need(key)
 
     def _drop_need(self, key: str) -> None:
-        owner = self._former[key] = self.needs.pop(key).owner
+        need = self.needs.pop(key)
+        self._former[key], self._former_lineage[key] = need.owner, need.lineage
         self._wordings.pop(key, None)
-        self._needs_of[owner].discard(key)
+        self._needs_of[need.owner].discard(key)
 
     def owners_of(self, need: str) -> list[str]:
         """Return whose a need is, or was last; then whose it was before that, as far as this process has seen it.
@@ -286,6 +304,8 @@ class Directory:
         of, wording = self._wordings.get(key, (b"", None))
         if wording is None or of != need.mark:
             wording = Wording.of(_text(need.event))
+            if len(self._wordings) >= WORDINGS:
+                self._wordings.clear()
             self._wordings[key] = need.mark, wording
         return wording
 

@@ -50,7 +50,7 @@ def _take_member(key: str, directory: Directory, stored: Directory) -> None:
 
 def _with_event(kept: KnownMember, heard: KnownMember) -> KnownMember:
     """Return what is kept with the event that was heard, if it is the same: it need not be read once more."""
-    return replace(kept, read=heard.read) if heard.rev == kept.rev else kept
+    return replace(kept, read=heard.read) if heard.mark == kept.mark else kept
 
 
 def _needs(directory: Directory, stored: Directory, members: set[str]) -> set[str]:
@@ -61,6 +61,7 @@ def _needs(directory: Directory, stored: Directory, members: set[str]) -> set[st
 def _take_need(key: str, directory: Directory, stored: Directory) -> KnownNeed | None:
     """Bring a need to what is stored of it; return what was heard of it since, to be published again."""
     heard, kept = directory.needs.get(key), stored.needs.get(key)
+    directory.be_unsure_of(key)
     if kept is None:
         if heard is not None and heard.rev > stored.erased_needs.get(key, -1):
             directory.forget_need(key)
@@ -71,5 +72,5 @@ def _take_need(key: str, directory: Directory, stored: Directory) -> KnownNeed |
         if directory.erased_needs.get(key, -1) < kept.rev:
             directory.restore_need(key, kept)
         return None
-    directory.restore_need(key, replace(kept, read=heard.read) if heard.rev == kept.rev else kept)
+    directory.restore_need(key, replace(kept, read=heard.read) if heard.mark == kept.mark else kept)
     return heard if heard.rev > kept.rev else None

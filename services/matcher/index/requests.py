@@ -28,8 +28,8 @@ DRIFT: Final = 0.2
 """Part by which the number of offers may have changed before a norm is computed again where it matters: a fifth more
 offers are .18 more for an idf of six or so, far within the margin."""
 
-ROUND: Final = 0.5
-"""Part of the offers that come while every norm is computed again, needed or not: none stays far behind."""
+ROUND: Final = 0.1
+"""Part of the offers that come while every norm is computed again, needed or not, as far as that is not too many."""
 
 MOST_REFRESHED: Final = 64
 """Norms that are computed again with one look, at the most."""

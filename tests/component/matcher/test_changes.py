@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from schemas.feedback import Act
 from schemas.ids import derived_id
 from schemas.members import MemberKind
 from schemas.needs import Direction, NeedStatus
@@ -16,6 +17,8 @@ from tests.component.matcher.actors import (
     FABRIC_ASSET,
     IRRIGATION,
     SOIL_ASSET,
+    erased_need,
+    feedback,
     grower,
     irrigation,
     member,
@@ -164,3 +167,18 @@ async def test_a_need_more_has_nothing_looked_up_of_its_owner_s_other_needs(syst
     system.store.told = told  # type: ignore[method-assign]  # what it returns is to be seen
     await system.give(irrigation(rev=2, need_id="n-3", title=f"{IRRIGATION} 3 3", text=""))
     assert {state.ask for state in found.values()} == {"need:atlas/n-3"}
+
+
+@pytest.mark.parametrize("again", ["settled", "settled, after a restart"])
+async def test_what_stands_by_another_need_in_the_same_words_goes_with_it(
+    system: System, told: SuggestionMade, again: str
+) -> None:
+    await system.give(feedback(told.suggestion_id, Act.INTRODUCED, "verger", "labo-sol"))
+    await system.give(irrigation(need_id="encore"))
+    await system.give(erased_need("irrigation", 2))
+    assert system.log.take() == []
+    if again == "settled, after a restart":
+        await system.start()
+    await system.give(erased_need("encore", 2))
+    assert [envelope.value for envelope in system.log.take() if envelope.key.suggestion_id == SUGGESTION] == [None]
+    assert "tensiom" not in str([row async for row in system.database["suggestions"].find({"_id": str(SUGGESTION)})])

@@ -12,6 +12,8 @@ import pytest
 from schemas.base import Event
 from schemas.cloudevents import Envelope
 from schemas.members import MemberKind
+from schemas.needs import Direction
+from schemas.suggestions import SuggestionMade
 from services.matcher.domain.holding import slot
 from services.matcher.sharing import NotGivenError, ShareLostError
 from services.matcher.store import StateGoneError
@@ -232,6 +234,45 @@ async def test_a_neighbour_writes_while_a_replica_starts(replicas: tuple[Replica
     known = starting.system.matcher._view.directory
     assert known.members["atlas/labo-sol-2"].event.name == "Institut de la serre"
     assert starting.system.store.between == {}
+
+
+@pytest.mark.parametrize("end", [erased_need("irrigation", 2), irrigation(rev=2, member_id="labo-sol-2")])
+async def test_a_neighbour_s_need_goes_while_a_replica_starts(replicas: tuple[Replica, Replica], end: Envelope) -> None:
+    one, other = replicas
+    log = [[*others(), grower(), soil_lab(member_id="labo-sol-2"), irrigation()]]
+    for replica in replicas:
+        await replica.follow(log)
+    starting, writing = (other, one) if slot("atlas/verger") % 2 in one.group.held else (one, other)
+    log.append([end])
+    starting.system.matcher._view.spoil()
+    starting.system.store.between["before read_ahead"] = lambda: writing.follow(log)
+    await starting.follow(log)
+    known = starting.system.matcher._view.directory
+    assert known.needs_of("atlas/verger") == []
+    assert starting.system.store.between == {}
+
+
+async def test_a_neighbour_s_need_is_erased_before_it_was_ever_read(
+    replicas: tuple[Replica, Replica], tmp_path: Path
+) -> None:
+    one, other = replicas
+    mine = next(name for name in (f"verger-{n}" for n in range(9)) if slot(f"atlas/{name}") % 2 in one.group.held)
+    yours = next(name for name in (f"labo-{n}" for n in range(9)) if slot(f"atlas/{name}") % 2 in other.group.held)
+    offer = irrigation(need_id="banc", member_id=yours, direction=Direction.OFFER)
+    log = [[*others(), member(mine, MemberKind.COMPANY), member(yours), offer]]
+    for replica in replicas:
+        await replica.follow(log)
+    one.system.snapshot = tmp_path / "kept"
+    await one.die_and_start()
+    await one.system.matcher.keep_at_stop()
+    await one.die_and_start()  # from a snapshot: nobody is read before somebody asks
+    log += [[irrigation(need_id="demande", member_id=mine)], [erased_need("banc", 2)]]
+    await other.follow(log)
+    with pytest.raises(StateGoneError):
+        await one.follow(log)
+    await one.follow(log)  # the reader tries again
+    assert one.system.matcher._view.directory.needs_of(f"atlas/{yours}") == []
+    assert not [state for state in compacted(one.system.log.take()).values() if isinstance(state, SuggestionMade)]
 
 
 async def test_a_neighbour_s_need_passes_to_another_member_before_it_was_ever_read(
