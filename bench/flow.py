@@ -65,7 +65,7 @@ class Result:
     """What was measured; seconds unless the name says else.
 
     Attributes:
-        matcher_mib: resident memory of the matcher once it has started again.
+        matcher_mib: resident memory of the matcher that has read all and paired the needs.
         cpu_ms_per_need: processor time of each process, and of who posts, while needs come, for each need.
     """
 
@@ -118,12 +118,12 @@ async def _measure(folder: Path, result: Result, seconds: float, say: Console) -
             result.of_the_floor = result.drained_per_second / result.floor_per_second
             say.print("Posting needs...")
             await _post(system, rows, writer, seconds, result, kafka.pid)
+            result.matcher_mib = (await _sample(system.matcher))["process_resident_memory_bytes"] / 2**20
         say.print("Starting again...")
         began = time.monotonic()
         async with running(wanted, _quietly) as (system, _):
             await _until_quiet(system.matcher)
             result.ready_seconds = time.monotonic() - began
-            result.matcher_mib = (await _sample(system.matcher))["process_resident_memory_bytes"] / 2**20
     finally:
         await kafka.stop()
     return result
@@ -242,11 +242,12 @@ async def _post(system: System, rows: Rows, writer: Writer, seconds: float, resu
                 [{"$match": {"operationType": "insert"}}, {"$project": {"fullDocument.body": 1}}]
             ) as changes:
                 watching = asyncio.create_task(_watch(changes, arrived))
-                began, before = time.time(), await _processor_seconds(system, broker)
+                before = await _processor_seconds(system, broker)
+                began = time.time()
                 await publishing.put("needs", posted, needs, rate=result.rate, done=_nothing)
                 await _until_quiet(system.matcher)
-                after = await _processor_seconds(system, broker)
                 await asyncio.sleep(2)  # what is on its way to the notifier
+                after = await _processor_seconds(system, broker)
                 watching.cancel()
                 with suppress(asyncio.CancelledError):
                     await watching
@@ -265,7 +266,9 @@ async def _sample(service: str) -> dict[str, float]:
     """Return what a service says of its process, by the metric's name."""
     async with httpx.AsyncClient(base_url=service, timeout=60, trust_env=False) as client:
         lines = (await client.get("/metrics")).text.splitlines()
-    return {name: float(value) for name, _, value in (line.partition(" ") for line in lines if line[:8] == "process_")}
+    return {
+        name: float(value) for name, _, value in (line.partition(" ") for line in lines if line.startswith("process_"))
+    }
 
 
 async def _processor_seconds(system: System, broker: int | None) -> dict[str, float]:
