@@ -25,7 +25,7 @@ FAULTS = (
         name="kill-services",
         how="kill -9 of ingest, matcher and notifier at random moments, each again once it is back",
         act=processes.kill_services,
-        bound=30,
+        bound=120,
         seconds=(8, 600),
         ci=True,
     ),
@@ -48,7 +48,7 @@ FAULTS = (
         name="pause-broker",
         how="SIGSTOP of the broker for 30 s, then SIGCONT",
         act=processes.pause_broker,
-        bound=60,
+        bound=120,
         seconds=(8, 30),
     ),
     Fault(
@@ -70,7 +70,7 @@ FAULTS = (
         name="pause-mongod",
         how="SIGSTOP of mongod for 30 s, then SIGCONT",
         act=processes.pause_mongod,
-        bound=60,
+        bound=120,
         seconds=(8, 30),
     ),
     Fault(
