@@ -32,7 +32,7 @@ ROUND: Final = 0.1
 """Part of the offers that come while every norm is computed again, needed or not, as far as that is not too many."""
 
 MOST_REFRESHED: Final = 64
-"""Norms that are computed again with one look, at the most."""
+"""Norms that are computed again with one look, at the most; where there are no more of them, all."""
 
 
 class RequestsImage(NamedTuple):
@@ -247,7 +247,8 @@ class RequestIndex:
 
     def _refresh_some(self, came: int) -> None:
         due = math.ceil(came * len(self._keys) / (ROUND * max(1, len(self._offers))))
-        for _ in range(min(due, MOST_REFRESHED, len(self._keys))):
+        few = len(self._keys) <= MOST_REFRESHED
+        for _ in range(len(self._keys) if few else min(due, MOST_REFRESHED)):
             self._next_refreshed = (self._next_refreshed + 1) % len(self._keys)
             self._refresh(self._next_refreshed)
 
