@@ -236,7 +236,7 @@ class MatcherStore:
 async def _replace(collection: Collection, rows: Sequence[Document], session: Session, *, again: bool = False) -> int:
     """Write rows unless a newer `rev` is there, or the same one without `again`; return how many are other than before.
 
-    In one question and answer: each costs a batch of one event some milliseconds.
+    In one question and answer: for a batch of one event these are most of what storing costs.
     """
     if not rows:
         return 0

@@ -10,6 +10,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 from pymongo import AsyncMongoClient
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from schemas import cloudevents
 from schemas.members import MemberKey, MemberPublished
@@ -84,14 +85,14 @@ async def _rewind_group(run: Run) -> None:
         partitions = [TopicPartition(topic.name, n) for topic in (AMBASSADORS, SUGGESTIONS) for n in range(PARTITIONS)]
         known = {one: 0 for one in partitions if await consumer.committed(one)}
         consumer.assign(list(known))
-        async with asyncio.timeout(GROUP_EMPTY_WITHIN):
-            while True:
-                try:
-                    await consumer.commit(known)
-                except KafkaError:  # the replica that ended is still a member
-                    await asyncio.sleep(0.5)
-                else:
-                    return
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(KafkaError),  # the replica that ended is still a member
+            stop=stop_after_delay(GROUP_EMPTY_WITHIN),
+            wait=wait_fixed(0.5),
+            reraise=True,
+        ):
+            with attempt:
+                await consumer.commit(known)
     finally:
         await consumer.stop()
 

@@ -14,7 +14,7 @@ from services.matcher.domain.known import Arrival, KnownMember, KnownNeed, Later
 from services.matcher.domain.requests import Ask, Document, need_key, offer_documents, open_requests, stands
 
 WORDINGS: Final = 10_000
-"""Needs whose words are kept for comparison: some kilobytes each, made again in a tenth of a millisecond."""
+"""Needs whose words are kept for comparison: as large as their texts, and soon made again."""
 
 
 @dataclass(slots=True)
