@@ -278,11 +278,13 @@ class OfferIndex:
 
     def query(self, request: Request) -> Query:
         """Return a request as numbers, with the words that resemble its own now."""
-        prepared = request.prepared
-        if prepared.version != self.vocabulary.variants.version:
-            numbers = self.vocabulary.numbers(request.reading.words)
-            fresh = prepare(request.reading, numbers, request.words, self.vocabulary, self.weighting)
-            prepared.version, prepared.query, prepared.groups = fresh.version, fresh.query, fresh.groups
+        prepared, variants = request.prepared, self.vocabulary.variants
+        if prepared.version != variants.version:
+            if prepared.resembling != variants.resembling(request.words):
+                numbers = self.vocabulary.numbers(request.reading.words)
+                fresh = prepare(request.reading, numbers, request.words, self.vocabulary, self.weighting)
+                prepared.resembling, prepared.query, prepared.groups = fresh.resembling, fresh.query, fresh.groups
+            prepared.version = variants.version
         return prepared.query
 
     def standing_of(self, member: str) -> float:

@@ -65,6 +65,7 @@ def prepare(
     both = [(places[one], places[other]) for one, other in (first[pair] for pair in times)]
     return Prepared(
         variants.version,
+        variants.resembling(words),
         query,
         np.array(both, np.int32).reshape(-1, 2),
         (*(said[word] for word in words), *times.values()),

@@ -39,7 +39,8 @@ class Prepared:
     """A request as numbers, which hold until a word like one of its own comes into the vocabulary.
 
     Attributes:
-        version: of the variants when it was made.
+        version: of the variants when it was last known to hold.
+        resembling: how many words resemble its own, in all.
         query: what is searched for.
         pairs: of each group after the words: which two words follow one another, shape (pairs, 2).
         times: of each group: how often the request says it.
@@ -47,6 +48,7 @@ class Prepared:
     """
 
     version: int
+    resembling: int
     query: Query
     pairs: Ints32
     times: tuple[int, ...]

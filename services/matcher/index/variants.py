@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from services.matcher.index.compiled.arrays import Floats32, Ints32, UInts8, compiled, with_room
+from services.matcher.index.compiled.arrays import Floats32, Ints32, UInts8, UInts32, compiled, with_room
 
 LETTERS: Final = 4
 """Letters looked at together. With three, unrelated words resemble one another; with five, short ones never do."""
@@ -79,6 +80,10 @@ class Variants:
                 self._asked = _inserted(self._asked, pieces, number)
         return known
 
+    def resembling(self, words: Iterable[int]) -> int:
+        """Return how many words in all resemble these, of which each was asked for; it only grows."""
+        return sum(len(self._of[word][0]) for word in words if word in self._of)
+
     def asked_as(self, number: int) -> list[tuple[int, float]]:
         """Return the words asked for that a word is a variant of, with how close each is."""
         return self._asked_as.get(number, [])
@@ -135,10 +140,29 @@ def _pieces(word: str) -> UInts64:
     """Return the distinct pieces of a word, each its letters' code points in one number."""
     if not LETTERS <= len(word) <= MOST_LETTERS or not word.isalpha():
         return np.zeros(0, np.uint64)
-    points = np.frombuffer(f"_{word}_".encode("utf-32-le"), np.uint32).astype(np.uint64)
-    # 16 bits a letter: letters beyond the Basic Multilingual Plane may meet others, in scripts that members do not use.
-    packed = points[:-3] << np.uint64(48) ^ points[1:-2] << np.uint64(32) ^ points[2:-1] << np.uint64(16) ^ points[3:]
-    return np.unique(packed)
+    points = np.frombuffer(f"_{word}_".encode("utf-32-le"), np.uint32)
+    return _packed(points)
+
+
+@compiled
+def _packed(points: UInts32) -> UInts64:
+    """Return each four code points that follow one another in one number; each number once, in ascending order."""
+    pieces = np.empty(points.size - 3, np.uint64)
+    count = 0
+    for start in range(pieces.size):
+        piece = np.uint64(0)
+        for point in points[start : start + 4]:
+            # 16 bits a letter: those beyond the Basic Multilingual Plane may meet others, in scripts nobody here uses.
+            piece = piece << np.uint64(16) ^ np.uint64(point)
+        place = count
+        while place > 0 and pieces[place - 1] > piece:
+            place -= 1
+        if place == 0 or pieces[place - 1] != piece:
+            for at in range(count, place, -1):
+                pieces[at] = pieces[at - 1]
+            pieces[place] = piece
+            count += 1
+    return pieces[:count]
 
 
 def _new_pieces(size: int) -> Pieces:

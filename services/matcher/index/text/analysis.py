@@ -205,6 +205,10 @@ class Analyser:
             term = "" if folded in ARABIC or len(folded) == 1 else self._arabic.stemWord(light_arabic(folded))
             tokens = ((term, 0, len(written)),) if term else ()
             return _Word(tokens, tokens, 0, True)
+        if written.isalpha():  # most are: none of what follows would find more in it than this
+            french, english, lead = self._terms(_one_of(written, folded))
+            of_word = ((french, 0, len(written)),) if french else (), ((english, 0, len(written)),) if english else ()
+            return _Word(*of_word, lead, False)
         name = _name(_INVISIBLE.sub("", unicodedata.normalize("NFC", written)))
         if name:
             french, english, _ = self._terms(name)  # C.N.R.S. is CNRS; U.S. is no pronoun
@@ -241,9 +245,7 @@ class Analyser:
                 if len(folded) == 1 and folded != "a" and _can_be_bound(following, shortest=2):
                     yield *self._terms(folded + following), start, next_end
                     continue
-            if _PLURAL_ACRONYM.fullmatch(word):
-                folded = folded[:-1]
-            yield *self._terms(folded), start, end
+            yield *self._terms(_one_of(word, folded)), start, end
 
     def _terms(self, word: str) -> tuple[str, str, int]:
         """Return the French and the English term of a folded Latin word, "" if it has none, and its lead."""
@@ -258,6 +260,11 @@ class Analyser:
             "" if word in ENGLISH or word in FRENCH_IN_ENGLISH else self._english.stemWord(word),
             lead,
         )
+
+
+def _one_of(word: str, folded: str) -> str:
+    """Return a folded word, of the plural of an acronym its singular."""
+    return folded[:-1] if _PLURAL_ACRONYM.fullmatch(word) else folded
 
 
 def _belongs(word: str, following: str) -> bool:

@@ -5,27 +5,46 @@ from __future__ import annotations
 import re
 import unicodedata
 
-LATIN_LIGATURES = str.maketrans({"œ": "oe", "æ": "ae"})
-"""Ligatures that Unicode does not decompose, though French keyboards make writers spell them both ways."""
-
 DECIMAL_COMMA = str.maketrans({",": "."})
 
-ARABIC_FORMS = str.maketrans(
-    {
-        "ـ": None,  # tatweel only stretches a word
-        "ٱ": "ا",  # alef wasla has no decomposition; the alefs with hamza or madda do
-        "ى": "ي",
-        "ة": "ه",  # many writers leave the dots off
-        # Letters of Persian keyboards, and of Maghrebi spelling for g, p and v (أڭادير for أكادير).
-        "ی": "ي",
-        "ک": "ك",
-        "گ": "ك",
-        "ڭ": "ك",
-        "ݣ": "ك",
-        "پ": "ب",
-        "ڤ": "ف",
-    }
-)
+LATIN_LIGATURES = {"œ": "oe", "æ": "ae"}
+"""Ligatures that Unicode does not decompose, though French keyboards make writers spell them both ways."""
+
+ARABIC_FORMS = {
+    "ـ": "",  # tatweel only stretches a word
+    "ٱ": "ا",  # alef wasla has no decomposition; the alefs with hamza or madda do
+    "ى": "ي",
+    "ة": "ه",  # many writers leave the dots off
+    # Letters of Persian keyboards, and of Maghrebi spelling for g, p and v (أڭادير for أكادير).
+    "ی": "ي",
+    "ک": "ك",
+    "گ": "ك",
+    "ڭ": "ك",
+    "ݣ": "ك",
+    "پ": "ب",
+    "ڤ": "ف",
+}
+
+
+class _Plain(dict[int, str]):
+    """By code point, what a decomposed letter is compared by: most by themselves, marks and spaces by nothing.
+
+    Found when a letter first comes: going through all of Unicode would take a fifth of a second at each start.
+    """
+
+    def __missing__(self, point: int) -> str:
+        letter = chr(point)
+        if unicodedata.combining(letter) or letter.isspace():  # some Arabic forms decompose into a space with a mark
+            plain = ""
+        elif letter.isdecimal():  # ٢٠٢٥ is 2025
+            plain = str(unicodedata.decimal(letter))
+        else:
+            plain = letter
+        self[point] = plain
+        return plain
+
+
+_PLAIN = _Plain({ord(letter): plain for letter, plain in (LATIN_LIGATURES | ARABIC_FORMS).items()})
 
 ARABIC_ARTICLES = ("وال", "بال", "كال", "فال", "لل", "ال")
 """The article, alone or fused with the proclitic before it: and, with, like, so, to."""
@@ -44,13 +63,13 @@ FRENCH_ENDINGS = (
 )
 """The endings that Snowball's French knows by their accent only, for words whose accents were folded away."""
 
+BARE_FRENCH_ENDINGS = ("ite", "ites", "ee", "ees", "iere", "ieres", "erent")
+"""What a word ends in that one of these may change: looking for it is cheaper than trying each."""
+
 
 def fold(word: str) -> str:
     """Return `word` in compatibility form, without case, accents, vowel marks or ligatures; its letters all remain."""
-    decomposed = unicodedata.normalize("NFKD", word).casefold()
-    # Some Arabic presentation forms decompose into a space that carries a mark.
-    bare = "".join(letter for letter in decomposed if not (unicodedata.combining(letter) or letter.isspace()))
-    return _western_digits(bare.translate(LATIN_LIGATURES).translate(ARABIC_FORMS))
+    return unicodedata.normalize("NFKD", word).casefold().translate(_PLAIN)
 
 
 def is_arabic(word: str) -> bool:
@@ -79,13 +98,7 @@ def light_arabic(word: str) -> str:
 
 def with_french_endings(word: str) -> str:
     """Give a folded French word the accent of its ending again: electricite → electricité, whoever wrote it how."""
-    for ending, accented in FRENCH_ENDINGS:
-        word = ending.sub(accented, word)
+    if word.endswith(BARE_FRENCH_ENDINGS):
+        for ending, accented in FRENCH_ENDINGS:
+            word = ending.sub(accented, word)
     return word
-
-
-def _western_digits(word: str) -> str:
-    """Write every decimal digit as 0-9, so that ٢٠٢٥ is 2025."""
-    if word.isascii():
-        return word
-    return "".join(str(unicodedata.decimal(letter)) if letter.isdecimal() else letter for letter in word)
