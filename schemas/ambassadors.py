@@ -3,10 +3,12 @@
 Compacted; a record without a body erases the ambassador. The only topic that carries contact details of people.
 """
 
+from datetime import date
 from enum import StrEnum
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal, TypeVar
+from zoneinfo import ZoneInfo
 
-from pydantic import AnyHttpUrl, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, AnyHttpUrl, ConfigDict, Field, StringConstraints, model_validator
 
 from schemas.base import Contract, Event, Key, Line, Slug, UtcDatetime
 
@@ -36,8 +38,107 @@ class Webhook(Contract):
     secret: Annotated[str, StringConstraints(pattern=SECRET_PATTERN), Field(repr=False)]
 
 
+class Rhythm(StrEnum):
+    """How often letters are written. What came meanwhile is in one letter."""
+
+    AT_ONCE = "at_once"
+    HOURLY = "hourly"
+    DAILY = "daily"
+    WEEKLY = "weekly"
+
+
+class Weekday(StrEnum):
+    """A day of the week, as iCalendar writes it (RFC 5545, 3.3.10)."""
+
+    MONDAY = "MO"
+    TUESDAY = "TU"
+    WEDNESDAY = "WE"
+    THURSDAY = "TH"
+    FRIDAY = "FR"
+    SATURDAY = "SA"
+    SUNDAY = "SU"
+
+
+LocalTime = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+"""A time of day on the clock of whoever is told, `HH:MM`."""
+
+
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, OSError, ValueError):  # not there; a folder of the database; no name at all
+        raise ValueError("expected an IANA time zone, as Africa/Casablanca") from None
+    return name
+
+
+TimeZone = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$"), AfterValidator(_known_zone)
+]
+"""The name of a time zone in the IANA database."""
+
+
+class Hours(Contract):
+    """A part of each day, from `start` to just before `end`; past midnight if `end` is the earlier; none if equal."""
+
+    start: LocalTime
+    end: LocalTime
+
+
+Days = TypeVar("Days", "Season", "Absence")
+
+
+class Season(Contract):
+    """Other hours for a time, both days included: those of Ramadan, say."""
+
+    first_day: date
+    last_day: date
+    at: Annotated[LocalTime | None, Field(description="When daily and weekly letters go out meanwhile")] = None
+    quiet: Annotated[Hours | None, Field(description="When nothing is sent meanwhile")] = None
+
+    @model_validator(mode="after")
+    def _begins_before_it_ends(self) -> "Season":
+        return _in_order(self)
+
+
+class Absence(Contract):
+    """Days, both included, on which somebody else is told instead."""
+
+    first_day: date
+    last_day: date
+    deputy: Annotated[
+        Slug | None, Field(description="`ambassador_id` in the same cluster; none, or absent as well: the desk")
+    ] = None
+
+    @model_validator(mode="after")
+    def _begins_before_it_ends(self) -> "Absence":
+        return _in_order(self)
+
+
+def _in_order(days: Days) -> Days:
+    if days.last_day < days.first_day:
+        raise ValueError("`last_day` is before `first_day`")
+    return days
+
+
+class Alerting(Contract):
+    """When letters may come, and how many. What is not said is as the operator of the notifier has set it."""
+
+    rhythm: Rhythm = Rhythm.AT_ONCE
+    at: Annotated[LocalTime, Field(description="When daily and weekly letters go out")] = "08:00"
+    days: Annotated[
+        tuple[Weekday, ...],
+        Field(min_length=1, max_length=7, description="On which letters may come; weekly ones on the first of them"),
+    ] = tuple(Weekday)
+    quiet: Annotated[Hours | None, Field(description="When nothing is sent, not even what is urgent")] = None
+    time_zone: TimeZone | None = None
+    most_per_day: Annotated[
+        int | None, Field(ge=1, le=1000, description="Pairings in a day's letters; the best come first, the rest wait")
+    ] = None
+    seasons: Annotated[tuple[Season, ...], Field(max_length=12)] = ()
+
+
 class AmbassadorProfile(Contract):
-    """Who the ambassador is, for which city, and how to be told."""
+    """Who the ambassador is, for which city, and how and when to be told."""
 
     # `_city_goes_with_role`, in the words of JSON Schema.
     model_config = ConfigDict(
@@ -54,6 +155,8 @@ class AmbassadorProfile(Contract):
     language: Literal["fr", "ar", "en"] = "fr"
     email: EmailAddress | None = None
     webhook: Webhook | None = None
+    alerting: Alerting = Alerting()
+    absences: Annotated[tuple[Absence, ...], Field(max_length=24)] = ()
 
     @model_validator(mode="after")
     def _city_goes_with_role(self) -> "AmbassadorProfile":

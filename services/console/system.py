@@ -31,7 +31,10 @@ READY_SECONDS = 60.0
 # Where a person expects the API; the inbox is on the next one.
 DEFAULT_PORT = 8400
 
-OUTWARD = {"HOST", "PUBLIC_URL", "SMTP", "MAIL_FROM", "ALLOW_PRIVATE_WEBHOOKS"}
+OUTWARD = {
+    *("HOST", "PUBLIC_URL", "SMTP", "MAIL_FROM", "ALLOW_PRIVATE_WEBHOOKS"),
+    *("QUIET_HOURS", "LETTERS_PER_DAY"),
+}
 """Settings by which the system meets the world: what the environment says of them is kept."""
 
 PROTECTING_KAFKA = ("KAFKA_USER", "KAFKA_PASSWORD", "KAFKA_CA", "KAFKA_CERTIFICATE")
@@ -162,6 +165,9 @@ def _service(name: str, port: int, wanted: Wanted, system: System) -> ChildProce
         "MAIL_FROM": "maillage@example.org",
         # A trial's receivers are on this machine; with servers of one's own, nobody may have us call private addresses.
         "ALLOW_PRIVATE_WEBHOOKS": str(wanted.kafka is None).lower(),
+        # A trial is looked at when it is run, at night too.
+        "QUIET_HOURS": "00:00-00:00",
+        "LETTERS_PER_DAY": "1000",
         "SNAPSHOT": str(wanted.data / "snapshot"),
         # The ready line is read from the log, so it must be there in this form, whatever else is asked for.
         "LOG_FORMAT": "json",

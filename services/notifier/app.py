@@ -17,6 +17,7 @@ from services.notifier.composing import Composing
 from services.notifier.delivering import Delivering
 from services.notifier.handlers import Handlers
 from services.notifier.inbox import Inbox
+from services.notifier.pacing import Pacing
 from services.notifier.pages.letters import Letters
 from services.notifier.pages.reader import Readers
 from services.notifier.pages.routes import inbox_routes
@@ -31,6 +32,7 @@ from services.runtime.publishing import Publisher
 
 # The loops are woken when there is work; these are for what nobody woke them for.
 _ANNOUNCE_SECONDS = 2.0
+_LETTERS_SECONDS = 5.0
 _RESTART_SECONDS = 2.0
 _COUNT_SECONDS = 15.0
 
@@ -40,11 +42,12 @@ Every = Callable[[float, str, Callable[[], Awaitable[None]]], Periodic]
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The notifier without its frame: what takes events, delivers, announces."""
+    """The notifier without its frame: what takes events, delivers, announces, writes letters."""
 
     handlers: Handlers
     delivering: Delivering
     announcing: Announcing
+    pacing: Pacing
 
 
 def build(settings: NotifierSettings) -> Microservice:
@@ -78,6 +81,7 @@ def compose(
     composing = Composing(store=store, tokens=tokens, base=settings.base, clock=clock)
     announcing = Announcing(store=store, publisher=publisher)
     announce = every(_ANNOUNCE_SECONDS, "announce", announcing.announce)
+    pacing = Pacing(store=store, house=settings.house, clock=clock, written=lambda: delivering.wake())
     delivering = Delivering(
         deliveries=store.deliveries,
         composing=composing,
@@ -85,14 +89,16 @@ def compose(
         clock=clock,
         chance=random.Random(),  # noqa: S311 - jitter, not a secret
         ended=announce.wake,
+        opens=pacing.opens,
         instance=settings.instance,
     )
     every(_RESTART_SECONDS, "deliver", delivering.run)
     every(_COUNT_SECONDS, "count", Watching(store=store, clock=clock).count)
-    service = Notifying(store=store, clock=clock, queued=[delivering.wake, announce.wake])
+    every(_LETTERS_SECONDS, "letters", pacing.write_letters)
+    service = Notifying(store=store, pacing=pacing, clock=clock, queued=[delivering.wake, announce.wake])
     inbox = Inbox(store=store, composing=composing, clock=clock, acted=announce.wake)
     inbox_routes(app, inbox=inbox, tokens=tokens, readers=readers, base=settings.base)
-    return Parts(handlers=Handlers(service=service), delivering=delivering, announcing=announcing)
+    return Parts(handlers=Handlers(service=service), delivering=delivering, announcing=announcing, pacing=pacing)
 
 
 def _channels(settings: NotifierSettings, letters: Letters) -> dict[ChannelName, Channel]:

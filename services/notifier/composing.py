@@ -6,7 +6,7 @@ from schemas.ambassadors import AmbassadorKey, AmbassadorPublished
 from schemas.members import MemberKind
 from schemas.suggestions import SuggestionMade
 from services.notifier.address import Tokens
-from services.notifier.channels import Colleague, Message
+from services.notifier.channels import Colleague, Item, Message
 from services.notifier.store import Kept, NotifierStore, Row, Told
 from services.runtime.clock import Clock
 
@@ -17,27 +17,41 @@ class Composing:
     def __init__(self, *, store: NotifierStore, tokens: Tokens, base: str, clock: Clock) -> None:
         self._ambassadors = store.ambassadors
         self._suggestions = store.suggestions
+        self._deliveries = store.deliveries
         self._tokens = tokens
         self._base = base
         self._clock = clock
 
     async def message(self, row: Row) -> Message | None:
         """Return what `row` delivers; none when there is nothing to tell, or nobody, any more."""
-        kept = await self._suggestions.get(row.suggestion_id)
         person = await self._ambassadors.get(key_of(row.ambassador))
-        if kept is None or kept.made is None or kept.lapsed is not None or kept.revision != row.revision:
+        if person is None:
             return None
-        mine = told_to(kept, row.ambassador)
-        if person is None or mine is None:
+        rows = [row] if row.suggestion_id else await self._deliveries.in_letter(row.notification_id)
+        items = [item for one in rows if (item := await self._item(one, person)) is not None]
+        if not items:
             return None
         return Message(
             notification_id=row.notification_id,
-            suggestion=kept.made,
             to=person,
+            items=tuple(items),
+            link=items[0].link if len(items) == 1 else self._letter_link(person.key, row.notification_id),
+            now=self._clock(),
+        )
+
+    async def _item(self, row: Row, person: AmbassadorPublished) -> Item | None:
+        kept = await self._suggestions.get(row.suggestion_id) if row.suggestion_id else None
+        if kept is None or kept.made is None or kept.lapsed is not None or kept.revision != row.revision:
+            return None
+        mine = told_to(kept, row.ambassador)
+        if mine is None:
+            return None
+        return Item(
+            row=row.notification_id,
+            suggestion=kept.made,
             leads=mine.leads,
             colleagues=await self.colleagues(kept, row.ambassador),
             link=self.link(person.key, kept.suggestion_id),
-            now=self._clock(),
         )
 
     async def colleagues(self, kept: Kept, ambassador: str) -> tuple[Colleague, ...]:
@@ -60,6 +74,10 @@ class Composing:
     def link(self, key: AmbassadorKey, suggestion_id: UUID) -> str:
         """Return the private address of a suggestion in somebody's inbox."""
         return f"{self._base}/inbox/{self._tokens.inbox(key)}/s/{suggestion_id}"
+
+    def _letter_link(self, key: AmbassadorKey, letter: UUID) -> str:
+        """Return the private address of just what a letter tells."""
+        return f"{self._base}/inbox/{self._tokens.inbox(key)}/l/{letter}"
 
 
 def told_to(kept: Kept, ambassador: str) -> Told | None:

@@ -5,15 +5,16 @@ import random
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, assert_never
 from uuid import uuid4
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
+from schemas.ambassadors import AmbassadorPublished
 from schemas.notifications import Channel as ChannelName
 from services.notifier import metrics
-from services.notifier.channels import Channel, RefusedError, UnreachableError
+from services.notifier.channels import Channel, Message, RefusedError, UnreachableError
 from services.notifier.composing import Composing
 from services.notifier.domain.schedule import wait_after
 from services.notifier.store import Deliveries, Row
@@ -81,16 +82,21 @@ class Delivering:
         clock: Clock,
         chance: random.Random,
         ended: Callable[[], None],
+        opens: Callable[[AmbassadorPublished, datetime], datetime],
         lease: timedelta = LEASE,
         instance: str | None = None,
     ) -> None:
-        """`instance` names this replica; started again after a crash, it has the same."""
+        """`opens` says from when on somebody may be written to, not before a moment.
+
+        `instance` names this replica; started again after a crash, it has the same.
+        """
         self._deliveries = deliveries
         self._composing = composing
         self._channels = channels
         self._clock = clock
         self._chance = chance
         self._ended = ended
+        self._opens = opens
         self._lease = lease
         self._holder = instance or uuid4().hex
         self._woken = asyncio.Event()
@@ -158,7 +164,8 @@ class Delivering:
     async def _deliver(self, row: Row) -> None:
         name = f"deliver {row.channel}"
         with tracing.part(name, kind="client", parent=row.traceparent, attributes=row.about) as span:
-            outcome = await self._try(row)
+            message = await self._composing.message(row)
+            outcome = await self._try(row, message)
             span.note({"maillage.outcome": type(outcome).__name__.lower()})
             if isinstance(outcome, Postponed | Failed):
                 span.fail(outcome.reason)
@@ -170,24 +177,30 @@ class Delivering:
             reraise=True,
         ):
             with attempt:
-                await self._note(row, outcome)
+                await self._note(row, message, outcome)
 
-    async def _note(self, row: Row, outcome: Outcome) -> None:
+    async def _note(self, row: Row, message: Message | None, outcome: Outcome) -> None:
         now = self._clock()
+        items = message.items if message else ()
+        told = [item.row for item in items if item.row != row.notification_id]
         log = self._log.bind(notification_id=str(row.notification_id), channel=row.channel, attempt=row.attempts)
         if isinstance(outcome, Postponed):
             wait = wait_after(row.attempts, self._chance.random(), outcome.at_least)
             if wait is None:
                 outcome = Failed(f"not reached in {row.attempts} tries; the last: {outcome.reason}")
             else:
+                if message is not None and row.channel is ChannelName.EMAIL:
+                    wait = self._opens(message.to, now + wait) - now
                 await self._deliveries.postpone(row, outcome.reason, now=now, wait=wait)
                 log.warning("postponed", reason=outcome.reason, seconds=round(wait.total_seconds()))
         match outcome:
             case Delivered():
-                if await self._deliveries.delivered(row, now=now):
-                    metrics.told(row.channel, posted_at=row.posted_at, made_at=row.made_at, at=now)
+                if await self._deliveries.delivered(row, told, now=now):
+                    for item in items:
+                        made = item.suggestion
+                        metrics.told(row.channel, posted_at=made.posted_at, made_at=made.made_at, at=now)
             case Failed(reason):
-                await self._deliveries.failed(row, reason, now=now)
+                await self._deliveries.failed(row, told, reason, now=now)
                 log.warning("failed", reason=reason)
             case Stale():
                 await self._deliveries.drop(row)
@@ -198,10 +211,11 @@ class Delivering:
         self._ended()
         metrics.DELIVERIES.labels(row.channel, type(outcome).__name__.lower()).inc()
 
-    async def _try(self, row: Row) -> Outcome:
-        message = await self._composing.message(row)
+    async def _try(self, row: Row, message: Message | None) -> Outcome:
         if message is None:
             return Stale()
+        if row.channel is ChannelName.EMAIL and self._opens(message.to, message.now) > message.now:
+            return Postponed("it is a quiet hour of the reader's")  # it was not when this was put into the queue
         try:
             async with asyncio.timeout(TRY_SECONDS):
                 await self._channels[row.channel].deliver(message)

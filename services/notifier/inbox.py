@@ -75,6 +75,7 @@ class Inbox:
         self._ambassadors = store.ambassadors
         self._suggestions = store.suggestions
         self._deliveries = store.deliveries
+        self._letters = store.letters
         self._composing = composing
         self._clock = clock
         self._acted = acted
@@ -91,6 +92,13 @@ class Inbox:
         kept = await self._suggestions.of_ambassador(str(key), view, skip=(page - 1) * PAGE, limit=PAGE)
         items = [await self._see(key, one, with_channels=False) for one in kept]
         return Listing(view, tuple(item for item in items if item is not None), counts, page, pages)
+
+    async def told_in(self, key: AmbassadorKey, letter: UUID | None) -> tuple[Item, ...]:
+        """Return what a letter told this ambassador, the best first, as it stands now; empty if it told nothing."""
+        ids = await self._letters.items(letter, str(key)) if letter else []
+        kept = {one.suggestion_id: one for one in await self._suggestions.load(ids)}
+        seen = [await self._see(key, kept[one], with_channels=False) for one in ids if one in kept]
+        return tuple(item for item in seen if item is not None)
 
     async def item(self, key: AmbassadorKey, suggestion_id: UUID | None) -> Item | None:
         """Return one suggestion; none when it is not told to this ambassador, or erased."""

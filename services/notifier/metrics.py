@@ -38,6 +38,7 @@ OVERDUE = Gauge(
     "For how long the longest due delivery has been due; 0: none is",
     ["channel"],
 )
+HELD = Gauge("maillage_suggestions_held", "Suggestions that wait for their readers' next e-mails")
 UNROUTED = Gauge("maillage_unrouted_suggestions", "Open suggestions that nobody is told of: no ambassador, no desk")
 
 for _channel in Channel:

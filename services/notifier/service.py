@@ -10,7 +10,9 @@ from schemas.ambassadors import AmbassadorKey, AmbassadorPublished
 from schemas.notifications import Channel
 from schemas.suggestions import SuggestionLapsed, SuggestionMade
 from services.notifier import metrics
+from services.notifier.domain.pace import absence_on
 from services.notifier.domain.routing import Recipient, Relay, recipients, seat_of
+from services.notifier.pacing import Pacing
 from services.notifier.store import Kept, NotifierStore, Row, Told
 from services.notifier.store.deliveries import notification_id
 from services.runtime import logs, tracing
@@ -23,10 +25,14 @@ _CHUNK: Final = 200
 class Notifying:
     """Decides whom each suggestion is told to, once, and queues the deliveries."""
 
-    def __init__(self, *, store: NotifierStore, clock: Clock, queued: Sequence[Callable[[], None]]) -> None:
+    def __init__(
+        self, *, store: NotifierStore, pacing: Pacing, clock: Clock, queued: Sequence[Callable[[], None]]
+    ) -> None:
         self._ambassadors = store.ambassadors
         self._suggestions = store.suggestions
         self._deliveries = store.deliveries
+        self._letters = store.letters
+        self._pacing = pacing
         self._clock = clock
         self._queued = queued
         self._log = logs.get()
@@ -51,6 +57,8 @@ class Notifying:
         if not people:
             return
         await self._ambassadors.put(people)
+        for person in people:
+            await self._pacing.keep_pace(person)
         await self._settle_waiting({person.cluster for person in people})
 
     async def forget(self, key: AmbassadorKey, rev: int | None) -> None:
@@ -61,6 +69,7 @@ class Notifying:
     async def _forget_everywhere(self, key: AmbassadorKey) -> None:
         await self._suggestions.forget_ambassador(str(key))
         await self._deliveries.forget_ambassador(str(key))
+        await self._letters.forget_ambassador(str(key))
         # Not only what was just taken from them: a crash may have come between that and its consequences.
         await self._settle_waiting({key.cluster})
 
@@ -82,7 +91,7 @@ class Notifying:
         """Decide whom the undecided are told to; return all, with the decisions that stand."""
         undecided = [one for one in kept if _unrouted(one)]
         people = await self._ambassadors.of_clusters({cluster for one in undecided for cluster in _clusters(one)})
-        relays = [Relay(p.cluster, p.ambassador_id, p.city) for p in people.values()]
+        relays = [self._relay(person) for person in people.values()]
         decisions = [(one, [_told(r, people, one) for r in _recipients(one, relays)]) for one in undecided]
         decided = await self._suggestions.decide([(one, told) for one, told in decisions if told])
         for one, told in decisions:
@@ -91,10 +100,16 @@ class Notifying:
         by_id = {one.suggestion_id: one for one in decided}
         return [by_id.get(one.suggestion_id, one) for one in kept]
 
+    def _relay(self, person: AmbassadorPublished) -> Relay:
+        absence = absence_on(person.absences, self._pacing.today(person))
+        deputy = absence.deputy if absence else None
+        return Relay(person.cluster, person.ambassador_id, person.city, away=absence is not None, deputy=deputy)
+
     async def _consequences(self, kept: Sequence[Kept]) -> None:
         now = self._clock()
         standing = [one for one in kept if not one.erased and one.lapsed is None]
-        new = await self._deliveries.add([row for one in standing for row in _rows(one)], now=now)
+        rows = await self._pacing.plan([row for one in standing for row in _rows(one)])
+        new = await self._deliveries.add(rows, now=now)
         _measure_stored(new, self._clock())
         await self._deliveries.follow(
             standing=[(one.suggestion_id, one.revision) for one in standing],
@@ -102,6 +117,7 @@ class Notifying:
             erased=[one.suggestion_id for one in kept if one.erased],
             now=now,
         )
+        await self._pacing.expect(rows)
         await self._forget_the_gone(standing)
 
     async def _forget_the_gone(self, standing: Sequence[Kept]) -> None:
@@ -161,6 +177,8 @@ def _rows(kept: Kept) -> Iterable[Row]:
                 ambassador=told.ambassador,
                 channel=channel,
                 made_at=kept.made.made_at,
+                score=kept.made.score,
+                deadline=kept.made.request.deadline,
                 posted_at=kept.made.posted_at,
                 traceparent=kept.traceparent,
             )

@@ -5,7 +5,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, AnyHttpUrl, Field, SecretStr, StringConstraints, model_validator
 
-from schemas.ambassadors import EmailAddress
+from schemas.ambassadors import EmailAddress, Hours
+from services.notifier.domain.pace import House
 from services.runtime.settings import RuntimeSettings
 
 
@@ -43,6 +44,15 @@ class NotifierSettings(RuntimeSettings):
         str, AfterValidator(_known), Field(description="Time zone of the dates that ambassadors read")
     ] = "Africa/Casablanca"
 
+    quiet_hours: Annotated[
+        str,
+        StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$"),
+        Field(description="When no e-mail is sent to ambassadors who say nothing else, HH:MM-HH:MM; equal: never"),
+    ] = "21:00-07:00"
+    letters_per_day: Annotated[
+        int, Field(ge=1, le=1000, description="Pairings in a day's e-mails to ambassadors who say nothing else")
+    ] = 10
+
     @model_validator(mode="after")
     def _login_is_protected(self) -> "NotifierSettings":
         if self.smtp_user and self.smtp_security == "none":
@@ -56,6 +66,12 @@ class NotifierSettings(RuntimeSettings):
                 "public_url has a path; the pages need an address of their own, as https://inbox.example.org"
             )
         return self
+
+    @property
+    def house(self) -> House:
+        """What holds for ambassadors who say nothing else of when and how often to be told."""
+        start, _, end = self.quiet_hours.partition("-")
+        return House(self.timezone, Hours(start=start, end=end), self.letters_per_day)
 
     @property
     def base(self) -> str:

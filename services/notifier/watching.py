@@ -16,6 +16,7 @@ class Watching:
     async def count(self) -> None:
         """Set the gauges from the store."""
         metrics.UNROUTED.set(await self._store.suggestions.count_unrouted())
+        metrics.HELD.set(await self._store.letters.count_held())
         now = self._clock()
         for channel in (Channel.EMAIL, Channel.WEBHOOK):
             metrics.WAITING.labels(channel).set(await self._store.deliveries.count_waiting(channel))

@@ -40,7 +40,9 @@ def people(client: httpx.Client) -> None:
     """Publish a city with its ambassador, a company and a laboratory, without alerts."""
     common = {"admission": "admitted", "city": "agadir", "languages": ["fr"]}
     put(client, "members/agadir", {**common, "name": "Agadir", "kind": "innovation_city"}, alerts="false")
-    put(client, f"ambassadors/{AMBASSADOR}", {"name": "Salma", "city": "agadir", "email": "salma@example.org"})
+    at_night_too = {"quiet": {"start": "00:00", "end": "00:00"}, "most_per_day": 1000}
+    salma = {"name": "Salma", "city": "agadir", "email": "salma@example.org", "alerting": at_night_too}
+    put(client, f"ambassadors/{AMBASSADOR}", salma)
     put(client, "members/company", {**common, "name": "Argania", "kind": "company"}, alerts="false")
     put(client, "members/lab", {**common, "name": "Labo", "kind": "laboratory", "assets": SENSORS}, alerts="false")
 

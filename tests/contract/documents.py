@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from schemas.ambassadors import AmbassadorPublished
+from schemas.ambassadors import AmbassadorPublished, Rhythm, Weekday
 from schemas.base import MAX_COUNT, Event
 from schemas.codes import IntellectualProperty, Scheme, Stage
 from schemas.feedback import Act, FeedbackGiven, NotRelevantReason, Result, Side
@@ -39,6 +39,7 @@ lines = texts.map(lambda text: f"x{text}")
 languages = st.sampled_from(["fr", "ar", "en", "ar-MA", "zh-Hant-TW", "sr-Latn-RS-x-a", "de-u-co-phonebk"])
 countries = st.from_regex(r"[A-Z]{2}", fullmatch=True)
 trls = st.integers(1, 9)
+times = st.times().map(lambda time: time.strftime("%H:%M"))
 positive = st.floats(min_value=1e-9, max_value=1e9)
 
 
@@ -117,11 +118,28 @@ webhooks = document(
     },
     {},
 )
-_reach = {
+_reach: dict[str, Strategy] = {
     "language": st.sampled_from(["fr", "ar", "en"]),
     "email": st.none() | st.sampled_from(["cite@agdal.example", "o'neil+maillage@münchen.example"]),
     "webhook": st.none() | webhooks,
 }
+_hours = document({"start": times, "end": times}, {})
+_spans = st.tuples(st.dates(), st.dates()).map(sorted).map(lambda d: {"first_day": f"{d[0]}", "last_day": f"{d[1]}"})
+_seasons = st.tuples(_spans, document({}, {"at": st.none() | times, "quiet": st.none() | _hours}))
+_absences = st.tuples(_spans, document({}, {"deputy": st.none() | slugs}))
+_reach["alerting"] = document(
+    {},
+    {
+        "rhythm": one_of(Rhythm),
+        "at": times,
+        "days": st.lists(one_of(Weekday), min_size=1, max_size=7),
+        "quiet": st.none() | _hours,
+        "time_zone": st.none() | st.sampled_from(["Africa/Casablanca", "Etc/GMT+1", "America/Argentina/Ushuaia"]),
+        "most_per_day": st.none() | st.integers(1, 1000),
+        "seasons": some(_seasons.map(lambda parts: parts[0] | parts[1])),
+    },
+)
+_reach["absences"] = some(_absences.map(lambda parts: parts[0] | parts[1]))
 _ambassador = {"rev": counts, "cluster": slugs, "ambassador_id": slugs, "name": lines, "published_at": moments}
 ambassadors = document(_ambassador | {"city": slugs}, {"role": st.just("ambassador")} | _reach) | document(
     _ambassador | {"role": st.just("desk")}, {"city": st.none()} | _reach

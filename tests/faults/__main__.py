@@ -36,7 +36,7 @@ def main() -> None:
     short = options.scale == "short"
     outcomes = asyncio.run(run(options.only or names, short=short, seed=options.seed))
     if options.report:
-        write(options.report, outcomes, arguments=" ".join(sys.argv[1:]), short=short)
+        write(options.report, outcomes, seed=options.seed, short=short)
     broken = [outcome.fault.name for outcome in outcomes if not outcome.passed]
     print(f"{len(outcomes) - len(broken)} of {len(outcomes)} held" + (f"; not {', '.join(broken)}" if broken else ""))
     sys.exit(bool(broken))

@@ -2,19 +2,22 @@
 
 import os
 import platform
+import re
 import subprocess
 from pathlib import Path
 
 from tests.faults.run import COMPANIES, Outcome
+from tests.faults.table import FAULTS
 
 PAGE = """# Faults survived
 
 What Maillage goes through without losing or doubling anything, measured on real processes: an Apache Kafka, a mongod, a
 mail server, receivers of webhooks, and the three services as they are deployed. Written by
 
-    {command}
+    python -m tests.faults {scale}--seed {seed} --report {path}
 
-on {machine}, at {commit}{dirty}.
+on {machine}; with `--only NAME` a fault is run again alone, and the other rows stay. Each row says at which commit it
+was run.
 
 In each run people publish {companies} companies' needs, change and erase some, while the fault happens; what is left at
 the end is compared with a run of the same seed in which nothing happened. In every row these hold:
@@ -29,8 +32,8 @@ the end is compared with a run of the same seed in which nothing happened. In ev
 - **Recovery** within the bound: seconds from the end of the fault until every service is ready and nothing waits
   anywhere, the backlog of the fault included.
 
-| fault | how | done | asked again | copies | recovery, s | bound, s | verdict |
-|---|---|---|---|---|---|---|---|
+| fault | how | done | asked again | copies | recovery, s | bound, s | verdict | at |
+|---|---|---|---|---|---|---|---|---|
 {rows}
 
 *Asked again*: requests answered with 503 or not at all, each repeated by its client until it was acknowledged.
@@ -49,22 +52,41 @@ def line(outcome: Outcome) -> str:
     return "\n".join([head, *(f"       - {problem}" for problem in outcome.problems)])
 
 
-def write(path: Path, outcomes: list[Outcome], *, arguments: str, short: bool) -> None:
-    """Write the page."""
-    problems = [f"- {one.fault.name}: {problem}" for one in outcomes for problem in one.problems]
+def write(path: Path, outcomes: list[Outcome], *, seed: int, short: bool) -> None:
+    """Write the page; what it says of faults that were not run now stays."""
+    commit = _git("rev-parse", "--short", "HEAD") or "an unknown commit"
+    commit += " with changes" if _git("status", "--porcelain", "--untracked-files=no") else ""
+    rows, problems = _written(path) if path.exists() else ({}, {})
+    for one in outcomes:
+        rows[one.fault.name] = _row(one, commit)
+        problems[one.fault.name] = [f"- {one.fault.name}: {problem}" for problem in one.problems]
+    said = [line for fault in FAULTS for line in problems.get(fault.name, ())]
     page = PAGE.format(
-        command=f"python -m tests.faults {arguments}",
+        scale="--scale short " if short else "",
+        seed=seed,
+        path=path,
         machine=_machine(),
-        commit=_git("rev-parse", "--short", "HEAD") or "an unknown commit",
-        dirty=" with changes" if _git("status", "--porcelain", "--untracked-files=no") else "",
         companies=COMPANIES["short" if short else "full"],
-        rows="\n".join(map(_row, outcomes)),
-        problems="\n".join(["", "Not as it must be:", "", *problems]) if problems else "",
+        rows="\n".join(rows[fault.name] for fault in FAULTS if fault.name in rows),
+        problems="\n".join(["", "Not as it must be:", "", *said]) if said else "",
     )
     path.write_text(page.rstrip() + "\n")
 
 
-def _row(outcome: Outcome) -> str:
+def _written(path: Path) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """Return the rows and the problems of a page, by fault."""
+    rows: dict[str, str] = {}
+    problems: dict[str, list[str]] = {}
+    names = {fault.name for fault in FAULTS}
+    for written in path.read_text().splitlines():
+        if (row := re.match(r"\| ([a-z-]+) \|", written)) and row[1] in names:
+            rows[row[1]] = written
+        elif (problem := re.match(r"- ([a-z-]+): ", written)) and problem[1] in names:
+            problems.setdefault(problem[1], []).append(written)
+    return rows, problems
+
+
+def _row(outcome: Outcome, commit: str) -> str:
     recovery = "never" if outcome.recovery is None else f"{outcome.recovery:.1f}"
     cells = (
         outcome.fault.name,
@@ -75,6 +97,7 @@ def _row(outcome: Outcome) -> str:
         recovery,
         f"{outcome.fault.bound:g}",
         _verdict(outcome),
+        commit,
     )
     return f"| {' | '.join(map(str, cells))} |"
 

@@ -157,7 +157,12 @@ class _Trial:
         await self._put(
             "ambassadors",
             self.ambassador,
-            {"name": "Essai", "city": self._city, "email": self.address if self._mail else None},
+            {
+                "name": "Essai",
+                "city": self._city,
+                "email": self.address if self._mail else None,
+                "alerting": {"quiet": {"start": "00:00", "end": "00:00"}},  # it is tried at night, too
+            },
         )
         others = {**common, "name": "Université d’essai", "kind": "university", "assets": _OTHERS}
         await self._put("members", self._university, others)

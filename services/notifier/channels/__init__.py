@@ -21,22 +21,37 @@ class Colleague:
 
 
 @dataclass(frozen=True, slots=True)
+class Item:
+    """One suggestion in a message.
+
+    Attributes:
+        row: the id of its delivery: that of the message itself, if it is alone in it.
+        leads: whether the reader is the one to act.
+        link: private address of this suggestion in the reader's inbox.
+    """
+
+    row: UUID
+    suggestion: SuggestionMade
+    leads: bool
+    colleagues: tuple[Colleague, ...]
+    link: str
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """What one person is told by one channel.
 
     Attributes:
         notification_id: the same at every try: what a receiver recognises a repetition by.
         to: the reader, with how to reach them as of now.
-        leads: whether the reader is the one to act.
-        link: private address of this suggestion in the reader's inbox.
+        items: what it tells, the best first; one at least. Only letters tell several.
+        link: private address of all that it tells, in the reader's inbox.
         now: the moment of this try.
     """
 
     notification_id: UUID
-    suggestion: SuggestionMade
     to: AmbassadorPublished
-    leads: bool
-    colleagues: tuple[Colleague, ...]
+    items: tuple[Item, ...]
     link: str
     now: datetime
 

@@ -108,7 +108,8 @@ def signed(notification_id: UUID, message: Message, secret: str, body: str) -> d
 
 def payload(message: Message) -> dict[str, Any]:
     """Return the body: the same at every try. `docs/notifying.md` describes it."""
-    suggestion = message.suggestion
+    [item] = message.items  # a program need not be spared: it is told of each at once
+    suggestion = item.suggestion
     shown = card(suggestion, now=suggestion.made_at)
     return {
         "type": "maillage.suggestion.told",
@@ -117,9 +118,9 @@ def payload(message: Message) -> dict[str, Any]:
             "notification_id": str(message.notification_id),
             "suggestion_id": str(suggestion.suggestion_id),
             "revision": suggestion.revision,
-            "url": message.link,
-            "leads": message.leads,
-            "told_with": [{"name": c.name, "city": c.city_name, "leads": c.leads} for c in message.colleagues],
+            "url": item.link,
+            "leads": item.leads,
+            "told_with": [{"name": c.name, "city": c.city_name, "leads": c.leads} for c in item.colleagues],
             "request": _side(shown.request),
             "offer": _side(shown.offer),
             "why": _why(shown),

@@ -1,6 +1,6 @@
 """Whom to tell of a suggestion: the ambassadors of both clusters where either side sits, or else their desks."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from schemas.members import MemberKind
@@ -17,11 +17,13 @@ class Seat:
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """Somebody who can be told. `city` is none for a cluster's desk."""
+    """Somebody who can be told. `city` is none for a cluster's desk; `deputy` is told while they are away."""
 
     cluster: str
     ambassador_id: str
     city: str | None
+    away: bool = False
+    deputy: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,25 +44,34 @@ def seat_of(party: Party) -> Seat:
 def recipients(requesting: Seat, offering: Seat, relays: Iterable[Relay]) -> tuple[Recipient, ...]:
     """Return whom to tell, the one who leads first; empty when neither ambassador nor desk is known.
 
-    Ambassadors are those of either cluster at either city. Only where there is none are the desks of the two clusters
-    told. The offering side's city leads, then the offering side's cluster; beyond that the order of ids decides, so
-    that everybody computes the same.
+    Ambassadors are those of either cluster at either city, or whoever stands in for them. Only where there is nobody
+    are the desks of the two clusters told, away or not. The offering side's city leads, then the offering side's
+    cluster; beyond that the order of ids decides, so that everybody computes the same.
     """
     clusters = {requesting.cluster, offering.cluster}
     cities = {city for city in (requesting.city, offering.city) if city is not None}
     known = {(relay.cluster, relay.ambassador_id): relay for relay in relays if relay.cluster in clusters}
-    concerned = [relay for relay in known.values() if relay.city in cities]
-    if not concerned:
-        concerned = [relay for relay in known.values() if relay.city is None]
-    concerned.sort(
-        key=lambda relay: (
-            relay.city != offering.city,
-            relay.cluster != offering.cluster,
-            relay.cluster,
-            relay.ambassador_id,
-        )
-    )
+
+    def rank(relay: Relay) -> tuple[bool, bool, str, str]:
+        return relay.city != offering.city, relay.cluster != offering.cluster, relay.cluster, relay.ambassador_id
+
+    concerned = sorted((relay for relay in known.values() if relay.city in cities), key=rank)
+    told = [standing_in for relay in concerned if (standing_in := _present(relay, known))]
+    if not told:
+        told = sorted((relay for relay in known.values() if relay.city is None), key=rank)
     return tuple(
         Recipient(cluster=relay.cluster, ambassador_id=relay.ambassador_id, leads=place == 0)
-        for place, relay in enumerate(concerned)
+        for place, relay in enumerate(dict.fromkeys(told))
     )
+
+
+def _present(relay: Relay, known: Mapping[tuple[str, str], Relay]) -> Relay | None:
+    """Return who is told for somebody: themselves, their deputy, that one's ...; none when nobody of them is there."""
+    asked = {relay}
+    while relay.away:
+        deputy = known.get((relay.cluster, relay.deputy or ""))
+        if deputy is None or deputy in asked:
+            return None
+        asked.add(deputy)
+        relay = deputy
+    return relay

@@ -12,6 +12,7 @@ from starlette.datastructures import URL
 from schemas.ambassadors import AmbassadorPublished
 from schemas.feedback import Act, NotRelevantReason
 from services.notifier.address import Tokens
+from services.notifier.domain.standing import Standing
 from services.notifier.inbox import Inbox
 from services.notifier.pages import messages
 from services.notifier.pages.reader import HERE, Reader, Readers
@@ -66,6 +67,11 @@ def inbox_routes(app: FastAPI, *, inbox: Inbox, tokens: Tokens, readers: Readers
         """One suggestion, whole."""
         return await pages.suggestion(request, token, suggestion_id)
 
+    @app.get("/inbox/{token}/l/{letter_id}", include_in_schema=False)
+    async def letter(request: Request, token: str, letter_id: str) -> Response:
+        """Just what one e-mail told."""
+        return await pages.letter(request, token, letter_id)
+
     @app.post("/inbox/{token}/s/{suggestion_id}", include_in_schema=False)
     async def act(
         request: Request,
@@ -107,6 +113,16 @@ class _Pages:
                 reader, "suggestion.html", 200, token=token, person=person, item=item, form=form, missing=missing,
                 reasons=messages.REASONS, lapses=messages.LAPSES,
             )  # fmt: skip
+
+        return await self._for_owner(request, token, show)
+
+    async def letter(self, request: Request, token: str, letter_id: str) -> Response:
+        async def show(person: AmbassadorPublished, reader: Reader) -> Response:
+            items = await self._inbox.told_in(person.key, _uuid(letter_id))
+            if not items:
+                return self._page(reader, "gone.html", 404, token=token)
+            waiting = sum(item.where is Standing.OPEN for item in items)
+            return self._page(reader, "told.html", 200, token=token, items=items, waiting=waiting)
 
         return await self._for_owner(request, token, show)
 

@@ -1,11 +1,12 @@
-"""The notifier's own database: ambassadors, suggestions with what was made of them, deliveries."""
+"""The notifier's own database: ambassadors, suggestions with what was made of them, deliveries, letters to come."""
 
 from services.notifier.store.ambassadors import Ambassadors
 from services.notifier.store.deliveries import Deliveries, Row
+from services.notifier.store.letters import Letters
 from services.notifier.store.suggestions import Kept, Suggestions, Told, View
 from services.runtime.store import Database
 
-__all__ = ["Ambassadors", "Deliveries", "Kept", "NotifierStore", "Row", "Suggestions", "Told", "View"]
+__all__ = ["Ambassadors", "Deliveries", "Kept", "Letters", "NotifierStore", "Row", "Suggestions", "Told", "View"]
 
 
 class NotifierStore:
@@ -15,12 +16,14 @@ class NotifierStore:
         self.ambassadors = Ambassadors(database)
         self.suggestions = Suggestions(database)
         self.deliveries = Deliveries(database)
+        self.letters = Letters(database)
 
     async def ensure_indexes(self) -> None:
         """Create what queries need; may be repeated."""
         await self.ambassadors.ensure_indexes()
         await self.suggestions.ensure_indexes()
         await self.deliveries.ensure_indexes()
+        await self.letters.ensure_indexes()
 
     async def count_unannounced(self) -> int:
         """Return how many suggestions and deliveries have something to say that is not on the log yet."""

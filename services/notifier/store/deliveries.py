@@ -20,8 +20,10 @@ from services.runtime.store import Collection, Database, Document
 
 
 class State(StrEnum):
-    """Where a delivery stands. The last two end it for good."""
+    """Where a delivery stands: held for a letter, then in one with others or by itself. The last two end it."""
 
+    HELD = "held"
+    IN_LETTER = "in_letter"
     WAITING = "waiting"
     CANCELLED = "cancelled"
     DELIVERED = "delivered"
@@ -30,9 +32,15 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One delivery.
+    """One delivery: of one suggestion, or of a letter about several, which have rows of their own.
 
     Attributes:
+        suggestion_id: none of a letter.
+        revision: 0 of a letter.
+        due: when a held one is to be in a letter at the latest; none: at once.
+        day: on which day of its reader it counts for their letters; none: it is not sent yet.
+        score: the higher, the sooner it is told.
+        deadline: of the request.
         posted_at: when what brought the suggestion about was published; none: nothing was.
         traceparent: W3C trace context of the suggestion; none: it is not traced.
         attempts: tries made, the one in hand included.
@@ -42,11 +50,15 @@ class Row:
     """
 
     notification_id: UUID
-    suggestion_id: UUID
+    suggestion_id: UUID | None
     revision: int
     ambassador: str
     channel: Channel
     made_at: datetime
+    due: datetime | None = None
+    day: str | None = None
+    score: float = 0.0
+    deadline: datetime | None = None
     posted_at: datetime | None = None
     traceparent: str | None = None
     state: State = State.WAITING
@@ -58,12 +70,14 @@ class Row:
     @property
     def about(self) -> Mapping[str, str | int]:
         """What a trace may say of it."""
-        return {
-            "maillage.suggestion.id": str(self.suggestion_id),
-            "maillage.suggestion.revision": self.revision,
+        said: dict[str, str | int] = {
             "maillage.notification.id": str(self.notification_id),
             "maillage.attempt": self.attempts,
         }
+        if self.suggestion_id is not None:
+            said["maillage.suggestion.id"] = str(self.suggestion_id)
+            said["maillage.suggestion.revision"] = self.revision
+        return said
 
 
 def notification_id(suggestion_id: UUID, revision: int, ambassador: str, channel: Channel) -> UUID:
@@ -86,11 +100,12 @@ class Deliveries:
         )
         await self._rows.create_index("suggestion_id")
         await self._rows.create_index("ambassador")
+        await self._rows.create_index("letter", partialFilterExpression={"letter": {"$exists": True}})
         await self._rows.create_index("unannounced", partialFilterExpression={"unannounced": True})
 
     async def add(self, rows: Sequence[Row], *, now: datetime) -> list[Row]:
-        """Insert what is absent, due now; return it. What is in the inbox by being stored is delivered by that."""
-        there = await write(self._rows, [InsertOne(_document(row, now)) for row in rows])
+        """Insert what is absent, due now unless held; return it. What is in the inbox is delivered by being stored."""
+        there = await write(self._rows, [InsertOne(document(row, now)) for row in rows])
         return [row for place, row in enumerate(rows) if place not in there]
 
     async def follow(
@@ -100,18 +115,24 @@ class Deliveries:
 
         Args:
             standing: suggestions with their revision. Older revisions leave the queue; what was cancelled of this one
-                while it had lapsed is due again.
+                while it had lapsed is due again, a letter as one of the held.
             lapsed: nothing more of these is delivered.
             erased: no row of these stays.
         """
         cancelled: Document = {"$set": {"state": State.CANCELLED.value, "lease": None}}
-        again: Document = {"$set": {"state": State.WAITING.value, "due": now}}
-        waiting = {"state": State.WAITING.value}
+        waiting: Document = {"state": {"$in": [State.HELD.value, State.IN_LETTER.value, State.WAITING.value]}}
         changes: list[UpdateMany | DeleteMany] = []
         for suggestion_id, revision in standing:
             this = {"suggestion_id": suggestion_id}
             changes.append(UpdateMany(this | waiting | {"revision": {"$ne": revision}}, cancelled))
-            changes.append(UpdateMany(this | {"revision": revision, "state": State.CANCELLED.value}, again))
+            again = this | {"revision": revision, "state": State.CANCELLED.value}
+            for channel, state in ((Channel.EMAIL, State.HELD), (Channel.WEBHOOK, State.WAITING)):
+                changes.append(
+                    UpdateMany(
+                        again | {"channel": channel.value},
+                        {"$set": {"state": state.value, "due": now}, "$unset": {"letter": "", "day": ""}},
+                    )
+                )
         if lapsed:
             changes.append(UpdateMany({"suggestion_id": {"$in": list(lapsed)}} | waiting, cancelled))
         if erased:
@@ -140,7 +161,7 @@ class Deliveries:
             sort=[("due", ASCENDING)],
             return_document=ReturnDocument.AFTER,
         )
-        return _read(found) if found else None
+        return read(found) if found else None
 
     async def take_back(self, holder: str, *, but: Sequence[UUID], now: datetime) -> int:
         """Put what `holder` leased and has not in hand (`but`) back into the queue; return how many rows."""
@@ -148,20 +169,39 @@ class Deliveries:
         result = await self._rows.update_many(held, {"$set": {"due": now, "lease": None}})
         return int(result.modified_count)
 
-    async def delivered(self, row: Row, *, now: datetime) -> bool:
+    async def delivered(self, row: Row, told: Sequence[UUID], *, now: datetime) -> bool:
         """Note that the receiver's side took it; False when that is known, or the row is gone.
 
         It is so whoever holds the lease by now. A row that was cancelled while in hand would otherwise be sent again
         when its suggestion stands again.
+
+        Args:
+            row: what was sent.
+            told: of a letter, the rows that were in it. They are noted first: should we end in between, there is
+                nothing left in the letter, and it is not sent again.
+            now: when.
         """
         change = {"state": State.DELIVERED.value, "ended_at": now, "unannounced": True, "lease": None}
+        if told:
+            items = {"_id": {"$in": list(told)}, "ended_at": None}
+            await self._rows.update_many(items, {"$set": change | {"attempts": row.attempts}})
+            change["unannounced"] = False  # its rows say it
         result = await self._rows.update_one({"_id": row.notification_id, "ended_at": None}, {"$set": change})
         return result.matched_count == 1
 
-    async def failed(self, row: Row, reason: str, *, now: datetime) -> bool:
-        """Note that it will not be tried again; False when the row was taken from us."""
+    async def failed(self, row: Row, told: Sequence[UUID], reason: str, *, now: datetime) -> bool:
+        """Note that it will not be tried again; False when the row was taken from us. `told` as for `delivered`."""
         ended = {"state": State.FAILED.value, "ended_at": now, "reason": reason, "unannounced": True}
+        if told:
+            items = {"_id": {"$in": list(told)}, "state": State.IN_LETTER.value}
+            await self._rows.update_many(items, {"$set": ended | {"attempts": row.attempts}})
+            ended["unannounced"] = False
         return await self._end(row, ended)
+
+    async def in_letter(self, letter: UUID) -> list[Row]:
+        """Return what a letter tells that still stands, in its order."""
+        found = self._rows.find({"letter": letter, "state": State.IN_LETTER.value})
+        return [read(one) async for one in found.sort("place", ASCENDING)]
 
     async def postpone(self, row: Row, reason: str, *, now: datetime, wait: timedelta) -> bool:
         """Put it back into the queue; False when the row was taken from us."""
@@ -173,7 +213,7 @@ class Deliveries:
 
     async def unannounced(self, limit: int) -> list[Row]:
         """Return ended deliveries that are not confirmed to be on the log."""
-        return [_read(found) async for found in self._rows.find({"unannounced": True}).limit(limit)]
+        return [read(found) async for found in self._rows.find({"unannounced": True}).limit(limit)]
 
     async def announced(self, ids: Sequence[UUID]) -> None:
         """Note that these are on the log."""
@@ -182,12 +222,14 @@ class Deliveries:
     async def announce_again(self) -> None:
         """Queue every ended delivery for publication once more."""
         ended = [State.DELIVERED.value, State.FAILED.value]
-        await self._rows.update_many({"state": {"$in": ended}}, {"$set": {"unannounced": True}})
+        await self._rows.update_many(
+            {"state": {"$in": ended}, "suggestion_id": {"$ne": None}}, {"$set": {"unannounced": True}}
+        )
 
     async def to_ambassador(self, suggestion_id: UUID, revision: int, ambassador: str) -> list[Row]:
         """Return how one person is told of one revision."""
         query = {"suggestion_id": suggestion_id, "revision": revision, "ambassador": ambassador}
-        return [_read(found) async for found in self._rows.find(query)]
+        return [read(found) async for found in self._rows.find(query)]
 
     async def count_waiting(self, channel: Channel | None = None) -> int:
         """Return how many deliveries are due now or later, by one channel or by all."""
@@ -212,7 +254,8 @@ class Deliveries:
         return result.matched_count == 1
 
 
-def _document(row: Row, now: datetime) -> Document:
+def document(row: Row, now: datetime) -> Document:
+    """Return a row as it is first stored."""
     stored = row.channel is Channel.INBOX
     return {
         "_id": row.notification_id,
@@ -223,17 +266,20 @@ def _document(row: Row, now: datetime) -> Document:
         "made_at": row.made_at,
         "posted_at": row.posted_at,
         "traceparent": row.traceparent,
-        "state": (State.DELIVERED if stored else State.WAITING).value,
-        "due": now,
+        "state": (State.DELIVERED if stored else row.state).value,
+        "due": row.due or now,
+        "score": row.score,
+        "deadline": row.deadline,
         "lease": None,
         "attempts": 1 if stored else 0,
         "ended_at": now if stored else None,
         "reason": None,
         "unannounced": stored,
-    }
+    } | ({} if row.day is None else {"day": row.day})
 
 
-def _read(found: Mapping[str, Any]) -> Row:
+def read(found: Mapping[str, Any]) -> Row:
+    """Return a row as it was stored."""
     return Row(
         notification_id=found["_id"],
         suggestion_id=found["suggestion_id"],
@@ -241,7 +287,12 @@ def _read(found: Mapping[str, Any]) -> Row:
         ambassador=found["ambassador"],
         channel=Channel(found["channel"]),
         made_at=found["made_at"],
-        posted_at=found.get("posted_at"),  # earlier versions wrote neither
+        # Earlier versions wrote none of these.
+        due=found.get("due"),
+        day=found.get("day"),
+        score=found.get("score", 0.0),
+        deadline=found.get("deadline"),
+        posted_at=found.get("posted_at"),
         traceparent=found.get("traceparent"),
         state=State(found["state"]),
         attempts=found["attempts"],

@@ -11,8 +11,8 @@ import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from schemas.ids import derived_id
-from schemas.suggestions import Evidence, SharedTerm
-from services.notifier.channels import Channel, Colleague, Message, RefusedError, UnreachableError
+from schemas.suggestions import Evidence, SharedTerm, SuggestionMade
+from services.notifier.channels import Channel, Colleague, Item, Message, RefusedError, UnreachableError
 from services.notifier.channels.email import TIMEOUT_SECONDS, EmailChannel, SmtpServer, message_id
 from services.notifier.channels.webhook import WebhookChannel, is_public
 from services.notifier.pages.letters import Letters
@@ -24,14 +24,17 @@ LINK = "https://maillage.example.org/inbox/token/s/1"
 NID = derived_id("test-notification")
 
 
+def item(suggestion: SuggestionMade | None = None) -> Item:
+    badr = Colleague("souss/badr", "Badr Alaoui", "Tamansourt", leads=False)
+    return Item(row=NID, suggestion=suggestion or made(), leads=True, colleagues=(badr,), link=LINK)
+
+
 def message(hook_url: str, **changes: object) -> Message:
     whom = person(webhook={"url": hook_url, "secret": SECRET}, **changes)
     return Message(
         notification_id=NID,
-        suggestion=made(),
         to=whom,
-        leads=True,
-        colleagues=(Colleague("souss/badr", "Badr Alaoui", "Tamansourt", leads=False),),
+        items=(item(),),
         link=LINK,
         now=datetime.now(UTC),
     )
@@ -165,7 +168,7 @@ async def test_what_a_server_took_is_delivered_though_it_never_says_goodbye() ->
 
 async def test_words_are_parted_by_the_readers_comma(mail: MailServer) -> None:
     terms = (SharedTerm(request_words=("زيت", "زيوت"), offer_words=("الزيت",), share=0.3), EVIDENCE.terms[1])
-    told = replace(message("http://x/", language="ar"), suggestion=made(evidence=Evidence(terms=terms)))
+    told = replace(message("http://x/", language="ar"), items=(item(made(evidence=Evidence(terms=terms))),))
     await email(mail.address).deliver(told)
     [(_, letter)] = mail.mails
     for part in parts_of(letter):
@@ -196,7 +199,7 @@ async def test_no_text_of_a_member_becomes_markup_or_a_header(mail: MailServer) 
     request = suggestion.request.model_copy(
         update={"title": evil, "party": suggestion.request.party.model_copy(update={"name": evil})}
     )
-    told = replace(message("http://x/"), suggestion=suggestion.model_copy(update={"request": request}))
+    told = replace(message("http://x/"), items=(item(suggestion.model_copy(update={"request": request})),))
     await email(mail.address).deliver(replace(told, to=told.to.model_copy(update={"name": evil})))
     [(_, letter)] = mail.mails
     assert letter["Bcc"] is None

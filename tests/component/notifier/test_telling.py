@@ -292,7 +292,7 @@ async def test_a_lease_runs_out_and_the_row_is_sent_under_the_same_id(world: Wor
     world.now += LEASE
     await second.run()
     assert world.mail.ids() == [f"<{row.notification_id}@example.org>"]
-    assert not await first.store.deliveries.delivered(row, now=world.now)
+    assert not await first.store.deliveries.delivered(row, [], now=world.now)
 
 
 async def test_a_replica_that_is_back_after_a_crash_sends_what_it_had_in_hand_at_once(world: World) -> None:
@@ -458,7 +458,7 @@ async def test_what_was_sent_while_it_lapsed_is_not_sent_again_when_it_stands_ag
     in_hand = await process.store.deliveries.lease(Channel.EMAIL, busy=(), now=world.now, until=world.now)
     assert in_hand is not None
     await process.take(lapsed(rev=2))
-    assert await process.store.deliveries.delivered(in_hand, now=world.now)
+    assert await process.store.deliveries.delivered(in_hand, [], now=world.now)
     await process.take(changed(made(), rev=3))
     await process.run()
     assert world.mail.mails == []

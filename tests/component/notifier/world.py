@@ -87,7 +87,13 @@ class World:
         self._runtime_store = Store(url=url, database=f"notifier-{uuid4().hex}")
         self.database: Database = self._runtime_store.database
         self.settings = NotifierSettings(
-            secret=SIGNING, public_url=BASE, smtp=mail.address, mail_from=SENDER, allow_private_webhooks=True
+            secret=SIGNING,
+            public_url=BASE,
+            smtp=mail.address,
+            mail_from=SENDER,
+            allow_private_webhooks=True,
+            quiet_hours="00:00-00:00",
+            letters_per_day=1000,
         )  # type: ignore[arg-type]  # pydantic reads text into what the fields are
 
     async def start(self, dying_at: Trouble = lambda _: False) -> "Process":
@@ -97,6 +103,7 @@ class World:
         store.ambassadors = _Dying(store.ambassadors, dying_at)  # type: ignore[assignment]
         store.suggestions = _Dying(store.suggestions, dying_at)  # type: ignore[assignment]
         store.deliveries = _Dying(store.deliveries, dying_at)  # type: ignore[assignment]
+        store.letters = _Dying(store.letters, dying_at)  # type: ignore[assignment]
         return Process(self, store)
 
     async def words(self) -> str:
@@ -136,7 +143,7 @@ class Process:
 
     async def run(self, until: Callable[[], Awaitable[bool]] | None = None, within: float = 30.0) -> None:
         """Deliver and announce until nothing is due any more, or `until` is so."""
-        tasks = [asyncio.create_task(self.works[name].run()) for name in ("deliver", "announce")]
+        tasks = [asyncio.create_task(self.works[name].run()) for name in ("letters", "deliver", "announce")]
         try:
             await eventually(until or self._quiet, within)
         finally:
@@ -148,8 +155,10 @@ class Process:
         due = {"state": "waiting", "due": {"$lte": self.world.now}}
         leased = {"lease": {"$ne": None}}
         rows = self.world.database["notifications"]
+        # In the order in which work goes on: what has left the one is in the next.
         return (
-            not self.parts.delivering._in_hand
+            await self.world.database["agendas"].count_documents({"due": {"$lte": self.world.now}}) == 0
+            and not self.parts.delivering._in_hand
             and await rows.count_documents({"$or": [due, leased]}) == 0
             and await self.store.count_unannounced() == 0
         )

@@ -10,7 +10,13 @@ BADR = Relay("souss", "badr", "tamansourt")
 CHAMA = Relay("tensift", "chama", "tamansourt")
 DESK = Relay("souss", "desk", None)
 DESK_T = Relay("tensift", "desk", None)
+ZINEB = Relay("souss", "zineb", "dakhla")
 ALL = (AMINA, BADR, CHAMA, DESK, DESK_T)
+
+
+def away(ambassador_id: str, deputy: str | None = None, city: str = "agadir") -> Relay:
+    return Relay("souss", ambassador_id, city, away=True, deputy=deputy)
+
 
 NOWHERE, AGADIR, TAMANSOURT = Seat("souss", None), Seat("souss", "agadir"), Seat("souss", "tamansourt")
 TENSIFT, TENSIFT_TAMANSOURT = Seat("tensift", None), Seat("tensift", "tamansourt")
@@ -41,6 +47,42 @@ TENSIFT, TENSIFT_TAMANSOURT = Seat("tensift", None), Seat("tensift", "tamansourt
         pytest.param(NOWHERE, TENSIFT, ALL, ["tensift/desk", "souss/desk"], id="two clusters, no city: both desks"),
         pytest.param(NOWHERE, TENSIFT, (DESK, AMINA), ["souss/desk"], id="only one of two desks is known"),
         pytest.param(AGADIR, NOWHERE, (Relay("tensift", "x", "agadir"), DESK), ["souss/desk"], id="another cluster's"),
+        pytest.param(AGADIR, NOWHERE, (away("amina", "zineb"), ZINEB, DESK), ["souss/zineb"], id="away: the deputy"),
+        pytest.param(AGADIR, NOWHERE, (away("amina"), DESK), ["souss/desk"], id="away without a deputy: the desk"),
+        pytest.param(AGADIR, NOWHERE, (away("amina", "gone"), DESK), ["souss/desk"], id="a deputy whom nobody knows"),
+        pytest.param(
+            AGADIR,
+            NOWHERE,
+            (away("amina", "zineb"), away("zineb", "badr"), BADR),
+            ["souss/badr"],
+            id="the deputy is away, too: theirs",
+        ),
+        pytest.param(
+            AGADIR, NOWHERE, (away("amina", "zineb"), away("zineb", "amina"), DESK), ["souss/desk"], id="in a circle"
+        ),
+        pytest.param(
+            AGADIR, TAMANSOURT, (AMINA, away("badr", "amina", "tamansourt")), ["souss/amina"], id="for two: told once"
+        ),
+        pytest.param(
+            AGADIR,
+            TAMANSOURT,
+            (AMINA, away("badr", "zineb", "tamansourt"), ZINEB),
+            ["souss/zineb", "souss/amina"],
+            id="the deputy of who leads, leads",
+        ),
+        pytest.param(
+            AGADIR, NOWHERE, (away("amina", "chama"), CHAMA, DESK), ["souss/desk"], id="no deputy of another cluster"
+        ),
+        pytest.param(
+            NOWHERE, NOWHERE, (Relay("souss", "desk", None, away=True),), ["souss/desk"], id="a desk is never away"
+        ),
+        pytest.param(
+            AGADIR,
+            TAMANSOURT,
+            (AMINA, away("badr", None, "tamansourt"), DESK),
+            ["souss/amina"],
+            id="one is there",
+        ),
         pytest.param(AGADIR, NOWHERE, (AMINA, AMINA), ["souss/amina"], id="known twice, told once"),
         pytest.param(
             AGADIR,
