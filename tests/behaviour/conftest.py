@@ -158,6 +158,8 @@ def _services(kafka: str, mongo: str, mail_port: int) -> Iterator[Microservice]:
             public_url=PUBLIC_URL,  # type: ignore[arg-type]  # pydantic reads the text
             smtp=f"127.0.0.1:{mail_port}",
             mail_from="maillage@example.org",
+            quiet_hours="00:00-00:00",
+            letters_per_day=1000,
         )
     )
 

@@ -209,6 +209,8 @@ class Stack:
             "PUBLIC_URL": self.addresses.get("notifier", f"http://{LOOPBACK}:1"),
             "SMTP": smtp.address if smtp else self.smtp,
             "MAIL_FROM": "maillage@example.org",
+            "QUIET_HOURS": "00:00-00:00",
+            "LETTERS_PER_DAY": "1000",
             "ALLOW_PRIVATE_WEBHOOKS": "true",  # our receivers are on this machine
             "SNAPSHOT": str(self.folder / f"snapshot-{name}"),
             "SUGGESTIONS_PER_REQUEST": "2",

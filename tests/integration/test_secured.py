@@ -73,6 +73,8 @@ class World:
             "SECRET": "inbox-secret-of-the-tests-0123456789",
             "PUBLIC_URL": "http://maillage.test",
             "MAIL_FROM": "maillage@example.org",
+            "QUIET_HOURS": "00:00-00:00",
+            "LETTERS_PER_DAY": "1000",
         }
         return {f"MAILLAGE_{name}": value for name, value in (settings | changed).items()}
 

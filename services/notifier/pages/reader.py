@@ -2,6 +2,7 @@
 
 import gettext
 import io
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from babel.messages.pofile import read_po
 from babel.numbers import format_decimal, format_percent
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from services.notifier.domain.presentation import Facts
+from services.notifier.domain.presentation import Facts, Term
 from services.notifier.pages import messages
 
 HERE: Final = Path(__file__).parent
@@ -24,6 +25,10 @@ CATALOGUES: Final = HERE / "locale"
 LOCALES: Final = {"fr": "fr", "ar": "ar_MA", "en": "en"}
 """Languages that ambassadors read in, with the locale of their numbers and dates. Month names in Arabic are those of
 Morocco."""
+
+
+STRONGEST: Final = 3
+"""Words that a short card shows."""
 
 
 class Reader:
@@ -68,6 +73,13 @@ class Reader:
             return Locale.parse(tag, sep="-").get_display_name(self.locale) or tag
         except (UnknownLocaleError, ValueError):
             return tag
+
+    def strongest(self, terms: Sequence[Term]) -> str:
+        """Return the words that speak most for a pairing, on one line."""
+        # Between isolates, or a Latin word would take the share that stands beside it to its other side.
+        begin, end = ("\u2068", "\u2069") if self.direction == "rtl" else ("", "")
+        said = (f"{begin}{term.words('/')}{end} ({self.percent(term.percent)})" for term in terms[:STRONGEST])
+        return self.say(", ").join(said)
 
     def facts(self, facts: Facts) -> list[str]:
         """Return the facts besides the deadline, each a short phrase."""

@@ -67,7 +67,7 @@ async def test_what_comes_in_quiet_hours_is_one_letter_when_they_end(world: Worl
     await process.run()
     assert told(world) == ["abc"]
     _, mail = world.mail.mails[0]
-    assert str(mail["Subject"]).startswith("3 rapprochements vous attendent: ")
+    assert str(mail["Subject"]).startswith("3 rapprochements vous attendent · ")
     assert mail["Date"].datetime == MORNING
     delivered = [event for event in world.log.of(NotificationDelivered) if event.channel is Channel.EMAIL]
     assert {event.suggestion_id for event in delivered} == {sid(name) for name in "abc"}

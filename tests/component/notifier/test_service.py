@@ -39,6 +39,7 @@ async def test_from_the_log_to_the_mailbox_and_the_page(memory_kafka: str, mongo
         public_url=PUBLIC,
         smtp=mail.address,
         mail_from=SENDER,
+        quiet_hours="00:00-00:00",
     )  # type: ignore[arg-type]  # fmt: skip - pydantic reads text into what the fields are
     frame = build(settings)
     await frame.start()
