@@ -72,9 +72,16 @@ def _known_zone(name: str) -> str:
 
 
 TimeZone = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$"), AfterValidator(_known_zone)
+    str, StringConstraints(pattern=r"^(UTC|[A-Z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){1,2})$"), AfterValidator(_known_zone)
 ]
 """The name of a time zone in the IANA database."""
+
+
+Day = Annotated[
+    date,
+    Field(ge=date(2000, 1, 1), le=date(2199, 12, 31), json_schema_extra={"pattern": "^2[01][0-9][0-9]-"}),
+]
+"""A day on the calendar of whoever is told, of the years 2000 to 2199."""
 
 
 class Hours(Contract):
@@ -90,8 +97,8 @@ Days = TypeVar("Days", "Season", "Absence")
 class Season(Contract):
     """Other hours for a time, both days included: those of Ramadan, say."""
 
-    first_day: date
-    last_day: date
+    first_day: Day
+    last_day: Day
     at: Annotated[LocalTime | None, Field(description="When daily and weekly letters go out meanwhile")] = None
     quiet: Annotated[Hours | None, Field(description="When nothing is sent meanwhile")] = None
 
@@ -103,10 +110,11 @@ class Season(Contract):
 class Absence(Contract):
     """Days, both included, on which somebody else is told instead."""
 
-    first_day: date
-    last_day: date
+    first_day: Day
+    last_day: Day
     deputy: Annotated[
-        Slug | None, Field(description="`ambassador_id` in the same cluster; none, or absent as well: the desk")
+        Slug | None,
+        Field(description="`ambassador_id` in the same cluster; where nobody is there, the desk is told"),
     ] = None
 
     @model_validator(mode="after")
@@ -132,7 +140,7 @@ class Alerting(Contract):
     quiet: Annotated[Hours | None, Field(description="When nothing is sent, not even what is urgent")] = None
     time_zone: TimeZone | None = None
     most_per_day: Annotated[
-        int | None, Field(ge=1, le=1000, description="Pairings in a day's letters; the best come first, the rest wait")
+        int | None, Field(ge=1, le=100, description="Pairings in a day's letters; the best come first, the rest wait")
     ] = None
     seasons: Annotated[tuple[Season, ...], Field(max_length=12)] = ()
 

@@ -60,8 +60,10 @@ def build(settings: NotifierSettings) -> Microservice:
     parts = compose(settings, store, app=app, publisher=frame.publisher, clock=frame.clock, every=frame.every)
     frame.consumption.handle_with(parts.handlers.take)
     frame.on_start(store.ensure_indexes)
+    frame.on_start(parts.pacing.free)
     frame.on_new_log(parts.announcing.announce_again)
     frame.waits("deliveries", store.deliveries.count_waiting)
+    frame.waits("letters", parts.pacing.count_due)
     frame.waits("announcements", store.count_unannounced)
     return frame
 

@@ -28,7 +28,10 @@ class Composing:
         if person is None:
             return None
         rows = [row] if row.suggestion_id else await self._deliveries.in_letter(row.notification_id)
-        items = [item for one in rows if (item := await self._item(one, person)) is not None]
+        kept = await self._suggestions.load([one.suggestion_id for one in rows if one.suggestion_id])
+        by_id = {one.suggestion_id: one for one in kept}
+        found = [await self._item(one, by_id.get(one.suggestion_id), person) for one in rows if one.suggestion_id]
+        items = [item for item in found if item is not None]
         if not items:
             return None
         return Message(
@@ -39,8 +42,7 @@ class Composing:
             now=self._clock(),
         )
 
-    async def _item(self, row: Row, person: AmbassadorPublished) -> Item | None:
-        kept = await self._suggestions.get(row.suggestion_id) if row.suggestion_id else None
+    async def _item(self, row: Row, kept: Kept | None, person: AmbassadorPublished) -> Item | None:
         if kept is None or kept.made is None or kept.lapsed is not None or kept.revision != row.revision:
             return None
         mine = told_to(kept, row.ambassador)

@@ -53,6 +53,7 @@ class Postponed:
 
     reason: str
     at_least: timedelta | None = None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +185,9 @@ class Delivering:
         items = message.items if message else ()
         told = [item.row for item in items if item.row != row.notification_id]
         log = self._log.bind(notification_id=str(row.notification_id), channel=row.channel, attempt=row.attempts)
-        if isinstance(outcome, Postponed):
+        if isinstance(outcome, Postponed) and outcome.until is not None:
+            await self._deliveries.postpone(row, outcome.reason, now=now, wait=outcome.until - now)
+        elif isinstance(outcome, Postponed):
             wait = wait_after(row.attempts, self._chance.random(), outcome.at_least)
             if wait is None:
                 outcome = Failed(f"not reached in {row.attempts} tries; the last: {outcome.reason}")
@@ -214,8 +217,9 @@ class Delivering:
     async def _try(self, row: Row, message: Message | None) -> Outcome:
         if message is None:
             return Stale()
-        if row.channel is ChannelName.EMAIL and self._opens(message.to, message.now) > message.now:
-            return Postponed("it is a quiet hour of the reader's")  # it was not when this was put into the queue
+        if row.channel is ChannelName.EMAIL and (opens := self._opens(message.to, message.now)) > message.now:
+            # It was not when this was put into the queue.
+            return Postponed("it is a quiet hour of the reader's", until=opens)
         try:
             async with asyncio.timeout(TRY_SECONDS):
                 await self._channels[row.channel].deliver(message)

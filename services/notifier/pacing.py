@@ -1,23 +1,24 @@
 """Letters at the right hour, and not too many: what is not sent by itself waits in the store for the next one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Final
-from uuid import UUID
 
-from schemas.ambassadors import AmbassadorPublished
+from schemas.ambassadors import AmbassadorKey, AmbassadorPublished
 from schemas.notifications import Channel
 from services.notifier.composing import key_of
-from services.notifier.domain.pace import House, Pace, absence_on, pace_of
+from services.notifier.domain.pace import URGENT, House, Pace, absence_on, pace_of
 from services.notifier.store import NotifierStore, Row
 from services.notifier.store.deliveries import State
 from services.notifier.store.letters import Agenda
 from services.runtime import logs
 from services.runtime.clock import Clock
+from services.runtime.outcome import describe
+from services.runtime.store import StoreError
 
-UNKNOWN: Final = timedelta(minutes=5)
-"""When to look again for the letters of somebody who is not known: what is held of them is about to be removed."""
+LATER: Final = timedelta(minutes=5)
+"""When to look again for what could not be written: of who is not known, what is held is about to be removed."""
 
 
 @dataclass(slots=True)
@@ -29,6 +30,14 @@ class _Room:
     day: str
     left: int
     opens: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """When to look again: see `Letters.look_again`."""
+
+    not_before: datetime | None = None
+    regular: datetime | None = None
 
 
 class Pacing:
@@ -53,59 +62,93 @@ class Pacing:
     async def plan(self, rows: Sequence[Row]) -> list[Row]:
         """Return rows as they are to be stored, if they are not: a letter by itself, held for one, or no letter.
 
-        The best come first into what room there is. Have `expect` follow once they are stored.
+        The best come first into what room there is. Have `settle` follow once they are stored.
         """
         mails = [row for row in rows if row.channel is Channel.EMAIL]
-        if not mails:
-            return list(rows)
-        there = await self._letters.there([row.notification_id for row in mails])
-        people = await self._ambassadors.known({key_of(row.ambassador) for row in mails})
-        rooms: dict[str, _Room] = {}
-        planned: dict[UUID, Row] = {}
-        for row in sorted(mails, key=lambda row: -row.score):
-            person = people.get(row.ambassador)
-            if person is None or row.notification_id in there:
-                continue  # about to be removed; decided before
-            if row.ambassador not in rooms:
-                rooms[row.ambassador] = await self._room(person)
-            planned[row.notification_id] = _planned(row, rooms[row.ambassador])
+        states = await self._letters.states([row.notification_id for row in mails])
+        new = [row for row in mails if row.notification_id not in states]
+        planned = {row.notification_id: row for row in await self._planned(new)}
         return [planned.get(row.notification_id, row) for row in rows]
 
-    async def expect(self, rows: Sequence[Row]) -> None:
-        """Have what is held of these looked at when it is due. Repeated after a crash, it does no harm."""
-        mails = [row.notification_id for row in rows if row.channel is Channel.EMAIL]
-        if mails:
-            await self._letters.expect(mails)
+    async def settle(self, rows: Sequence[Row]) -> None:
+        """Queue what stands again after it had lapsed, and have what is held looked at when it is due.
 
-    async def keep_pace(self, person: AmbassadorPublished) -> None:
+        Repeated after a crash, it does no harm.
+        """
+        mails = [row for row in rows if row.channel is Channel.EMAIL]
+        states = await self._letters.states([row.notification_id for row in mails])
+        again = [row for row in mails if states.get(row.notification_id) is State.CANCELLED]
+        for row in await self._planned(again):
+            await self._letters.put_back(row)
+        if states:
+            await self._letters.expect(states)
+
+    async def keep_pace(self, keys: Iterable[AmbassadorKey]) -> None:
         """Somebody may want letters at other hours now: what is held of them comes with the next, or sooner."""
-        pace = pace_of(person.alerting, self._house)
-        await self._letters.expect_by(str(person.key), pace.next_letter(self._clock()))
+        for name, person in (await self._ambassadors.known(keys)).items():
+            pace = pace_of(person.alerting, self._house)
+            await self._letters.expect_by(name, pace.next_letter(self._clock()))
 
     async def write_letters(self) -> None:
-        """Write all letters that are due. One that could not be written in time, because we were away, is one."""
-        while (agenda := await self._letters.next_agenda(self._clock())) is not None:
-            not_before = await self._write(agenda)
-            await self._letters.look_again(agenda, not_before=not_before)
+        """Write all letters that are due. One that could not be written in time, because we were away, is one.
 
-    async def _write(self, agenda: Agenda) -> datetime | None:
-        """Write the letter that is due to somebody; return before when there may be no other, if not at any time."""
+        Raises:
+            StoreError: the store is away. Call again.
+        """
+        while (agenda := await self._letters.next_agenda(self._clock())) is not None:
+            try:
+                look = await self._write(agenda)
+            except StoreError:
+                raise
+            except Exception as error:  # a fault of ours with one person must not keep all others from their letters
+                self._log.warning("letter_not_written", error=describe(error))
+                look = _Look(not_before=self._clock() + LATER, regular=agenda.regular)
+            await self._letters.look_again(agenda, not_before=look.not_before, regular=look.regular)
+
+    async def free(self) -> None:
+        """Hold again what an older version of us took out of the queue without telling it."""
+        if freed := await self._letters.free():
+            self._log.warning("letters_freed", suggestions=freed)
+
+    async def count_due(self) -> int:
+        """Return of how many people something is due to be written."""
+        return await self._letters.count_due(self._clock())
+
+    async def _write(self, agenda: Agenda) -> _Look:
+        """Write the letter that is due to somebody; return when to look again."""
         person = await self._ambassadors.get(key_of(agenda.ambassador))
         if person is None:
-            return self._clock() + UNKNOWN
+            return _Look(not_before=self._clock() + LATER)
         room = await self._room(person)
         if room.opens > room.now:
-            return room.opens
-        tomorrow = room.pace.next_day(room.now)
+            return _Look(not_before=room.opens, regular=agenda.regular)
+        next_day = room.pace.day(room.now) + timedelta(days=1)
+        tomorrow = room.pace.opens_on(next_day)
+        # What found no room in a regular letter waits for the next, unless it presses.
+        waits = agenda.regular is not None and room.now < agenda.regular
+        regular = agenda.regular if waits else room.pace.first_on(next_day)
         rows = await self._letters.best(
-            agenda.ambassador, now=room.now, pressing=room.pace.presses(room.now), limit=room.left
+            agenda.ambassador,
+            now=room.now,
+            pressing=((regular if waits else None) or tomorrow) + URGENT,
+            limit=room.left,
+            only_pressing=waits,
         )
         if rows:
             if not await self._letters.write(agenda, rows, day=room.day, now=room.now):
-                return None
+                return _Look(regular=agenda.regular)
             self._log.info("letter_written", suggestions=len(rows))
             self._written()
-        return tomorrow if len(rows) == room.left else None
+        if len(rows) == room.left:
+            return _Look(not_before=tomorrow, regular=regular)
+        return _Look(not_before=regular, regular=regular) if waits else _Look()
+
+    async def _planned(self, rows: Sequence[Row]) -> list[Row]:
+        """Return rows, the best first, with when they are told; without those of people who are about to be removed."""
+        people = await self._ambassadors.known({key_of(row.ambassador) for row in rows}) if rows else {}
+        rooms = {name: await self._room(person) for name, person in people.items()}
+        ranked = sorted(rows, key=lambda row: -row.score)
+        return [_planned(row, rooms[row.ambassador]) for row in ranked if row.ambassador in rooms]
 
     async def _room(self, person: AmbassadorPublished) -> _Room:
         pace, now = pace_of(person.alerting, self._house), self._clock()
@@ -113,9 +156,9 @@ class Pacing:
         left = pace.most_per_day - await self._letters.told_on(str(person.key), today.isoformat())
         absence = absence_on(person.absences, today)
         if absence is not None:
-            opens = pace.first_on(absence.last_day + timedelta(days=1))
+            opens = pace.opens_on(absence.last_day + timedelta(days=1))
         elif left <= 0:
-            opens = pace.next_day(now)
+            opens = pace.opens_on(today + timedelta(days=1))
         else:
             opens = pace.open_from(now)
         return _Room(pace, now, today.isoformat(), left, opens)

@@ -57,8 +57,7 @@ class Notifying:
         if not people:
             return
         await self._ambassadors.put(people)
-        for person in people:
-            await self._pacing.keep_pace(person)
+        await self._pacing.keep_pace([person.key for person in people])
         await self._settle_waiting({person.cluster for person in people})
 
     async def forget(self, key: AmbassadorKey, rev: int | None) -> None:
@@ -117,7 +116,7 @@ class Notifying:
             erased=[one.suggestion_id for one in kept if one.erased],
             now=now,
         )
-        await self._pacing.expect(rows)
+        await self._pacing.settle(rows)
         await self._forget_the_gone(standing)
 
     async def _forget_the_gone(self, standing: Sequence[Kept]) -> None:

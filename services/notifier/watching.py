@@ -21,4 +21,6 @@ class Watching:
         for channel in (Channel.EMAIL, Channel.WEBHOOK):
             metrics.WAITING.labels(channel).set(await self._store.deliveries.count_waiting(channel))
             due = await self._store.deliveries.due_since(channel)
+            if channel is Channel.EMAIL and (unwritten := await self._store.letters.due_since()) is not None:
+                due = min(unwritten, due or unwritten)
             metrics.OVERDUE.labels(channel).set(0 if due is None else max(0.0, (now - due).total_seconds()))

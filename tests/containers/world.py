@@ -40,7 +40,7 @@ def people(client: httpx.Client) -> None:
     """Publish a city with its ambassador, a company and a laboratory, without alerts."""
     common = {"admission": "admitted", "city": "agadir", "languages": ["fr"]}
     put(client, "members/agadir", {**common, "name": "Agadir", "kind": "innovation_city"}, alerts="false")
-    at_night_too = {"quiet": {"start": "00:00", "end": "00:00"}, "most_per_day": 1000}
+    at_night_too = {"quiet": {"start": "00:00", "end": "00:00"}, "most_per_day": 100}
     salma = {"name": "Salma", "city": "agadir", "email": "salma@example.org", "alerting": at_night_too}
     put(client, f"ambassadors/{AMBASSADOR}", salma)
     put(client, "members/company", {**common, "name": "Argania", "kind": "company"}, alerts="false")

@@ -16,8 +16,8 @@ mail server, receivers of webhooks, and the three services as they are deployed.
 
     python -m tests.faults {scale}--seed {seed} --report {path}
 
-on {machine}; with `--only NAME` a fault is run again alone, and the other rows stay. Each row says at which commit it
-was run.
+on {machine}.
+With `--only NAME` a fault is run again alone, and the other rows stay: each says at which commit it was run.
 
 In each run people publish {companies} companies' needs, change and erase some, while the fault happens; what is left at
 the end is compared with a run of the same seed in which nothing happened. In every row these hold:
@@ -56,6 +56,7 @@ def write(path: Path, outcomes: list[Outcome], *, seed: int, short: bool) -> Non
     """Write the page; what it says of faults that were not run now stays."""
     commit = _git("rev-parse", "--short", "HEAD") or "an unknown commit"
     commit += " with changes" if _git("status", "--porcelain", "--untracked-files=no") else ""
+    commit += (f", seed {seed}" if seed != 1 else "") + (", short" if short else "")
     rows, problems = _written(path) if path.exists() else ({}, {})
     for one in outcomes:
         rows[one.fault.name] = _row(one, commit)

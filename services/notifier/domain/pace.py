@@ -8,8 +8,6 @@ from zoneinfo import ZoneInfo
 
 from schemas.ambassadors import Absence, Alerting, Hours, Rhythm, Season, Weekday
 
-NO_HOURS: Final = Hours(start="00:00", end="00:00")
-
 URGENT: Final = timedelta(days=3)
 """What is to be answered so soon after a letter is told before it: an introduction takes two or three days."""
 
@@ -53,13 +51,9 @@ class Pace:
             ValueError: there is none, which takes a quiet time of the whole day.
         """
         for start, end in self._open(moment):
-            if end > moment:
+            if end > max(start, moment):
                 return max(start, moment)
         raise ValueError("nothing may ever be sent")
-
-    def is_open(self, moment: datetime) -> bool:
-        """Tell whether something may be sent at this moment."""
-        return self.open_from(moment) == moment
 
     def next_letter(self, after: datetime) -> datetime:
         """Return when the next regular letter goes out; to who is told at once, as soon as something may be sent."""
@@ -70,7 +64,9 @@ class Pace:
             full = after + timedelta(minutes=60 - here.minute) - timedelta(seconds=here.second)
             return self.open_from(full.replace(microsecond=0))
         weekdays = {self.first_day} if self.rhythm is Rhythm.WEEKLY else self.days
-        for day in self._days_from(after):
+        for day in self._days_from(
+            after - timedelta(days=1)
+        ):  # a late hour may be a quiet one, and move to the next day
             if day.weekday() not in weekdays:
                 continue
             slot = self.open_from(self._moment(day, self._at(day)))
@@ -79,7 +75,7 @@ class Pace:
         raise ValueError("nothing may ever be sent")
 
     def next_day(self, moment: datetime) -> datetime:
-        """Return when the first letter of a later day goes out: for what today's have no room for."""
+        """Return when the first regular letter of a later day goes out."""
         return self.first_on(self.day(moment) + timedelta(days=1))
 
     def first_on(self, day: date) -> datetime:
@@ -95,9 +91,9 @@ class Pace:
         late = deadline is not None and deadline < regular + URGENT
         return self.open_from(moment) if late else regular
 
-    def presses(self, moment: datetime) -> datetime:
-        """Return the deadline before which something is told today, if it can be: tomorrow would be late."""
-        return self.next_day(moment) + URGENT
+    def opens_on(self, day: date) -> datetime:
+        """Return from when on something may be sent on a day, or on a later one if nothing may on it."""
+        return self.open_from(self._moment(day, time()))
 
     def _at(self, day: date) -> time:
         season = self._season(day)

@@ -45,8 +45,9 @@ def recipients(requesting: Seat, offering: Seat, relays: Iterable[Relay]) -> tup
     """Return whom to tell, the one who leads first; empty when neither ambassador nor desk is known.
 
     Ambassadors are those of either cluster at either city, or whoever stands in for them. Only where there is nobody
-    are the desks of the two clusters told, away or not. The offering side's city leads, then the offering side's
-    cluster; beyond that the order of ids decides, so that everybody computes the same.
+    are the desks of the two clusters told, away or not; and where there is no desk either, the ambassadors, though
+    away. The offering side's city leads, then the offering side's cluster; beyond that the order of ids decides, so
+    that everybody computes the same.
     """
     clusters = {requesting.cluster, offering.cluster}
     cities = {city for city in (requesting.city, offering.city) if city is not None}
@@ -58,7 +59,7 @@ def recipients(requesting: Seat, offering: Seat, relays: Iterable[Relay]) -> tup
     concerned = sorted((relay for relay in known.values() if relay.city in cities), key=rank)
     told = [standing_in for relay in concerned if (standing_in := _present(relay, known))]
     if not told:
-        told = sorted((relay for relay in known.values() if relay.city is None), key=rank)
+        told = sorted((relay for relay in known.values() if relay.city is None), key=rank) or concerned
     return tuple(
         Recipient(cluster=relay.cluster, ambassador_id=relay.ambassador_id, leads=place == 0)
         for place, relay in enumerate(dict.fromkeys(told))

@@ -115,7 +115,7 @@ class Deliveries:
 
         Args:
             standing: suggestions with their revision. Older revisions leave the queue; what was cancelled of this one
-                while it had lapsed is due again, a letter as one of the held.
+                while it had lapsed is due again, but for e-mails: they have their hours.
             lapsed: nothing more of these is delivered.
             erased: no row of these stays.
         """
@@ -125,14 +125,8 @@ class Deliveries:
         for suggestion_id, revision in standing:
             this = {"suggestion_id": suggestion_id}
             changes.append(UpdateMany(this | waiting | {"revision": {"$ne": revision}}, cancelled))
-            again = this | {"revision": revision, "state": State.CANCELLED.value}
-            for channel, state in ((Channel.EMAIL, State.HELD), (Channel.WEBHOOK, State.WAITING)):
-                changes.append(
-                    UpdateMany(
-                        again | {"channel": channel.value},
-                        {"$set": {"state": state.value, "due": now}, "$unset": {"letter": "", "day": ""}},
-                    )
-                )
+            stopped = this | {"revision": revision, "state": State.CANCELLED.value, "channel": Channel.WEBHOOK.value}
+            changes.append(UpdateMany(stopped, {"$set": {"state": State.WAITING.value, "due": now}}))
         if lapsed:
             changes.append(UpdateMany({"suggestion_id": {"$in": list(lapsed)}} | waiting, cancelled))
         if erased:
@@ -193,7 +187,7 @@ class Deliveries:
         """Note that it will not be tried again; False when the row was taken from us. `told` as for `delivered`."""
         ended = {"state": State.FAILED.value, "ended_at": now, "reason": reason, "unannounced": True}
         if told:
-            items = {"_id": {"$in": list(told)}, "state": State.IN_LETTER.value}
+            items = {"_id": {"$in": list(told)}, "state": State.IN_LETTER.value, "letter": row.notification_id}
             await self._rows.update_many(items, {"$set": ended | {"attempts": row.attempts}})
             ended["unannounced"] = False
         return await self._end(row, ended)

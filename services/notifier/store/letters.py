@@ -28,11 +28,19 @@ _BY_DUE: Final = "held_by_due"
 
 @dataclass(frozen=True, slots=True)
 class Agenda:
-    """When to look at what is held of somebody. `turn` is another one after each letter to them."""
+    """When to look at what is held of somebody.
+
+    Attributes:
+        turn: another one after each letter to them.
+        asked: how often it was said that something is held.
+        regular: until then only what presses is told: the last regular letter had no room for all.
+    """
 
     ambassador: str
     due: datetime
     turn: UUID
+    asked: int
+    regular: datetime | None
 
 
 class Letters:
@@ -57,9 +65,36 @@ class Letters:
         await self._rows.create_index([whose, ("day", ASCENDING)], partialFilterExpression={"day": {"$exists": True}})
         await self._agendas.create_index("due")
 
-    async def there(self, ids: Iterable[UUID]) -> set[UUID]:
-        """Return which of these rows exist."""
-        return {found["_id"] async for found in self._rows.find({"_id": {"$in": list(ids)}}, {"_id": 1})}
+    async def states(self, ids: Sequence[UUID]) -> dict[UUID, State]:
+        """Return where those of these rows stand that exist."""
+        if not ids:
+            return {}
+        found = self._rows.find({"_id": {"$in": list(ids)}}, {"state": 1})
+        return {one["_id"]: State(one["state"]) async for one in found}
+
+    async def put_back(self, row: Row) -> None:
+        """Queue what was cancelled once more, as it is planned now."""
+        change: Document = {"state": row.state.value, "due": row.due, "score": row.score, "deadline": row.deadline}
+        this = {"_id": row.notification_id, "state": State.CANCELLED.value, "ended_at": None}
+        gone = {"letter": "", "place": ""} | ({} if row.day else {"day": ""})
+        await self._rows.update_one(this, {"$set": change | ({"day": row.day} if row.day else {}), "$unset": gone})
+
+    async def free(self) -> int:
+        """Hold again what is in a letter that ended without telling it; return how many suggestions.
+
+        A letter that nobody takes any more is ended by an older version of us, which knows no letters about several.
+        """
+        found = self._rows.find({"letter": {"$exists": True}, "state": State.IN_LETTER.value}, {"letter": 1})
+        letters = {one["_id"]: one["letter"] async for one in found}
+        waiting = {"_id": {"$in": list(set(letters.values()))}, "state": State.WAITING.value}
+        alive = {one["_id"] async for one in self._rows.find(waiting, {"_id": 1})}
+        ids = [row for row, letter in letters.items() if letter not in alive]
+        if ids:
+            in_letter = {"_id": {"$in": ids}, "state": State.IN_LETTER.value}
+            gone = {"letter": "", "place": "", "day": ""}
+            await self._rows.update_many(in_letter, {"$set": {"state": State.HELD.value}, "$unset": gone})
+            await self.expect(ids)
+        return len(ids)
 
     async def told_on(self, ambassador: str, day: str) -> int:
         """Return how many suggestions are in letters to somebody on a day of theirs."""
@@ -69,34 +104,50 @@ class Letters:
     async def expect(self, ids: Iterable[UUID]) -> None:
         """Have the agendas of those whose rows these are look when they are due; of rows that are not held, nothing."""
         held = {"_id": {"$in": list(ids)}, "state": State.HELD.value}
+        first: dict[str, datetime] = {}
+        async for found in self._rows.find(held, {"ambassador": 1, "due": 1}):
+            first[found["ambassador"]] = min(found["due"], first.get(found["ambassador"], found["due"]))
         await write(
             self._agendas,
             [
                 UpdateOne(
-                    {"_id": found["ambassador"]},
-                    {"$min": {"due": found["due"]}, "$setOnInsert": {"turn": uuid4()}},
+                    {"_id": ambassador},
+                    {"$min": {"due": due}, "$inc": {"asked": 1}, "$setOnInsert": {"turn": uuid4()}},
                     upsert=True,
                 )
-                async for found in self._rows.find(held, {"ambassador": 1, "due": 1})
+                for ambassador, due in first.items()
             ],
         )
 
     async def expect_by(self, ambassador: str, at: datetime) -> None:
         """Have all that is held of somebody due by then, what is due before excepted."""
         await self._rows.update_many({"ambassador": ambassador, "state": State.HELD.value}, {"$min": {"due": at}})
-        await self._agendas.update_one({"_id": ambassador}, {"$min": {"due": at}})
+        await self._agendas.update_one({"_id": ambassador}, {"$min": {"due": at}, "$inc": {"asked": 1}})
 
     async def next_agenda(self, now: datetime) -> Agenda | None:
         """Return the agenda that is due longest; none when none is."""
         found = await self._agendas.find_one({"due": {"$lte": now}}, sort=[("due", ASCENDING)])
-        return Agenda(found["_id"], found["due"], found["turn"]) if found else None
+        if found is None:
+            return None
+        return Agenda(found["_id"], found["due"], found["turn"], found["asked"], found.get("regular"))
 
-    async def best(self, ambassador: str, *, now: datetime, pressing: datetime, limit: int) -> list[Row]:
+    async def due_since(self) -> datetime | None:
+        """Return when the agenda that is due longest became due; there is none: None."""
+        found = await self._agendas.find_one({}, {"due": 1}, sort=[("due", ASCENDING)])
+        return found["due"] if found else None
+
+    async def count_due(self, now: datetime) -> int:
+        """Return how many agendas are due."""
+        return await self._agendas.count_documents({"due": {"$lte": now}})
+
+    async def best(
+        self, ambassador: str, *, now: datetime, pressing: datetime, limit: int, only_pressing: bool
+    ) -> list[Row]:
         """Return what to tell somebody: first what presses, with a deadline before `pressing`, then the best."""
         held = {"ambassador": ambassador, "state": State.HELD.value, "due": {"$lte": now}}
         first = self._rows.find(held | {"deadline": {"$lt": pressing}}, hint=_BY_DEADLINE).sort(_URGENT).limit(limit)
         chosen = {found["_id"]: read(found) async for found in first}
-        if len(chosen) < limit:
+        if len(chosen) < limit and not only_pressing:
             others = self._rows.find(held, hint=_BY_SCORE).sort(_BEST).limit(limit)
             chosen |= {found["_id"]: read(found) async for found in others if found["_id"] not in chosen}
         return list(chosen.values())[:limit]
@@ -137,28 +188,28 @@ class Letters:
             done: bool = await session.with_transaction(take)
         return done
 
-    async def look_again(self, agenda: Agenda, *, not_before: datetime | None) -> None:
-        """Set an agenda to when the first of what is still held is due.
+    async def look_again(self, agenda: Agenda, *, not_before: datetime | None, regular: datetime | None) -> None:
+        """Set an agenda to when the first of what is still held is due, unless more was asked for meanwhile.
 
         Args:
-            agenda: as it was looked at; if it says another time by now, it stays.
+            agenda: as it was looked at.
             not_before: there may be no letter before this; none: at any time.
+            regular: until then only what presses is told; none: all is.
         """
         held = {"ambassador": agenda.ambassador, "state": State.HELD.value}
-        this: Document = {"_id": agenda.ambassador, "due": agenda.due}
+        this: Document = {"_id": agenda.ambassador, "asked": agenda.asked}
         first = await self._rows.find_one(held, {"due": 1}, sort=[("due", ASCENDING)])
         if first is None:
             await self._agendas.delete_one(this)
-        else:
-            await self._agendas.update_one(this, {"$set": {"due": max(first["due"], not_before or first["due"])}})
-        if not_before is None:
-            # One may have come in between, and found the agenda as it was.
-            sooner = await self._rows.find_one(held, {"_id": 1}, sort=[("due", ASCENDING)])
-            await self.expect([sooner["_id"]] if sooner else [])
+            return
+        due = max(first["due"], not_before or first["due"])
+        await self._agendas.update_one(this, {"$set": {"due": due, "regular": regular}})
 
     async def items(self, letter: UUID, ambassador: str) -> list[UUID]:
         """Return the ids of the suggestions that a letter to somebody told, in its order."""
-        found = self._rows.find({"letter": letter, "ambassador": ambassador}, {"suggestion_id": 1})
+        told = {"$in": [State.IN_LETTER.value, State.DELIVERED.value]}  # what lapsed before was not
+        query = {"letter": letter, "ambassador": ambassador, "state": told}
+        found = self._rows.find(query, {"suggestion_id": 1})
         return [row["suggestion_id"] async for row in found.sort("place", ASCENDING)]
 
     async def count_held(self) -> int:

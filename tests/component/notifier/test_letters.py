@@ -167,6 +167,22 @@ async def test_a_weekly_reader_is_told_before_when_it_would_be_late(world: World
     assert told(world) == ["b", "a"]
 
 
+async def test_a_weekly_reader_with_too_much_that_presses_is_told_the_rest_on_other_days(world: World) -> None:
+    world.now = datetime(2026, 11, 30, 6, 30, tzinfo=UTC)
+    process = await world.start()
+    pressing = [due_by(name, world.now + timedelta(days=9)) for name in "abcd"]
+    await process.take(paced(rhythm="weekly"), *pressing, made("e", score=0.2), made("f", score=0.1))
+    letters = []
+    for day in range(8):
+        world.now = datetime(2026, 11, 30, 7, tzinfo=UTC) + timedelta(days=day)
+        await process.run()
+        letters.append("".join(sorted("".join(told(world)))))
+    assert len(letters[0]) == 3
+    assert letters[1] == "abcd"  # on Tuesday; what does not press waits for Monday
+    assert letters[1] == letters[6]
+    assert letters[7] == "abcdef"
+
+
 async def test_what_presses_is_told_before_what_is_better(world: World) -> None:
     world.now = EVENING
     process = await world.start()
@@ -262,6 +278,43 @@ async def test_what_all_lapsed_and_stands_again_is_told_after_all(world: World) 
     assert sorted("".join(told(world))) == ["a", "b"]
 
 
+async def test_what_stands_again_keeps_the_rhythm(world: World) -> None:
+    process = await world.start()
+    await process.take(paced(rhythm="daily"), made("a"), lapsed("a"), changed(made("a"), rev=3))
+    await process.run()
+    assert told(world) == []
+    world.now = MORNING + timedelta(hours=1)
+    await process.run()
+    assert told(world) == ["a"]
+
+
+async def test_the_link_does_not_show_what_was_left_out(world: World) -> None:
+    world.now = EVENING
+    process = await world.start()
+    await process.take(person(), *some("abc"))
+    world.now = MORNING
+    await process.parts.pacing.write_letters()
+    await process.take(lapsed("b"))
+    await process.run()
+    text, _ = parts_of(world.mail.mails[0][1])
+    [link] = set(re.findall(r"https://\S+/l/[0-9a-f-]+", text))
+    assert re.findall(r"/s/([0-9a-f-]{36})", (await process.see(link)).text) == [str(sid("a")), str(sid("c"))]
+
+
+async def test_what_an_older_version_took_out_of_the_queue_is_told_all_the_same(world: World) -> None:
+    world.now = EVENING
+    process = await world.start()
+    await process.take(person(), *some("ab"))
+    world.now = MORNING
+    await process.parts.pacing.write_letters()
+    # As it does with a row whose suggestion it does not find.
+    await world.database["notifications"].update_one({"suggestion_id": None}, {"$set": {"state": "cancelled"}})
+    again = await world.start()
+    await again.parts.pacing.free()
+    await again.run()
+    assert told(world) == ["ab"]
+
+
 async def test_a_new_revision_takes_the_place_of_the_one_that_waits(world: World) -> None:
     world.now = EVENING
     process = await world.start()
@@ -292,6 +345,59 @@ async def test_other_hours_bring_what_waits_sooner(world: World) -> None:
     assert told(world) == ["ab"]
 
 
+async def test_an_older_profile_changes_no_hours(world: World) -> None:
+    process = await world.start()
+    await process.take(changed(paced(rhythm="weekly"), rev=2), *some("ab"))
+    await process.take(person())
+    await process.run()
+    assert told(world) == []
+
+
+async def test_what_comes_while_an_agenda_is_looked_at_is_not_forgotten(world: World) -> None:
+    process = await world.start()
+    await process.take(paced(rhythm="daily"), made("a"))
+    letters = process.store.letters
+    world.now = MORNING + timedelta(hours=1)
+    agenda = await letters.next_agenda(world.now)
+    assert agenda is not None
+    [row] = await letters.best("souss/amina", now=world.now, pressing=world.now, limit=1, only_pressing=False)
+    assert await letters.write(agenda, [row], day="2026-11-24", now=world.now)
+    await process.take(made("b"))
+    await letters.look_again(agenda, not_before=world.now + timedelta(days=1), regular=None)
+    world.now += timedelta(days=1)
+    await process.run()
+    assert sorted(told(world)) == ["a", "b"]
+
+
+async def test_one_letter_that_cannot_be_written_keeps_nobody_else_from_theirs(world: World) -> None:
+    world.now = EVENING
+    mended: list[bool] = []
+    fault = RuntimeError("a fault of ours")
+    process = await world.start(lambda here: fault if here == "before best" and not mended else False)
+    await process.take(person("aaa"), made("a"))
+    world.now = MORNING
+    await process.parts.pacing.write_letters()
+    mended.append(True)
+    await process.run()
+    assert told(world) == []
+    world.now += timedelta(minutes=6)
+    await process.run()
+    assert told(world) == ["a"]
+
+
+async def test_a_night_is_no_try_that_failed(world: World) -> None:
+    world.now = EVENING - timedelta(minutes=31)
+    process = await world.start()
+    await process.take(person(), made("a"))
+    rows = world.database["notifications"]
+    await rows.update_one({"channel": "email"}, {"$set": {"attempts": 15}})  # the next try is the last
+    world.now = EVENING
+    await process.run()
+    world.now = MORNING
+    await process.run()
+    assert told(world) == ["a"]
+
+
 async def test_a_letter_that_is_refused_is_said_of_each_suggestion(world: World) -> None:
     world.now = EVENING
     process = await world.start()
@@ -318,6 +424,17 @@ async def test_the_deputy_is_told_while_somebody_is_away(world: World) -> None:
     assert [recipient for recipient, _ in world.mail.mails] == ["badr@example.org", "amina@example.org"]
 
 
+async def test_who_is_away_is_told_later_where_there_is_nobody_else(world: World) -> None:
+    away = [{"first_day": "2026-11-23", "last_day": "2026-11-23"}]
+    process = await world.start()
+    await process.take(person(absences=away), made("a"))
+    await process.run()
+    assert told(world) == []
+    world.now = MORNING
+    await process.run()
+    assert told(world) == ["a"]
+
+
 async def test_what_waits_for_somebody_who_is_away_waits_until_they_are_back(world: World) -> None:
     world.now = EVENING
     process = await world.start()
@@ -337,7 +454,7 @@ async def test_what_waits_for_somebody_who_is_away_waits_until_they_are_back(wor
 STEPS = [
     f"{when} {call}"
     for call in (
-        *("there", "told_on", "add", "expect"),
+        *("states", "told_on", "add", "expect"),
         *("next_agenda", "best", "write", "look_again", "in_letter", "delivered"),
     )
     for when in ("before", "after")
@@ -428,7 +545,7 @@ async def test_a_random_life_tells_everything_once_at_open_hours(world: World, s
         days: Counter[object] = Counter()
         for mail in mails:
             sent = email.utils.parsedate_to_datetime(str(mail["Date"]))
-            assert pace.is_open(sent)
+            assert pace.open_from(sent) == sent
             days[pace.day(sent)] += len(names_of(mail))
         assert max(days.values()) <= pace.most_per_day
 

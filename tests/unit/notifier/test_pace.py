@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.ambassadors import Absence, Alerting, Hours, Rhythm, Weekday
-from services.notifier.domain.pace import NO_HOURS, URGENT, House, Pace, absence_on, pace_of
+from services.notifier.domain.pace import URGENT, House, Pace, absence_on, pace_of
 
 HOUSE = House("Africa/Casablanca", Hours(start="21:00", end="07:00"), 10)
 NEVER_QUIET = {"start": "00:00", "end": "00:00"}
@@ -68,6 +68,12 @@ def at(text: str) -> datetime:
         pytest.param({"days": WORKDAYS}, "2026-11-27 21:00", "2026-11-30 07:00", id="Friday night to Monday"),
         pytest.param({"days": WORKDAYS}, "2026-11-28 12:00", "2026-11-30 07:00", id="Saturday to Monday"),
         pytest.param({"days": ["SU"]}, "2026-11-23 12:00", "2026-11-29 07:00", id="Sundays alone"),
+        pytest.param(
+            {"days": ["MO"], "quiet": {"start": "00:00", "end": "07:00"}},
+            "2026-11-22 22:00",
+            "2026-11-23 07:00",
+            id="a day that begins with quiet hours",
+        ),
         pytest.param({"days": ["MO"]}, "2026-11-23 21:30", "2026-11-30 07:00", id="a week later"),
         pytest.param(
             {"days": WORKDAYS, "quiet": NEVER_QUIET}, "2026-11-28 00:00", "2026-11-30 00:00", id="days end at midnight"
@@ -116,7 +122,6 @@ def at(text: str) -> datetime:
 )
 def test_when_it_opens(said: dict[str, Any], moment: str, opens: str) -> None:
     assert pace(**said).open_from(at(moment)) == at(opens)
-    assert pace(**said).is_open(at(moment)) == (at(moment) == at(opens))
 
 
 @pytest.mark.parametrize(
@@ -145,6 +150,7 @@ def test_when_it_opens(said: dict[str, Any], moment: str, opens: str) -> None:
         pytest.param({"rhythm": "daily", "days": WORKDAYS}, "2026-11-27 09:00", "2026-11-30 08:00", id="no weekends"),
         pytest.param({"rhythm": "daily", "at": "06:00"}, "2026-11-23 22:00", "2026-11-24 07:00", id="never in quiet"),
         pytest.param({"rhythm": "daily", "at": "22:00"}, "2026-11-23 10:00", "2026-11-24 07:00", id="late in quiet"),
+        pytest.param({"rhythm": "daily", "at": "22:00"}, "2026-11-23 06:00", "2026-11-23 07:00", id="last night's"),
         pytest.param({"rhythm": "daily"}, "2027-02-06 09:00", "2027-02-07 08:00", id="daily, the clocks went back"),
         pytest.param({"rhythm": "daily"}, "2027-03-13 09:00", "2027-03-14 08:00", id="daily, the clocks went on"),
         pytest.param(
@@ -210,6 +216,12 @@ def test_when_there_is_room_again(said: dict[str, Any], moment: str, tomorrow: s
     assert pace(**said).next_day(at(moment)) == at(tomorrow)
 
 
+def test_on_another_day_it_opens_when_that_day_does() -> None:
+    weekly = pace(rhythm="weekly", days=["TU", "FR"])
+    assert weekly.opens_on(date(2026, 11, 25)) == at("2026-11-27 07:00")
+    assert weekly.opens_on(date(2026, 11, 24)) == at("2026-11-24 07:00")
+
+
 @pytest.mark.parametrize(
     ("day", "deputy"),
     [
@@ -236,7 +248,7 @@ alertings = st.builds(
     rhythm=st.sampled_from(Rhythm),
     at=times,
     days=st.sets(st.sampled_from(Weekday), min_size=1).map(tuple),
-    quiet=st.none() | st.just(NO_HOURS) | hours,
+    quiet=st.none() | st.just(Hours(start="00:00", end="00:00")) | hours,
     time_zone=st.sampled_from(
         ["Africa/Casablanca", "Europe/Paris", "America/St_Johns", "Asia/Kathmandu", "Pacific/Apia"]
     ),
@@ -256,7 +268,7 @@ def test_whatever_the_clock_nothing_is_sent_in_quiet_hours(said: Alerting, momen
             assert not quiet.start <= here.strftime("%H:%M") < quiet.end
         else:
             assert quiet.end <= here.strftime("%H:%M") < quiet.start
-        assert pace.is_open(sent)
+        assert pace.open_from(sent) == sent
     assert pace.day(pace.next_day(moment)) > pace.day(moment)
 
 

@@ -49,6 +49,7 @@ TENSIFT, TENSIFT_TAMANSOURT = Seat("tensift", None), Seat("tensift", "tamansourt
         pytest.param(AGADIR, NOWHERE, (Relay("tensift", "x", "agadir"), DESK), ["souss/desk"], id="another cluster's"),
         pytest.param(AGADIR, NOWHERE, (away("amina", "zineb"), ZINEB, DESK), ["souss/zineb"], id="away: the deputy"),
         pytest.param(AGADIR, NOWHERE, (away("amina"), DESK), ["souss/desk"], id="away without a deputy: the desk"),
+        pytest.param(AGADIR, NOWHERE, (away("amina"),), ["souss/amina"], id="away, and no desk: who is away"),
         pytest.param(AGADIR, NOWHERE, (away("amina", "gone"), DESK), ["souss/desk"], id="a deputy whom nobody knows"),
         pytest.param(
             AGADIR,
