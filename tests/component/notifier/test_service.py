@@ -56,7 +56,7 @@ async def test_from_the_log_to_the_mailbox_and_the_page(memory_kafka: str, mongo
 
             async def quiet() -> bool:
                 waiting = (await client.get("/readyz")).json()["waiting"]
-                return waiting == {"deliveries": 0, "announcements": 0, "records": 0}
+                return waiting == {"deliveries": 0, "letters": 0, "announcements": 0, "records": 0}
 
             await eventually(quiet, within=20)
             metrics = (await client.get("/metrics")).text
