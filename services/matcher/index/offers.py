@@ -117,6 +117,7 @@ class OfferIndex:
             title,
             text,
             reading,
+            numbers,
             words,
             where,
             tell(where, title, text),
@@ -281,8 +282,7 @@ class OfferIndex:
         prepared, variants = request.prepared, self.vocabulary.variants
         if prepared.version != variants.version:
             if prepared.resembling != variants.resembling(request.words):
-                numbers = self.vocabulary.numbers(request.reading.words)
-                fresh = prepare(request.reading, numbers, request.words, self.vocabulary, self.weighting)
+                fresh = prepare(request.reading, request.numbers, request.words, self.vocabulary, self.weighting)
                 prepared.resembling, prepared.query, prepared.groups = fresh.resembling, fresh.query, fresh.groups
             prepared.version = variants.version
         return prepared.query

@@ -269,8 +269,7 @@ class RequestIndex:
     def _read(self, number: int) -> tuple[Ints32, Ints32, int]:
         request = self._asked[number]
         if request is not None:
-            numbers = self._offers.vocabulary.numbers(request.reading.words)
-            return numbers, request.reading.spans, request.reading.title
+            return request.numbers, request.reading.spans, request.reading.title
         if self._restored is None or not self._keys[number]:
             return np.zeros(0, np.int32), np.zeros((0, 2), np.int32), 0
         places = self._restored.places(number)

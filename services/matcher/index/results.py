@@ -21,6 +21,8 @@ class Request:
     title: str
     text: str
     reading: Reading = field(compare=False, repr=False)
+    numbers: Ints32 = field(compare=False, repr=False)
+    """Numbers of all its words, in reading order."""
     words: tuple[int, ...] = field(compare=False, repr=False)
     """Numbers of its distinct words, in the order in which they first come."""
     places: tuple[tuple[Span, ...], ...] = field(compare=False, repr=False)

@@ -1,9 +1,10 @@
 """A notifier's surroundings for each test."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from services.console.embedded.broker import MemoryBroker
 from tests.component.notifier.receivers import HookReceiver, MailServer
 from tests.component.notifier.world import World
 
@@ -31,3 +32,14 @@ async def world(mongo_url: str, mail: MailServer, hook: HookReceiver) -> AsyncIt
     world = World(mongo_url, mail, hook)
     yield world
     await world.close()
+
+
+@pytest.fixture
+def own_kafka() -> Iterator[str]:
+    """Address of a broker in memory of the test's own: a whole notifier is in the group of notifiers.
+
+    The broker that tests share refuses a second member of a group, also when the first has left just now.
+    """
+    broker = MemoryBroker()
+    yield broker.bootstrap
+    del broker

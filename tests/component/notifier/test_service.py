@@ -24,15 +24,15 @@ from tests.unit.notifier.samples import made, person
 PUBLIC = "https://maillage.example.org"
 
 
-async def test_from_the_log_to_the_mailbox_and_the_page(memory_kafka: str, mongo_url: str, mail: MailServer) -> None:
+async def test_from_the_log_to_the_mailbox_and_the_page(own_kafka: str, mongo_url: str, mail: MailServer) -> None:
     whom = person(f"amina-{uuid4().hex[:8]}", city=f"agadir-{uuid4().hex[:8]}")
     suggestion = made(uuid4().hex)
     party = suggestion.offer.party.model_copy(update={"city": whom.city})
     suggestion = suggestion.model_copy(update={"offer": suggestion.offer.model_copy(update={"party": party})})
-    await publish(memory_kafka, whom, suggestion)
+    await publish(own_kafka, whom, suggestion)
 
     settings = NotifierSettings(
-        kafka=memory_kafka,
+        kafka=own_kafka,
         mongo=mongo_url,
         database=f"notifier-{uuid4().hex}",
         secret=SIGNING,
@@ -64,7 +64,7 @@ async def test_from_the_log_to_the_mailbox_and_the_page(memory_kafka: str, mongo
             assert 'maillage_suggestion_to_told_seconds_count{channel="email"}' in metrics
     finally:
         await asyncio.wait_for(frame.stop(), 15)
-    assert len(await notifications(memory_kafka, str(suggestion.suggestion_id))) == 2
+    assert len(await notifications(own_kafka, str(suggestion.suggestion_id))) == 2
 
 
 async def publish(bootstrap: str, *events: AmbassadorPublished | SuggestionMade) -> None:
