@@ -74,10 +74,6 @@ class Pace:
                 return slot
         raise ValueError("nothing may ever be sent")
 
-    def next_day(self, moment: datetime) -> datetime:
-        """Return when the first regular letter of a later day goes out."""
-        return self.first_on(self.day(moment) + timedelta(days=1))
-
     def first_on(self, day: date) -> datetime:
         """Return when the first letter of a day goes out, or of a later one if there is none on it."""
         midnight = self._moment(day, time())

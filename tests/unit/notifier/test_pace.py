@@ -213,7 +213,8 @@ def test_when_something_new_is_told(said: dict[str, Any], moment: str, deadline:
     ],
 )
 def test_when_there_is_room_again(said: dict[str, Any], moment: str, tomorrow: str) -> None:
-    assert pace(**said).next_day(at(moment)) == at(tomorrow)
+    paced = pace(**said)
+    assert paced.first_on(paced.day(at(moment)) + timedelta(days=1)) == at(tomorrow)
 
 
 def test_on_another_day_it_opens_when_that_day_does() -> None:
@@ -260,7 +261,8 @@ moments = st.datetimes(datetime(2026, 1, 1), datetime(2029, 1, 1), timezones=st.
 def test_whatever_the_clock_nothing_is_sent_in_quiet_hours(said: Alerting, moment: datetime) -> None:
     pace = pace_of(said, HOUSE)
     quiet = said.quiet or HOUSE.quiet
-    for sent in (pace.open_from(moment), pace.next_letter(moment), pace.next_day(moment)):
+    tomorrow = pace.first_on(pace.day(moment) + timedelta(days=1))
+    for sent in (pace.open_from(moment), pace.next_letter(moment), tomorrow):
         here = sent.astimezone(pace.zone)
         assert sent >= moment
         assert list(Weekday)[here.weekday()] in said.days
@@ -269,7 +271,7 @@ def test_whatever_the_clock_nothing_is_sent_in_quiet_hours(said: Alerting, momen
         else:
             assert quiet.end <= here.strftime("%H:%M") < quiet.start
         assert pace.open_from(sent) == sent
-    assert pace.day(pace.next_day(moment)) > pace.day(moment)
+    assert pace.day(tomorrow) > pace.day(moment)
 
 
 @given(alertings, moments, st.timedeltas(timedelta(0), timedelta(days=30)))
