@@ -1,6 +1,7 @@
 """`ambassadors.v1`: who relays between a cluster and an innovation city, and how to reach them.
 
-Compacted; a record without a body erases the ambassador. The only topic that carries contact details of people.
+Compacted; a record without a body erases the ambassador. Contact details of people travel here and on `contacts.v1`
+alone.
 """
 
 from datetime import date

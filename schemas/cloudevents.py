@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from schemas.ambassadors import EMAIL_PATTERN, SECRET_PATTERN
 from schemas.base import MAX_COUNT, SLUG_PATTERN, Event, Key, UtcDatetime
 from schemas.codes import CODE_PATTERN, COUNTRY_PATTERN, LANGUAGE_PATTERN
+from schemas.contacts import PHONE_PATTERN
 from schemas.ids import event_id
 from schemas.topics import MAX_EVENT_BYTES, Topic
 
@@ -35,6 +36,7 @@ _EXPECTED_BY_PATTERN: Final = {
     LANGUAGE_PATTERN: "a BCP 47 tag, as in fr or ar-MA",
     CODE_PATTERN: "a code as its list prints it, as in 62.10 or 72000000-5",
     EMAIL_PATTERN: "one e-mail address, without a name or brackets around it",
+    PHONE_PATTERN: "a telephone number, as in +212 528 12 34 56",
     SECRET_PATTERN: "whsec_ followed by 24 to 64 bytes in base64",
 }
 

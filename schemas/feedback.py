@@ -1,4 +1,4 @@
-"""`feedback.v1`: what ambassadors did with suggestions. Not compacted: every act counts."""
+"""`feedback.v1`: what ambassadors, and then both sides, did with suggestions. Not compacted: every act counts."""
 
 from enum import StrEnum
 from typing import Annotated, ClassVar
@@ -53,7 +53,7 @@ class FeedbackKey(Key):
 
 
 class FeedbackGiven(Event):
-    """An ambassador, or a side, acted on a suggestion. `rev` counts the acts on that suggestion."""
+    """An ambassador, or a side, acted on a suggestion or let it pass. `rev` counts the acts on that suggestion."""
 
     event_type: ClassVar[str] = "maillage.feedback.given.v1"
 
@@ -64,6 +64,9 @@ class FeedbackGiven(Event):
     act: Act
     reason: Annotated[NotRelevantReason | None, Field(description="With `not_relevant`")] = None
     side: Annotated[Side | None, Field(description="With `accepted` and `declined`: which side did")] = None
+    silent: Annotated[
+        bool, Field(description="With `declined`: by no answer, though it was asked and reminded twice")
+    ] = False
     result: Annotated[Result | None, Field(description="With `outcome`")] = None
     requesting: MemberRef
     offering: MemberRef

@@ -254,7 +254,8 @@ def _operation(service: str, action: str, topic: str, channels: Json, summary: s
 
 
 def _erased_name(topic: Topic) -> str:
-    return f"{topic.key.__name__.removesuffix('Key')}Erased"
+    # Not by the key: two topics may share one.
+    return f"{topic.erased_type.split('.')[1].title()}Erased"
 
 
 def _ref(section: str, name: str) -> Json:

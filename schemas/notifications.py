@@ -7,10 +7,11 @@ from uuid import UUID
 from pydantic import Field
 
 from schemas.base import Count, Event, Key, Slug, UtcDatetime
+from schemas.feedback import Side
 
 
 class Channel(StrEnum):
-    """A way to reach an ambassador."""
+    """A way to reach somebody."""
 
     INBOX = "inbox"
     EMAIL = "email"
@@ -29,6 +30,7 @@ class _Notification(Event):
     revision: Count
     cluster: Slug
     ambassador_id: Slug
+    side: Annotated[Side | None, Field(description="The member told, of an introduction; none: the ambassador")] = None
     channel: Channel
     attempts: Annotated[Count, Field(description="Tries made, the last one included")]
 

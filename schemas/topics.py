@@ -6,6 +6,7 @@ from typing import Final
 
 from schemas.ambassadors import AmbassadorKey, AmbassadorPublished
 from schemas.base import Event, Key
+from schemas.contacts import ContactPublished
 from schemas.feedback import FeedbackGiven, FeedbackKey
 from schemas.members import MemberKey, MemberPublished
 from schemas.needs import NeedKey, NeedPublished
@@ -47,6 +48,9 @@ NEEDS = Topic("needs.v1", "What members ask for or offer", NeedKey, (NeedPublish
 AMBASSADORS = Topic(
     "ambassadors.v1", "Who relays, and how to reach them", AmbassadorKey, (AmbassadorPublished,), compacted=True
 )
+CONTACTS = Topic(
+    "contacts.v1", "Who answers for a member when it is introduced", MemberKey, (ContactPublished,), compacted=True
+)
 SUGGESTIONS = Topic(
     "suggestions.v1", "Pairings worth telling", SuggestionKey, (SuggestionMade, SuggestionLapsed), compacted=True
 )
@@ -59,10 +63,10 @@ NOTIFICATIONS = Topic(
     compacted=False,
 )
 
-TOPICS = (MEMBERS, NEEDS, AMBASSADORS, SUGGESTIONS, FEEDBACK, NOTIFICATIONS)
+TOPICS = (MEMBERS, NEEDS, AMBASSADORS, CONTACTS, SUGGESTIONS, FEEDBACK, NOTIFICATIONS)
 
 WRITES: Final[Mapping[str, tuple[Topic, ...]]] = {
-    "ingest": (MEMBERS, NEEDS, AMBASSADORS),
+    "ingest": (MEMBERS, NEEDS, AMBASSADORS, CONTACTS),
     "matcher": (SUGGESTIONS,),
     "notifier": (FEEDBACK, NOTIFICATIONS),
 }
@@ -71,7 +75,7 @@ WRITES: Final[Mapping[str, tuple[Topic, ...]]] = {
 READS: Final[Mapping[str, tuple[Topic, ...]]] = {
     "ingest": (),
     "matcher": (MEMBERS, NEEDS, FEEDBACK),
-    "notifier": (AMBASSADORS, SUGGESTIONS),
+    "notifier": (AMBASSADORS, CONTACTS, SUGGESTIONS),
 }
 """Which topics each service reads; what it cannot read goes onto their dead-letter topics."""
 

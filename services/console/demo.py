@@ -31,15 +31,20 @@ CONCURRENT_POSTS = 16
 
 @dataclass(frozen=True, kw_only=True)
 class _Path:
-    """Where rows of one kind are put, and which of their fields is their id."""
+    """Where rows of one kind are put, by the one of their fields that is their id."""
 
-    plural: str
+    template: str
     id_field: str
+    alerting: bool = True
+
+    def of(self, row: Row) -> str:
+        return f"/v1/clusters/{row['cluster']}/{self.template.format(row[self.id_field])}"
 
 
-MEMBERS = _Path(plural="members", id_field="member_id")
-NEEDS = _Path(plural="needs", id_field="need_id")
-AMBASSADORS = _Path(plural="ambassadors", id_field="ambassador_id")
+MEMBERS = _Path(template="members/{}", id_field="member_id")
+CONTACTS = _Path(template="members/{}/contact", id_field="member_id", alerting=False)
+NEEDS = _Path(template="needs/{}", id_field="need_id")
+AMBASSADORS = _Path(template="ambassadors/{}", id_field="ambassador_id", alerting=False)
 
 
 async def play(system: System, say: Console, *, language: Literal["fr", "ar"]) -> None:
@@ -71,6 +76,7 @@ async def _fill(api: httpx.AsyncClient, say: Console) -> None:
     rows: list[tuple[str, _Path, list[Row]]] = [
         ("members", MEMBERS, list(story.members())),
         ("ambassadors", AMBASSADORS, list(story.ambassadors())),
+        ("contacts", CONTACTS, list(story.contacts())),
         ("needs", NEEDS, list(story.needs(utc_now()))),
     ]
     with Progress(console=say, transient=True) as progress:
@@ -79,17 +85,16 @@ async def _fill(api: httpx.AsyncClient, say: Console) -> None:
             for some in _chunks(items, CONCURRENT_POSTS):
                 await asyncio.gather(*(_put(api, path, row, alerts=False) for row in some))
                 progress.advance(task, len(some))
-    say.print(f"A cluster of {len(rows[0][2])} members with {len(rows[2][2])} needs is published; nobody was alerted.")
+    count = {name: len(items) for name, _, items in rows}
+    say.print(f"A cluster of {count['members']} members with {count['needs']} needs is published; nobody was alerted.")
 
 
 async def _put(api: httpx.AsyncClient, path: _Path, row: Row, *, alerts: bool) -> None:
     body = {name: value for name, value in row.items() if name not in ("cluster", path.id_field)}
-    params = {} if alerts or path is AMBASSADORS else {"alerts": "false"}
-    answer = await api.put(
-        f"/v1/clusters/{row['cluster']}/{path.plural}/{row[path.id_field]}", json=body, params=params
-    )
+    params = {} if alerts or not path.alerting else {"alerts": "false"}
+    answer = await api.put(path.of(row), json=body, params=params)
     if answer.is_error:
-        raise PartError(f"{path.plural} {row[path.id_field]}: {answer.text}")
+        raise PartError(f"{path.of(row)}: {answer.text}")
 
 
 async def _until_quiet(system: System) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final, TextIO
 from pydantic import BaseModel
 
 from schemas.ambassadors import AmbassadorProfile, Webhook
+from schemas.contacts import ContactProfile
 from schemas.members import Asset, MemberProfile, Visibility
 from schemas.needs import NeedProfile
 
@@ -36,12 +37,14 @@ class FileKind(StrEnum):
     MEMBERS = "members"
     NEEDS = "needs"
     AMBASSADORS = "ambassadors"
+    CONTACTS = "contacts"
 
 
 ID_FIELD: Final = {
     FileKind.MEMBERS: "member_id",
     FileKind.NEEDS: "need_id",
     FileKind.AMBASSADORS: "ambassador_id",
+    FileKind.CONTACTS: "member_id",
 }
 
 
@@ -132,9 +135,11 @@ def _jsonl(text: TextIO, kind: FileKind) -> Iterator[Row | Rejection]:
 def _kind_of(names: Sequence[str]) -> FileKind | None:
     if "ambassador_id" in names:
         return FileKind.AMBASSADORS
-    # Before members: a need names its member too.
+    # Before members: a need names its member too, and so does a contact. A member says its kind.
     if "need_id" in names or "title" in names:
         return FileKind.NEEDS
+    if "email" in names and "kind" not in names and "member_id" in names:
+        return FileKind.CONTACTS
     return FileKind.MEMBERS if "member_id" in names else None
 
 
@@ -186,6 +191,7 @@ _PROFILES: Final[dict[FileKind, type[BaseModel]]] = {
     FileKind.MEMBERS: MemberProfile,
     FileKind.NEEDS: NeedProfile,
     FileKind.AMBASSADORS: AmbassadorProfile,
+    FileKind.CONTACTS: ContactProfile,
 }
 _ASSET: Final = re.compile(r"asset\.([1-9][0-9]{0,3})\.(\w+)")
 

@@ -47,6 +47,17 @@ GIVE_UP_SECONDS: Final = 300.0
 # Kept in the report; all of them go to `on_rejected`.
 REJECTIONS_KEPT: Final = 1_000
 
+_PLACES: Final = {
+    FileKind.MEMBERS: "members/{}",
+    FileKind.NEEDS: "needs/{}",
+    FileKind.AMBASSADORS: "ambassadors/{}",
+    FileKind.CONTACTS: "members/{}/contact",
+}
+"""Where a row is put, by its id, in its cluster."""
+
+# Only what members are and need is ever alerted of.
+_ALERTING: Final = (FileKind.MEMBERS, FileKind.NEEDS)
+
 _TRY_AGAIN: Final = (429, 502, 503, 504)
 _BACKOFF: Final = wait_random_exponential(multiplier=0.2, max=15)
 
@@ -172,13 +183,13 @@ class _Sender:
         raise AssertionError("a retry ends with an answer or an error")
 
     def _request(self, row: Row, content: bytes) -> dict[str, Any]:
-        path = f"/v1/clusters/{self._cluster}/{row.kind.value}"
-        if row.entity_id is None:
-            method, key = "POST", derived_id("import", self._cluster, content.decode())
+        path = f"/v1/clusters/{self._cluster}"
+        if row.entity_id is None:  # a need
+            method, path, key = "POST", f"{path}/needs", derived_id("import", self._cluster, content.decode())
         else:
             # Not from the content: whoever imports a file a second time wants what is in it to hold again.
-            method, path, key = "PUT", f"{path}/{row.entity_id}", uuid4()
-        quiet = {} if self._alerts or row.kind is FileKind.AMBASSADORS else {"alerts": "false"}
+            method, path, key = "PUT", f"{path}/{_PLACES[row.kind].format(row.entity_id)}", uuid4()
+        quiet = {} if self._alerts or row.kind not in _ALERTING else {"alerts": "false"}
         headers = {"Content-Type": "application/json", "Idempotency-Key": str(key)}
         return {"method": method, "url": path, "content": content, "params": quiet, "headers": headers}
 

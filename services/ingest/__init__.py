@@ -1,1 +1,1 @@
-"""Ingest: where organisations publish who they are and what they need. Owns members, needs and ambassadors."""
+"""Ingest: where organisations publish who they are and what they need. Owns members, contacts, needs, ambassadors."""

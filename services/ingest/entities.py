@@ -8,9 +8,10 @@ from pydantic import Field
 
 from schemas.ambassadors import AmbassadorPublished
 from schemas.base import Event, Key, Slug
-from schemas.members import MemberPublished
+from schemas.contacts import ContactPublished
+from schemas.members import MemberKey, MemberPublished
 from schemas.needs import NeedProfile, NeedPublished, NeedStatus
-from schemas.topics import AMBASSADORS, MEMBERS, NEEDS, Topic
+from schemas.topics import AMBASSADORS, CONTACTS, MEMBERS, NEEDS, Topic
 
 Value = dict[str, Any]
 """What somebody published, as JSON: the fields of a profile."""
@@ -97,11 +98,16 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of entity: where it is stored, which topic tells of it, and in which event."""
+    """A kind of entity: where it is stored, which topic tells of it, and in which event.
+
+    Attributes:
+        owned: each belongs to a member, and goes when that goes.
+    """
 
     name: str
     topic: Topic
     event: type[Event]
+    owned: bool = False
 
     def told(self, key: Key, state: State) -> Event | None:
         """Return the event of a state; none: the record without a body that erases `key`."""
@@ -110,14 +116,18 @@ class Kind:
         about = {"rev": state.rev, "published_at": state.at, "alerts": state.alerts}
         return self.event.model_validate({**state.value, **key.model_dump(), **about})
 
-    def owner(self, key: Key, value: Value) -> str | None:
-        """Return the key of the member that a need belongs to; none for the other kinds."""
-        return f"{key.model_dump()['cluster']}/{value['member_id']}" if self is NEED else None
+    def owner(self, key: Key, value: Value) -> MemberKey | None:
+        """Return the member that an entity belongs to; none where it is nobody's."""
+        if not self.owned:
+            return None
+        named = {**value, **key.model_dump()}
+        return MemberKey(cluster=named["cluster"], member_id=named["member_id"])
 
 
 MEMBER: Final = Kind("members", MEMBERS, MemberPublished)
-NEED: Final = Kind("needs", NEEDS, NeedPublished)
+NEED: Final = Kind("needs", NEEDS, NeedPublished, owned=True)
 AMBASSADOR: Final = Kind("ambassadors", AMBASSADORS, AmbassadorPublished)
+CONTACT: Final = Kind("contacts", CONTACTS, ContactPublished, owned=True)
 
-# Ambassadors first: whom to tell is known before there is anything to tell.
-KINDS: Final = (AMBASSADOR, MEMBER, NEED)
+# Ambassadors and contacts first: whom to tell is known before there is anything to tell.
+KINDS: Final = (AMBASSADOR, CONTACT, MEMBER, NEED)

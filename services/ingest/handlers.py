@@ -4,6 +4,7 @@ from fastapi import APIRouter, Request, Response
 
 from schemas.ambassadors import AmbassadorKey, AmbassadorProfile
 from schemas.base import Slug
+from schemas.contacts import ContactProfile
 from schemas.members import MemberKey, MemberProfile, MemberRef
 from schemas.needs import NeedKey
 from services.ingest.edge import Edge, accepted, created_once, parse, shown
@@ -16,6 +17,7 @@ def routes(*, service: IngestService, edge: Edge) -> APIRouter:
     """Return the routes of the API."""
     router = APIRouter(prefix="/v1")
     _members(router, service, edge)
+    _contacts(router, service, edge)
     _needs(router, service, edge)
     _ambassadors(router, service, edge)
     _keys(router, service, edge)
@@ -41,10 +43,35 @@ def _members(router: APIRouter, service: IngestService, edge: Edge) -> None:
 
     @router.delete(path, status_code=202, tags=["members"])
     async def delete_member(cluster: Slug, member_id: Slug, request: Request) -> Response:
-        """Erase a member, its needs and its keys."""
+        """Erase a member, its contact, its needs and its keys."""
         call = await edge.open(request)
         key = MemberKey(cluster=cluster, member_id=member_id)
         return accepted(member_id, await service.erase_member(call.caller, key, call.asked))
+
+
+def _contacts(router: APIRouter, service: IngestService, edge: Edge) -> None:
+    path = "/clusters/{cluster}/members/{member_id}/contact"
+
+    @router.put(path, status_code=202, tags=["members"], openapi_extra=takes(ContactProfile))
+    async def put_contact(cluster: Slug, member_id: Slug, request: Request) -> Response:
+        """Publish who answers for a member when it is introduced."""
+        call = await edge.open(request)
+        key = MemberKey(cluster=cluster, member_id=member_id)
+        profile = parse(ContactProfile, call.body)
+        return accepted(member_id, await service.put_contact(call.caller, key, profile, call.asked))
+
+    @router.get(path, tags=["members"])
+    async def get_contact(cluster: Slug, member_id: Slug, request: Request) -> Response:
+        """Show a member's contact."""
+        call = await edge.open(request)
+        return shown(await service.get_contact(call.caller, MemberKey(cluster=cluster, member_id=member_id)))
+
+    @router.delete(path, status_code=202, tags=["members"])
+    async def delete_contact(cluster: Slug, member_id: Slug, request: Request) -> Response:
+        """Erase a member's contact."""
+        call = await edge.open(request)
+        key = MemberKey(cluster=cluster, member_id=member_id)
+        return accepted(member_id, await service.erase_contact(call.caller, key, call.asked))
 
 
 def _needs(router: APIRouter, service: IngestService, edge: Edge) -> None:

@@ -32,7 +32,7 @@ class Operator:
 
 @dataclass(frozen=True, slots=True)
 class Organisation:
-    """One member: may write itself and its needs."""
+    """One member: may write itself, its contact and its needs."""
 
     member: MemberKey
 

@@ -25,7 +25,7 @@ from schemas.base import Key
 from schemas.topics import MAX_EVENT_BYTES
 from services.ingest import problems
 from services.ingest.claims import Claim, Claims
-from services.ingest.entities import KINDS, MEMBER, NEED, Kind, Pending, State, Stored, Value
+from services.ingest.entities import KINDS, MEMBER, Kind, Pending, State, Stored, Value
 from services.ingest.erasure import Erasure
 from services.ingest.store import EntityStore
 from services.runtime import logs
@@ -128,7 +128,7 @@ class Ledger:
                 if await self._entities.propose(kind, key, stored, pending, since=self._clock()):
                     rev = await self._complete(kind, key, pending)
                     if rev != pending.state.rev:
-                        raise problems.not_found("member any more whose need this is")
+                        raise problems.not_found("member any more to whom this belongs")
                     return rev
         raise TransientError("others keep writing the same thing")
 
@@ -200,7 +200,7 @@ class Ledger:
         """Do what must be done before a state may be told; return the state to tell."""
         if kind is MEMBER and state.value is None:
             await self._erase_what_belongs_to(key)
-        elif kind is NEED and state.value is not None and await self._erasure.took_owner(key, state.value):
+        elif await self._lost_its_owner(kind, key, state):
             # Its rev may be on the log already: what erases it comes after that.
             erased = State(rev=state.rev + 1, at=self._clock(), value=None)
             if not await self._entities.replace_pending(kind, key, state.rev, erased):
@@ -208,11 +208,16 @@ class Ledger:
             return erased
         return state
 
-    async def _erase_what_belongs_to(self, member: Key) -> None:
-        async def erase(need: Key) -> None:
-            await self.write(NEED, need, lambda _: None)
+    async def _lost_its_owner(self, kind: Kind, key: Key, state: State) -> bool:
+        owner = kind.owner(key, state.value) if state.value is not None else None
+        return owner is not None and await self._erasure.took(owner)
 
-        await _side_by_side(await self._erasure.needs_of(member), erase)
+    async def _erase_what_belongs_to(self, member: Key) -> None:
+        async def erase(entity: tuple[Kind, Key]) -> None:
+            kind, key = entity
+            await self.write(kind, key, lambda _: None)
+
+        await _side_by_side(await self._erasure.belongings_of(member), erase)
 
     async def _publish(self, kind: Kind, key: Key, state: State, traceparent: str | None = None) -> None:
         topic = kind.topic

@@ -8,10 +8,11 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from schemas.ambassadors import AmbassadorProfile
+from schemas.contacts import ContactProfile
 from schemas.members import MemberProfile, MemberRef
 from services.ingest.entities import NeedBody, NeedPosted
 
-BODIES: Final = (MemberProfile, NeedBody, NeedPosted, AmbassadorProfile, MemberRef)
+BODIES: Final = (MemberProfile, ContactProfile, NeedBody, NeedPosted, AmbassadorProfile, MemberRef)
 
 _PLACE: Final = "#/components/schemas/{model}"
 

@@ -184,6 +184,7 @@ _PATTERNS: Final = {
     "language": "Send a BCP 47 tag, as in fr or ar-MA.",
     "languages": "Send BCP 47 tags, as in fr or ar-MA.",
     "email": "Send one address without a name, as in someone@example.org.",
+    "phone": "Send one number of digits, spaces, dots, hyphens and parentheses, as in +212 528 12 34 56.",
     "secret": "Send whsec_ followed by 24 to 65 random bytes in padded base64.",
     "code": "Send the code as its list prints it, as in 62.10 (NACE) or 72000000-5 (CPV).",
 }

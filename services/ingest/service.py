@@ -6,11 +6,23 @@ from uuid import uuid4
 
 from schemas.ambassadors import AmbassadorKey, AmbassadorProfile
 from schemas.base import Key
+from schemas.contacts import ContactProfile
 from schemas.ids import derived_id
 from schemas.members import MemberKey, MemberKind, MemberProfile
 from schemas.needs import NeedKey, NeedStatus
 from services.ingest import codes, problems
-from services.ingest.entities import AMBASSADOR, MEMBER, NEED, Kind, NeedBody, NeedPosted, State, Stored, Value
+from services.ingest.entities import (
+    AMBASSADOR,
+    CONTACT,
+    MEMBER,
+    NEED,
+    Kind,
+    NeedBody,
+    NeedPosted,
+    State,
+    Stored,
+    Value,
+)
 from services.ingest.keys import Caller, IssuedKey, Keyring, Operator, Organisation
 from services.ingest.ledger import Asked, Ledger
 from services.ingest.problems import FieldError, Problem, shorten
@@ -43,9 +55,25 @@ class IngestService:
         return await self._get(MEMBER, key, f"member {key}")
 
     async def erase_member(self, caller: Caller, key: MemberKey, asked: Asked) -> int:
-        """Erase a member, its needs and its keys; return the rev of the erasure."""
+        """Erase a member, its contact, its needs and its keys; return the rev of the erasure."""
         _must_be(caller, key)
         return await self._ledger.write(MEMBER, key, _erase(f"member {key}"), asked)
+
+    async def put_contact(self, caller: Caller, key: MemberKey, profile: ContactProfile, asked: Asked) -> int:
+        """Publish who answers for a member; return the rev."""
+        _must_be(caller, key)
+        await self._check_owner(key, problems.not_found(f"member {key}"))
+        return await self._ledger.write(CONTACT, key, lambda _: profile.model_dump(mode="json"), asked)
+
+    async def get_contact(self, caller: Caller, key: MemberKey) -> State:
+        """Return a member's contact."""
+        _must_be(caller, key)
+        return await self._get(CONTACT, key, f"contact of member {key}")
+
+    async def erase_contact(self, caller: Caller, key: MemberKey, asked: Asked) -> int:
+        """Erase a member's contact; return the rev of the erasure."""
+        _must_be(caller, key)
+        return await self._ledger.write(CONTACT, key, _erase(f"contact of member {key}"), asked)
 
     async def post_need(self, caller: Caller, cluster: str, posted: NeedPosted, asked: Asked) -> tuple[str, int]:
         """Publish a new need; return its id and its rev.
@@ -131,7 +159,8 @@ class IngestService:
         _must_be_of(caller, key.cluster)
         _must_own(caller, value)
         _refuse_any(tuple(codes.check_need(body)))
-        await self._check_owner(MemberKey(cluster=key.cluster, member_id=body.member_id))
+        owner = MemberKey(cluster=key.cluster, member_id=body.member_id)
+        await self._check_owner(owner, problems.no_such_member(body.member_id, key.cluster))
         return await self._ledger.write(NEED, key, change, asked)
 
     async def _get(self, kind: Kind, key: Key, what: str) -> State:
@@ -140,13 +169,13 @@ class IngestService:
             raise problems.not_found(what)
         return current
 
-    async def _check_owner(self, owner: MemberKey) -> None:
+    async def _check_owner(self, owner: MemberKey, absent: Problem) -> None:
         standing = await self._entities.standing(owner)
         if standing.arriving and standing.kind is None:
             await self._ledger.settle(MEMBER, owner)
             standing = await self._entities.standing(owner)
         if standing.kind is None or standing.leaving:
-            raise problems.no_such_member(owner.member_id, owner.cluster)
+            raise absent
 
     async def _check_city(
         self, cluster: str, city: str | None, *, itself: str = "", kind: MemberKind | None = None
@@ -228,4 +257,4 @@ def _must_own(caller: Caller, need: Value | None) -> None:
 
 
 def _may(caller: Organisation) -> str:
-    return f"This key may read and write the member {caller.member} and its needs, nothing else."
+    return f"This key may read and write the member {caller.member}, its contact and its needs, nothing else."

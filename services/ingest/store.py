@@ -13,23 +13,23 @@ from pymongo.errors import DuplicateKeyError
 
 from schemas.base import Key
 from schemas.members import MemberKey
-from schemas.needs import NeedKey
-from services.ingest.entities import KINDS, MEMBER, NEED, NOTHING, Kind, Pending, Standing, State, Stored
+from services.ingest.entities import KINDS, MEMBER, NOTHING, Kind, Pending, Standing, State, Stored
 from services.runtime.store import Collection, Database, Document
 
 
 class EntityStore:
-    """The states of members, needs and ambassadors."""
+    """The states of members, contacts, needs and ambassadors."""
 
     def __init__(self, database: Database) -> None:
         self._entities: dict[Kind, Collection] = {kind: database[kind.name] for kind in KINDS}
 
     async def prepare(self) -> None:
         """Create what queries need; may be repeated."""
-        for entities in self._entities.values():
+        for kind, entities in self._entities.items():
             await entities.create_index("pending.since", sparse=True)
-        await self._entities[NEED].create_index("owner", sparse=True)
-        await self._entities[NEED].create_index("pending.state.owner", sparse=True)
+            if kind.owned:
+                await entities.create_index("owner", sparse=True)
+                await entities.create_index("pending.state.owner", sparse=True)
 
     async def get(self, kind: Kind, key: Key) -> Stored:
         """Return what is stored of an entity; `NOTHING` when nothing is."""
@@ -95,11 +95,15 @@ class EntityStore:
         counts = [await kept.count_documents({"pending.since": {"$exists": True}}) for kept in self._entities.values()]
         return sum(counts)
 
-    async def needs_of(self, member: MemberKey) -> Sequence[NeedKey]:
-        """Return the needs that a member owns, or will own once what is pending is confirmed."""
-        owner = str(member)
-        found = self._entities[NEED].find({"$or": [{"owner": owner}, {"pending.state.owner": owner}]}, {"_id": 1})
-        return [NeedKey.decode(document["_id"].encode()) async for document in found]
+    async def owned_by(self, member: MemberKey) -> Sequence[tuple[Kind, Key]]:
+        """Return what a member owns, or will own once what is pending is confirmed."""
+        either = {"$or": [{"owner": str(member)}, {"pending.state.owner": str(member)}]}
+        return [
+            (kind, _key(kind, document))
+            for kind, entities in self._entities.items()
+            if kind.owned
+            async for document in entities.find(either, {"_id": 1})
+        ]
 
     async def everything(self, kind: Kind) -> AsyncIterator[tuple[Key, State]]:
         """Yield the current state of each entity, the erased ones included."""
@@ -122,7 +126,7 @@ def _document(kind: Kind, key: Key, state: State) -> Document:
     if state.value is not None:
         document |= {"value": state.value, "alerts": state.alerts}
         if owner := kind.owner(key, state.value):
-            document["owner"] = owner
+            document["owner"] = str(owner)
     return document
 
 

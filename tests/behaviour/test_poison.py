@@ -6,11 +6,12 @@ import uuid
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from schemas.topics import AMBASSADORS, FEEDBACK, MEMBERS, NEEDS, SUGGESTIONS, Topic
+from schemas.topics import FEEDBACK, READS, SUGGESTIONS, Topic
 from tests.behaviour.conftest import SECONDS, Cluster, Flow
 from tests.behaviour.test_flow import NEED, people
 
-READ = (MEMBERS, NEEDS, AMBASSADORS, SUGGESTIONS, FEEDBACK)
+READ = tuple(dict.fromkeys(topic for topics in READS.values() for topic in topics))
+"""Topics that a service reads."""
 
 
 def poison(topic: Topic) -> dict[str, tuple[bytes | None, dict[str, bytes]]]:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from schemas.ambassadors import AmbassadorPublished, Rhythm, Weekday
 from schemas.base import MAX_COUNT, Event
 from schemas.codes import IntellectualProperty, Scheme, Stage
+from schemas.contacts import ContactPublished
 from schemas.feedback import Act, FeedbackGiven, NotRelevantReason, Result, Side
 from schemas.members import Admission, AssetKind, MemberKind, MemberPublished, Reach
 from schemas.needs import Direction, NeedPublished, NeedStatus
@@ -146,6 +147,20 @@ _ambassador = {"rev": counts, "cluster": slugs, "ambassador_id": slugs, "name": 
 ambassadors = document(_ambassador | {"city": slugs}, {"role": st.just("ambassador")} | _reach) | document(
     _ambassador | {"role": st.just("desk")}, {"city": st.none()} | _reach
 )
+contacts = document(
+    {
+        "rev": counts,
+        "cluster": slugs,
+        "member_id": slugs,
+        "name": lines,
+        "email": st.sampled_from(["contact@agdal.example", "o'neil+maillage@münchen.example"]),
+        "published_at": moments,
+    },
+    {
+        "phone": st.none() | st.sampled_from(["+212 528 12 34 56", "0528.12.34.56", "(0528) 12-34-56", "080000"]),
+        "language": st.sampled_from(["fr", "ar", "en"]),
+    },
+)
 parties = document(
     {"cluster": slugs, "member_id": slugs, "name": lines, "kind": one_of(MemberKind), "country": countries},
     {"locality": texts, "languages": some(languages), "city": st.none() | slugs, "city_name": texts},
@@ -201,6 +216,7 @@ feedback = document(
     {
         "reason": st.none() | one_of(NotRelevantReason),
         "side": st.none() | one_of(Side),
+        "silent": st.booleans(),
         "result": st.none() | one_of(Result),
     },
 )
@@ -214,14 +230,16 @@ _notification = {
     "channel": one_of(Channel),
     "attempts": counts,
 }
+_told = {"side": st.none() | one_of(Side)}
 
 BODIES: dict[type[Event], st.SearchStrategy[Document]] = {
     MemberPublished: members,
     NeedPublished: needs,
     AmbassadorPublished: ambassadors,
+    ContactPublished: contacts,
     SuggestionMade: suggestions,
     SuggestionLapsed: lapses,
     FeedbackGiven: feedback,
-    NotificationDelivered: document(_notification | {"delivered_at": moments}, {}),
-    NotificationFailed: document(_notification | {"failed_at": moments, "reason": texts}, {}),
+    NotificationDelivered: document(_notification | {"delivered_at": moments}, _told),
+    NotificationFailed: document(_notification | {"failed_at": moments, "reason": texts}, _told),
 }

@@ -11,6 +11,7 @@ from pydantic import AnyHttpUrl, TypeAdapter, ValidationError
 from schemas.ambassadors import EmailAddress, Webhook
 from schemas.base import Key, Line, Phrase, Slug, Text, UtcDatetime
 from schemas.codes import Code, Country, Language
+from schemas.contacts import PhoneNumber
 from schemas.ids import derived_id
 from schemas.members import MemberKey, MemberPublished
 from schemas.suggestions import OfferDocument, SharedTerm
@@ -136,6 +137,30 @@ def test_an_address_is_local_part_and_domain(address: str) -> None:
 )
 def test_an_address_is_one_and_bare(address: str) -> None:
     assert not taken(EmailAddress, address)
+
+
+@pytest.mark.parametrize("number", ["+212 528 12 34 56", "0528.12.34.56", "(0528) 12-34-56", "123456", "1" * 30])
+def test_a_number_is_taken_as_people_write_it(number: str) -> None:
+    assert taken(PhoneNumber, number)
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "",
+        "+",
+        "12345",
+        "1" * 31,
+        "      ",
+        "......",
+        "+212 528 12 34 5x",
+        "tel:0528123456",
+        "0528 12 34 56\n",
+        "٠٥٢٨١٢٣٤",
+    ],
+)
+def test_what_nobody_can_dial_is_no_number(number: str) -> None:
+    assert not taken(PhoneNumber, number)
 
 
 @pytest.mark.parametrize("secret", ["whsec_" + "A" * 31, "whsec_" + "A" * 33, "whsec_" + "=" * 32, "A" * 38, "whsec_"])

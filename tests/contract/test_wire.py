@@ -18,7 +18,7 @@ from schemas.ids import event_id
 from schemas.members import MemberKey, MemberKind, MemberPublished
 from schemas.needs import NeedKey
 from schemas.suggestions import SuggestionKey
-from schemas.topics import AMBASSADORS, FEEDBACK, MAX_EVENT_BYTES, MEMBERS, NEEDS, SUGGESTIONS, TOPICS, Topic
+from schemas.topics import AMBASSADORS, CONTACTS, FEEDBACK, MAX_EVENT_BYTES, MEMBERS, NEEDS, SUGGESTIONS, TOPICS, Topic
 from tests.contract.documents import BODIES
 
 NOON = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
@@ -271,6 +271,45 @@ def test_a_wrong_ambassador_is_told_how(change: dict[str, Any], message: str) ->
     body = json.dumps(AMBASSADOR | change).encode()
     expected = f"body is not a maillage.ambassador.published.v1: {message}"
     assert refusal(AMBASSADORS, b"souss/agadir", body, headers) == expected
+
+
+CONTACT = {
+    "rev": 1,
+    "cluster": "souss",
+    "member_id": "argania",
+    "name": "Amal Zeroual",
+    "email": "amal@argania.example",
+    "published_at": "2026-01-31T12:00:00Z",
+}
+
+CONTACT_CASES: list[tuple[dict[str, Any], str]] = [
+    ({"name": None}, "name: Input should be a valid string"),
+    ({"email": SECRET}, "email: expected one e-mail address, without a name or brackets around it"),
+    ({"email": None}, "email: Input should be a valid string"),
+    ({"phone": f"{SECRET}?"}, "phone: expected a telephone number, as in +212 528 12 34 56"),
+    ({"language": SECRET}, "language: Input should be 'fr', 'ar' or 'en'"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), CONTACT_CASES)
+def test_a_wrong_contact_is_told_how(change: dict[str, Any], message: str) -> None:
+    headers = {"ce_specversion": "1.0", "ce_id": "1", "ce_type": "maillage.contact.published.v1"}
+    assert read(CONTACTS, b"souss/argania", json.dumps(CONTACT).encode(), raw(headers)).key == KEY
+    body = json.dumps(CONTACT | change).encode()
+    expected = f"body is not a maillage.contact.published.v1: {message}"
+    assert refusal(CONTACTS, b"souss/argania", body, headers) == expected
+
+
+def test_topics_that_share_a_key_erase_each_their_own() -> None:
+    member, contact = (
+        write(topic, KEY, None, rev=2, source="/test", occurred_at=NOON) for topic in (MEMBERS, CONTACTS)
+    )
+    assert member.key == contact.key
+    assert member.headers["ce_id"] != contact.headers["ce_id"]
+    assert (member.headers["ce_type"], contact.headers["ce_type"]) == (
+        "maillage.member.erased.v1",
+        "maillage.contact.erased.v1",
+    )
 
 
 def test_a_body_too_large_is_refused_unread() -> None:

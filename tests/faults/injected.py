@@ -15,16 +15,13 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 from schemas import cloudevents
 from schemas.members import MemberKey, MemberPublished
 from schemas.needs import NeedKey, NeedPublished
-from schemas.topics import AMBASSADORS, FEEDBACK, MEMBERS, NEEDS, SUGGESTIONS, Topic
+from schemas.topics import AMBASSADORS, FEEDBACK, MEMBERS, NEEDS, READS, SUGGESTIONS, Topic
 from services.runtime.broker import PARTITIONS
-from tests.behaviour.test_poison import poison
+from tests.behaviour.test_poison import READ, poison
 from tests.faults.receiver import Mood
 from tests.faults.run import Run
 from tests.faults.story import CLUSTER, Act
 from tests.faults.traces import POISON
-
-READ = (MEMBERS, NEEDS, AMBASSADORS, SUGGESTIONS, FEEDBACK)
-"""Topics that a service reads."""
 
 COPY = "x-copy"
 
@@ -82,7 +79,7 @@ async def _rewind_group(run: Run) -> None:
     consumer = AIOKafkaConsumer(bootstrap_servers=run.stack.bootstrap, group_id=group, enable_auto_commit=False)
     await consumer.start()
     try:
-        partitions = [TopicPartition(topic.name, n) for topic in (AMBASSADORS, SUGGESTIONS) for n in range(PARTITIONS)]
+        partitions = [TopicPartition(topic.name, n) for topic in READS["notifier"] for n in range(PARTITIONS)]
         known = {one: 0 for one in partitions if await consumer.committed(one)}
         consumer.assign(list(known))
         async for attempt in AsyncRetrying(

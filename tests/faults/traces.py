@@ -12,7 +12,7 @@ from bson import encode
 from pymongo import AsyncMongoClient
 
 from schemas.ambassadors import AmbassadorKey
-from schemas.topics import AMBASSADORS, MEMBERS, NEEDS, NOTIFICATIONS, SUGGESTIONS, TOPICS
+from schemas.topics import AMBASSADORS, CONTACTS, MEMBERS, NEEDS, NOTIFICATIONS, SUGGESTIONS, TOPICS
 from services.console.embedded.mail import read_mails
 from services.notifier.address import inbox_url
 from tests.faults.stack import INBOX_SECRET, SERVICES, Stack
@@ -160,7 +160,7 @@ async def _marked_words(stack: Stack, newest: dict[str, dict[bytes, Record]]) ->
             for collection in await database.list_collection_names():
                 rows = [encode(row) async for row in database[collection].find()]
                 places[f"{DATABASE_OF} {service}, collection {collection}"] = rows
-    for topic in (MEMBERS, NEEDS, AMBASSADORS, SUGGESTIONS):
+    for topic in (MEMBERS, NEEDS, AMBASSADORS, CONTACTS, SUGGESTIONS):
         values = [record.value or b"" for record in newest[topic.name].values()]
         places[f"{LAST_RECORDS} {topic.name}"] = values
     async with httpx.AsyncClient() as pages:

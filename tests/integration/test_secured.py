@@ -20,7 +20,7 @@ from aiosmtpd.smtp import SMTP
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
-from schemas.topics import FEEDBACK, MEMBERS, NEEDS, SUGGESTIONS
+from schemas.topics import AMBASSADORS, CONTACTS, FEEDBACK, MEMBERS, NEEDS, SUGGESTIONS
 from services.console.embedded.mail import Mailbox, read_mails
 from services.console.embedded.process import ChildProcess, free_port
 from services.console.main import cli
@@ -202,7 +202,7 @@ async def test_with_the_least_rights_a_need_reaches_its_ambassador(world: World,
             "write members.v1.dlq, read needs.v1, write needs.v1.dlq, write suggestions.v1, "
             "read group maillage-matcher. Grant it by `maillage acl grant`, or correct MAILLAGE_KAFKA_USER",
         ),
-        ("ingest", {"KAFKA_USER": "maillage-matcher"}, "user maillage-matcher may not write ambassadors.v1, write mem"),
+        ("ingest", {"KAFKA_USER": "maillage-matcher"}, "user maillage-matcher may not write ambassadors.v1, write con"),
         ("notifier", {"KAFKA_PASSWORD": "wrong"}, "user maillage-notifier is not known, or not by this password."),
         ("notifier", {"KAFKA_MECHANISM": "PLAIN"}, "no login by PLAIN on this port."),
         ("ingest", {"KAFKA_CA": "OTHER"}, "we do not trust its certificate (unable to get local issuer certificate)"),
@@ -230,7 +230,7 @@ async def test_a_member_may_write_what_it_is_and_needs_and_nothing_else(world: W
     async with AIOKafkaProducer(**client, enable_idempotence=True) as producer:
         for topic in (MEMBERS, NEEDS):
             await producer.send_and_wait(topic.name, b"{}", key=b"c/m")
-        for topic in (SUGGESTIONS, FEEDBACK):
+        for topic in (AMBASSADORS, CONTACTS, SUGGESTIONS, FEEDBACK):
             with pytest.raises(TopicAuthorizationFailedError):
                 await producer.send_and_wait(topic.name, b"{}", key=b"c/m")
     async with AIOKafkaConsumer(**client, auto_offset_reset="earliest") as consumer:
@@ -284,13 +284,15 @@ async def test_rights_are_granted_once_seen_and_taken(world: World) -> None:
 
     # The same user as a service: what it needs as a member is not among what that needs.
     more = await world.maillage("acl", "grant", "--user", f"notifier={user}")
-    assert f"{user}: 7 granted, 0 were there\n  has more than it needs: write topic members.v1" in more
+    assert f"{user}: 9 granted, 0 were there\n  has more than it needs: write topic members.v1" in more
     exact = await world.maillage("acl", "grant", "--user", f"notifier={user}", "--exact")
     assert "  taken: write topic members.v1\n  taken: write topic needs.v1\n" in exact
     _, _, its = (await world.maillage("acl", "list")).partition(f"User:{user}\n")
     assert [line.strip() for line in its.partition("User:")[0].splitlines()] == [
         "read topic ambassadors.v1",
         "write topic ambassadors.v1.dlq",
+        "read topic contacts.v1",
+        "write topic contacts.v1.dlq",
         "write topic feedback.v1",
         "write topic notifications.v1",
         "read topic suggestions.v1",
@@ -298,7 +300,7 @@ async def test_rights_are_granted_once_seen_and_taken(world: World) -> None:
         "read group maillage-notifier",
     ]
 
-    assert f"User:{user}: 7 taken" in await world.maillage("acl", "revoke", user)
+    assert f"User:{user}: 9 taken" in await world.maillage("acl", "revoke", user)
     assert user not in await world.maillage("acl", "list")
 
 
@@ -309,7 +311,7 @@ async def test_rights_are_granted_once_seen_and_taken(world: World) -> None:
         (["topics", "BROKER"], "user nobody may not create "),
         (
             ["dlq", "list", "--topic", "members.v1"],
-            "user nobody may not read ambassadors.v1.dlq, read feed",
+            "user nobody may not read ambassadors.v1.dlq, read cont",
         ),
     ],
 )

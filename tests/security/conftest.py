@@ -29,6 +29,8 @@ class Tenant:
     inbox: str
     """Address of its ambassador's inbox."""
     webhook_secret: str
+    phone: str
+    """Of the contact of its laboratory."""
 
     def bearer(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.key}"}
@@ -58,7 +60,7 @@ class Deployed:
                 await asyncio.sleep(0.1)
 
 
-def entities(cluster: str, word: str, hook: str, secret: str) -> dict[str, dict[str, Any]]:
+def entities(cluster: str, word: str, hook: str, secret: str, phone: str) -> dict[str, dict[str, Any]]:
     """What a cluster publishes, by path: a need that its own laboratory answers, and an ambassador who is told."""
     asset = {
         "asset_id": "a",
@@ -71,6 +73,7 @@ def entities(cluster: str, word: str, hook: str, secret: str) -> dict[str, dict[
         "members/lab": {
             "name": f"Labo {word}", "kind": "laboratory", "admission": "admitted", "city": "cite", "assets": [asset],
         },
+        "members/lab/contact": {"name": f"Rachid {word}", "email": f"rachid.{word}@example.org", "phone": phone},
         "members/firm": {"name": f"Ferme {word}", "kind": "company", "admission": "admitted"},
         "ambassadors/amina": {**person, "webhook": {"url": f"{hook}/{word}", "secret": secret}},
         "needs/n1": {
@@ -81,12 +84,13 @@ def entities(cluster: str, word: str, hook: str, secret: str) -> dict[str, dict[
 
 async def tenant(system: System, operator: httpx.AsyncClient, cluster: str, word: str, hook: str) -> Tenant:
     secret = "whsec_" + (word * 8)[:32]
-    for path, body in entities(cluster, word, hook, secret).items():
+    phone = f"+212 500 47 11 {len(cluster):02}"
+    for path, body in entities(cluster, word, hook, secret, phone).items():
         answer = await operator.put(f"/v1/clusters/{cluster}/{path}", json=body)
         assert answer.status_code == httpx.codes.ACCEPTED, answer.text
     issued = (await operator.post("/v1/keys", json={"cluster": cluster, "member_id": "firm"})).json()
     inbox = inbox_url(system.inbox, system.inbox_secret, AmbassadorKey(cluster=cluster, ambassador_id="amina"))
-    return Tenant(cluster, word, issued["key"], issued["key_id"], inbox, secret)
+    return Tenant(cluster, word, issued["key"], issued["key_id"], inbox, secret, phone)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """No cluster reads or changes another's data, by any route there is: a route that is added is tried too."""
 
+import asyncio
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -8,11 +9,14 @@ from uuid import UUID
 
 import httpx
 import pytest
+from aiokafka import AIOKafkaConsumer
 from fastapi import FastAPI
 from itsdangerous import URLSafeSerializer
 from pydantic import SecretStr
+from pymongo import AsyncMongoClient
 
 from schemas.ambassadors import AmbassadorKey
+from schemas.topics import CONTACTS, TOPICS
 from services.console.embedded.mail import read_mails
 from services.ingest import app as ingest
 from services.ingest.settings import IngestSettings
@@ -24,7 +28,7 @@ from services.notifier.pages.routes import SHEET_PATH
 from services.notifier.settings import NotifierSettings
 from services.runtime.microservice import Microservice
 from tests.component.notifier.world import hidden_field
-from tests.security.conftest import Deployed, Tenant
+from tests.security.conftest import SECONDS, Deployed, Tenant
 
 FOR_EVERYBODY = {"/livez", "/readyz", "/metrics", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"}
 STATIC = {SHEET_PATH, "/inbox-static/icon.svg"}
@@ -32,6 +36,7 @@ STATIC = {SHEET_PATH, "/inbox-static/icon.svg"}
 REFUSED = {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN, httpx.codes.NOT_FOUND}
 
 BODIES: dict[str, dict[str, Any]] = {
+    "contact": {"name": "Mine now", "email": "mine@example.org"},
     "members": {"name": "Mine now", "kind": "company"},
     "needs": {"member_id": "firm", "title": "Mine now"},
     "ambassadors": {"name": "Mine now", "city": "cite"},
@@ -102,7 +107,7 @@ async def suggestion_of(deployed: Deployed, whose: Tenant) -> str:
 async def state(deployed: Deployed) -> dict[str, str]:
     """All of their cluster that its operator sees, and their ambassador's page."""
     headers = {"Authorization": f"Bearer {deployed.system.operator_key}"}
-    paths = ["members/firm", "members/lab", "members/cite", "needs/n1", "ambassadors/amina"]
+    paths = ["members/firm", "members/lab", "members/lab/contact", "members/cite", "needs/n1", "ambassadors/amina"]
     async with httpx.AsyncClient(base_url=deployed.system.api, headers=headers) as api:
         seen = {path: (await api.get(f"/v1/clusters/theirs/{path}")).text for path in paths}
     async with httpx.AsyncClient() as client:
@@ -127,7 +132,7 @@ async def test_no_route_leads_into_another_cluster(
         for headers in ({}, ours.bearer()):
             token = ours.inbox.rpartition("/")[2]
             # An inbox of one's own opens: what is asked of it is the others' suggestion.
-            if template.rstrip("/") == "/inbox/{token}":
+            if template.removesuffix("/preferences").rstrip("/") == "/inbox/{token}":
                 token = theirs.inbox.rpartition("/")[2][:-4] + "AAAA"
             path = path_of(template, theirs, token=token, suggestion=their_suggestion)
             answer = await client.request(method, path, headers=headers, **body_of(method, template, form))
@@ -188,6 +193,36 @@ async def test_nobody_is_told_of_another_cluster(deployed: Deployed) -> None:
             for text in (mail.text, page, whole):
                 assert mine.word in text
                 assert other.word not in text
+
+
+async def topics_with(deployed: Deployed, words: Sequence[str]) -> set[str]:
+    """The topics on which one of some words is."""
+    names = {name for topic in TOPICS for name in (topic.name, topic.dead_letters)}
+    consumer = AIOKafkaConsumer(*names, bootstrap_servers=deployed.system.kafka, auto_offset_reset="earliest")
+    await consumer.start()
+    found: set[str] = set()
+    try:
+        async with asyncio.timeout(SECONDS):
+            while {partition.topic for partition in consumer.assignment()} != names:
+                await asyncio.sleep(0.02)
+            ends = await consumer.end_offsets(consumer.assignment())
+            while any([await consumer.position(partition) < end for partition, end in ends.items()]):
+                for batch in (await consumer.getmany(timeout_ms=200)).values():
+                    found |= {one.topic for one in batch if any(word.encode() in (one.value or b"") for word in words)}
+    finally:
+        await consumer.stop()
+    return found
+
+
+async def test_how_to_reach_a_person_is_on_a_topic_of_its_own_and_unknown_to_the_matcher(deployed: Deployed) -> None:
+    await deployed.quiet()
+    phones = [whose.phone for whose in (deployed.ours, deployed.theirs)]
+    assert await topics_with(deployed, phones) == {CONTACTS.name}
+    async with AsyncMongoClient[dict[str, Any]](deployed.system.mongo) as client:
+        matching = client["maillage_matcher"]
+        rows = [str(row) for name in await matching.list_collection_names() async for row in matching[name].find()]
+    assert any(deployed.ours.word in row for row in rows)
+    assert not any(phone in row for phone in phones for row in rows)
 
 
 def test_the_notifier_shows_no_description_of_itself() -> None:

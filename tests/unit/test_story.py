@@ -10,6 +10,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from schemas.ambassadors import AmbassadorProfile
 from schemas.base import Slug
+from schemas.contacts import ContactProfile
 from schemas.members import MemberProfile
 from schemas.needs import NeedProfile
 from services.console import story
@@ -21,6 +22,7 @@ MEMBERS = {(row["cluster"], row["member_id"]): row for row in story.members()}
 NEEDS = story.needs(NOW)
 LIVE = [story.live("fr", now=NOW), story.live("ar", now=NOW)]
 AMBASSADORS = story.ambassadors()
+CONTACTS = {(row["cluster"], row["member_id"]): row for row in story.contacts()}
 EXPECTED = story.expected()
 
 
@@ -103,6 +105,21 @@ def test_every_city_has_an_ambassador_and_every_cluster_a_desk() -> None:
     assert {cluster for cluster, _ in MEMBERS} == {row["cluster"] for row in AMBASSADORS if row["role"] == "desk"}
     spoken = Counter(row["language"] for row in AMBASSADORS if row["role"] == "ambassador")
     assert spoken == {"fr": 2, "ar": 1, "en": 1}
+
+
+def test_whoever_meets_before_the_reader_has_a_contact_and_others_have_none() -> None:
+    assert len(CONTACTS) == len(story.contacts())
+    for key, row in CONTACTS.items():
+        _validate(ContactProfile, row, "cluster", "member_id")
+        assert MEMBERS[key]["admission"] == "admitted"
+        assert row["language"] in MEMBERS[key]["languages"]
+        assert row["email"].endswith("@example.org")
+    people = [row["email"] for row in [*CONTACTS.values(), *AMBASSADORS]]
+    assert len(people) == len(set(people))
+    for need in LIVE:
+        assert {(CLUSTER, member_id) for member_id in [need["member_id"], *EXPECTED[need["need_id"]]]} <= set(CONTACTS)
+    assert len(CONTACTS) < len(MEMBERS) / 2
+    assert {row["language"] for row in CONTACTS.values()} == {"fr", "ar", "en"}
 
 
 def test_there_is_as_much_as_a_demonstration_needs() -> None:

@@ -1,4 +1,4 @@
-"""Sample data: a fictional cluster, its members, needs and ambassadors, as payloads for the API.
+"""Sample data: a fictional cluster, its members, their contacts, needs and ambassadors, as payloads for the API.
 
 No company, person or product in it exists; towns, regions and technologies do.
 """
@@ -20,6 +20,11 @@ def cluster() -> Payload:
 def members() -> list[Payload]:
     """Return the members of both clusters, each with its assets."""
     return _lines("members.jsonl")
+
+
+def contacts() -> list[Payload]:
+    """Return who answers for some of the members."""
+    return _lines("contacts.jsonl")
 
 
 def needs(now: datetime) -> list[Payload]:

@@ -17,6 +17,7 @@ from services.runtime.microservice import Microservice
 from tests.component.ingest.log import told
 
 OPERATOR_KEY = "operator-key-of-the-tests"
+CONTACT = {"name": "Amal Zeroual", "email": "amal.zeroual@example.org", "phone": "+212 500 00 01 90"}
 
 
 def settings(mongo_url: str, bootstrap: str, database: str) -> IngestSettings:
@@ -52,6 +53,11 @@ class Cluster:
 
     async def need(self, need: str, member: str, **more: Any) -> httpx.Response:
         answer = await self.put("needs", need, {"member_id": member, "title": f"Besoin {need}", **more})
+        assert answer.status_code == httpx.codes.ACCEPTED, answer.text
+        return answer
+
+    async def contact(self, member: str, **more: Any) -> httpx.Response:
+        answer = await self.put("members", f"{member}/contact", CONTACT | more)
         assert answer.status_code == httpx.codes.ACCEPTED, answer.text
         return answer
 

@@ -7,10 +7,11 @@ from aiokafka import AIOKafkaConsumer
 
 from schemas import cloudevents
 from schemas.cloudevents import Envelope
-from schemas.topics import AMBASSADORS, MEMBERS, NEEDS
+from schemas.ids import event_id
+from schemas.topics import AMBASSADORS, CONTACTS, MEMBERS, NEEDS
 
 SECONDS = 30.0
-TOPICS = {topic.name: topic for topic in (MEMBERS, NEEDS, AMBASSADORS)}
+TOPICS = {topic.name: topic for topic in (MEMBERS, NEEDS, AMBASSADORS, CONTACTS)}
 
 
 async def told(bootstrap: str, cluster: str) -> list[Envelope]:
@@ -38,14 +39,20 @@ async def told(bootstrap: str, cluster: str) -> list[Envelope]:
     return found
 
 
+def entity(envelope: Envelope) -> str:
+    """Name what an event is about: `cluster/id`, of a contact `cluster/id/contact`, for it has its member's key."""
+    as_contact = event_id(CONTACTS.name, envelope.key, envelope.rev or 0)
+    return f"{envelope.key}/contact" if envelope.event_id == str(as_contact) else str(envelope.key)
+
+
 def newest(envelopes: Sequence[Envelope]) -> dict[str, Envelope]:
     """Return what compaction keeps, the last record of each entity; an older state must not be that."""
-    kept = {str(envelope.key): envelope for envelope in envelopes}
-    highest = {key: max(e.rev or 0 for e in envelopes if str(e.key) == key) for key in kept}
-    assert {key: envelope.rev for key, envelope in kept.items()} == highest, "an older state would survive compaction"
+    kept = {entity(envelope): envelope for envelope in envelopes}
+    highest = {name: max(e.rev or 0 for e in envelopes if entity(e) == name) for name in kept}
+    assert {name: envelope.rev for name, envelope in kept.items()} == highest, "an older state would survive compaction"
     return kept
 
 
 def revs(envelopes: Sequence[Envelope], entity_id: str) -> list[int | None]:
     """Return the revs that were told of an entity, each copy of an event once."""
-    return list({e.event_id: e.rev for e in envelopes if str(e.key).endswith(f"/{entity_id}")}.values())
+    return list({e.event_id: e.rev for e in envelopes if entity(e).endswith(f"/{entity_id}")}.values())

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from schemas.base import Event, Key
 from schemas.cloudevents import Envelope
+from schemas.contacts import ContactProfile
 from schemas.members import MemberKey, MemberProfile
 from schemas.needs import NeedKey
 from schemas.topics import Topic
@@ -134,6 +135,10 @@ class Replica:
     async def need(self, need: str, owner: str, asked: Asked = PLAINLY, **more: Any) -> int:
         body = NeedBody.model_validate({"member_id": owner, "title": f"Besoin {need}", **more})
         return await self.service.put_need(Operator(), need_key(need), body, asked)
+
+    async def contact(self, member: str, asked: Asked = PLAINLY, **more: Any) -> int:
+        profile = ContactProfile.model_validate({"name": "Amal", "email": "amal@example.org", **more})
+        return await self.service.put_contact(Operator(), member_key(member), profile, asked)
 
     async def erase(self, member: str) -> int:
         return await self.service.erase_member(Operator(), member_key(member), PLAINLY)

@@ -7,11 +7,11 @@ import pytest
 
 from schemas.cloudevents import Envelope
 from services.ingest.claims import claim_of
-from services.ingest.entities import MEMBER, NEED
+from services.ingest.entities import CONTACT, MEMBER, NEED
 from services.ingest.ledger import Asked
 from services.ingest.problems import Problem
 from services.runtime.errors import BrokerUnavailableError
-from tests.component.ingest.log import newest, revs
+from tests.component.ingest.log import entity, newest, revs
 from tests.component.ingest.replica import CLUSTER, Crash, Dying, Replica, World, member_key, need_key
 
 STEPS = [f"{when} {step}" for step in ("propose", "publish", "confirm") for when in ("before", "after")]
@@ -88,13 +88,14 @@ async def test_an_idempotent_request_is_not_applied_again_after_others_wrote(wor
     assert revs(newest_checked(world), "m") == [1, 2]
 
 
-ERASURE_STEPS = [(step, number) for step in STEPS for number in (1, 2, 3)]
+ERASURE_STEPS = [(step, number) for step in STEPS for number in (1, 2, 3, 4)]
 
 
 @pytest.mark.parametrize(("step", "number"), ERASURE_STEPS)
 async def test_an_erasure_that_was_stored_is_carried_to_its_end(world: World, step: str, number: int) -> None:
     replica = await world.replica()
     await replica.member("m", summary="zitoun")
+    await replica.contact("m", name="zitoun", email="zitoun@example.org")
     await replica.need("n1", "m", text="zitoun")
     await replica.need("n2", "m", text="zitoun")
     await replica.keyring.issue(member_key("m"), now=world.now)
@@ -111,6 +112,7 @@ async def test_an_erasure_that_was_stored_is_carried_to_its_end(world: World, st
     kept = newest(world.log.envelopes)
     assert {key: envelope.value for key, envelope in kept.items()} == {
         f"{CLUSTER}/m": None,
+        f"{CLUSTER}/m/contact": None,
         f"{CLUSTER}/n1": None,
         f"{CLUSTER}/n2": None,
     }
@@ -193,7 +195,8 @@ async def test_two_replicas_count_one_entity_together(world: World) -> None:
     assert revs(newest_checked(world), "m") == list(range(1, 13))
 
 
-async def test_a_need_stored_while_its_owner_is_erased_goes_too(world: World) -> None:
+@pytest.mark.parametrize("what", ["need", "contact"])
+async def test_what_is_stored_while_its_owner_is_erased_goes_too(world: World, what: str) -> None:
     replica, other = await world.replica(), await world.replica()
     await replica.member("m")
     erased = False
@@ -208,9 +211,10 @@ async def test_a_need_stored_while_its_owner_is_erased_goes_too(world: World) ->
 
     replica.ledger._entities = _With(replica.entities, propose=erase_first)  # type: ignore[assignment]
     with pytest.raises(Problem, match="no member any more"):
-        await replica.need("n", "m", text="zitoun")
+        await (replica.need("n", "m", text="zitoun") if what == "need" else replica.contact("m", name="zitoun"))
     assert "zitoun" not in await world.words_left()
     assert (await other.entities.get(NEED, need_key("n"))).value is None
+    assert (await other.entities.get(CONTACT, member_key("m"))).value is None
     assert all(envelope.value is None for envelope in newest(world.log.envelopes).values())
 
 
@@ -223,19 +227,45 @@ async def test_a_need_waits_for_nobody_but_its_owner_on_its_way(world: World) ->
     assert [str(envelope.key) for envelope in world.log.envelopes] == [f"{CLUSTER}/m", f"{CLUSTER}/n"]
 
 
+async def test_a_contact_waits_for_its_member_on_its_way(world: World) -> None:
+    replica, other = await world.replica(), await world.replica()
+    replica.die_at(at("before publish"))
+    with pytest.raises(Crash):
+        await replica.member("m")
+    assert await other.contact("m") == 1, "its member's pending profile is completed first"
+    assert [entity(envelope) for envelope in world.log.envelopes] == [f"{CLUSTER}/m", f"{CLUSTER}/m/contact"]
+
+
+@pytest.mark.parametrize("step", STEPS[1:])
+async def test_a_contact_that_was_on_its_way_goes_with_its_member(world: World, step: str) -> None:
+    replica = await world.replica()
+    await replica.member("m")
+    replica.die_at(at(step))
+    with pytest.raises(Crash):
+        await replica.contact("m", name="zitoun")
+    other = await world.replica()
+    await other.erase("m")
+    await world.later(other)
+    assert "zitoun" not in await world.words_left()
+    assert newest(world.log.envelopes)[f"{CLUSTER}/m/contact"].value is None
+
+
 async def test_a_new_log_gets_every_current_state_under_its_rev(world: World) -> None:
     replica = await world.replica()
     await replica.member("m")
     await replica.member("m", name="Again")
+    await replica.contact("m")
     await replica.need("n", "m", deadline="2026-03-03T08:00:00Z", status="withdrawn")
     await replica.member("gone")
+    await replica.contact("gone")
     await replica.erase("gone")
     before = newest(world.log.envelopes)
     world.log.envelopes.clear()
     world.now = world.now.replace(year=2027)
     await (await world.replica()).ledger.republish()
     assert newest(world.log.envelopes) == before
-    assert len(world.log.envelopes) == 3
+    assert len(world.log.envelopes) == 5
+    assert entity(world.log.envelopes[0]).endswith("/contact"), "who is written to comes before what there is to write"
 
 
 class _With:

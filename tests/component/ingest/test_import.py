@@ -86,14 +86,27 @@ async def test_lines_of_json_may_hold_every_kind(cluster: Cluster, tmp_path: Pat
     rows = [
         {"ambassador_id": "salma", "name": "Salma", "role": "desk"},
         {"member_id": "m", "name": "M", "kind": "company", "assets": [{"asset_id": "x", "title": "X"}]},
+        {"member_id": "m", "name": "Amal", "email": "amal@example.org"},
     ]
     bad = ["{", "[1]", '{"name": "?"}', '{"need_id": "n", "member_id": 7}']
     path.write_text("\n".join([*map(json.dumps, rows), *bad]))
     report = await load(cluster, path, alerts=False)
-    assert (report.accepted, report.rejected) == (2, 4)
-    assert sorted({rejection.line for rejection in report.rejections}) == [3, 4, 5, 6]
+    assert (report.accepted, report.rejected) == (3, 4)
+    assert sorted({rejection.line for rejection in report.rejections}) == [4, 5, 6, 7]
     alerts = [getattr(event.value, "alerts", None) for event in await cluster.told()]
-    assert sorted(map(str, alerts)) == ["False", "None"]
+    assert sorted(map(str, alerts)) == ["False", "None", "None"]
+
+
+async def test_a_table_of_contacts_says_who_answers_for_whom(cluster: Cluster, tmp_path: Path) -> None:
+    await cluster.member("m")
+    path = tmp_path / "contacts.csv"
+    path.write_text(
+        "member_id;name;email;phone;language\nm;Amal;amal@example.org;0528.12.34.56;ar\nnobody;A;a@b.example;;\n"
+    )
+    report = await load(cluster, path)
+    assert (report.accepted, [rejection.line for rejection in report.rejections]) == (1, [3])
+    shown = (await cluster.api.get(cluster.path("members", "m/contact"))).json()
+    assert shown == {"name": "Amal", "email": "amal@example.org", "phone": "0528.12.34.56", "language": "ar"}
 
 
 async def test_a_need_without_an_id_is_the_same_need_in_every_run(cluster: Cluster, tmp_path: Path) -> None:

@@ -6,9 +6,10 @@ from typing import Any
 import httpx
 import pytest
 
-from schemas.members import MemberPublished
+from schemas.contacts import ContactPublished
+from schemas.members import MemberKey, MemberPublished
 from schemas.needs import NeedPublished
-from tests.component.ingest.conftest import Cluster
+from tests.component.ingest.conftest import CONTACT, Cluster
 from tests.component.ingest.log import newest, revs
 
 PROFILE = {
@@ -82,6 +83,43 @@ async def test_an_ambassador_is_published_and_erased(cluster: Cluster) -> None:
     assert (await cluster.api.delete(cluster.path("ambassadors", "salma"))).json() == {"id": "salma", "rev": 2}
     assert (await cluster.api.get(cluster.path("ambassadors", "salma"))).status_code == 404
     assert newest(await cluster.told())[f"{cluster.name}/salma"].value is None
+
+
+async def test_a_contact_is_published_replaced_and_erased(cluster: Cluster) -> None:
+    await cluster.member("m")
+    answer = await cluster.contact("m")
+    assert (answer.json(), answer.headers["etag"]) == ({"id": "m", "rev": 1}, '"1"')
+    shown = await cluster.api.get(cluster.path("members", "m/contact"))
+    assert (shown.json(), shown.headers["etag"]) == (CONTACT | {"language": "fr"}, '"1"')
+    assert (await cluster.contact("m")).json()["rev"] == 1, "the same content tells nobody"
+    assert (await cluster.contact("m", language="ar", phone=None)).json()["rev"] == 2
+    assert (await cluster.api.delete(cluster.path("members", "m/contact"))).json() == {"id": "m", "rev": 3}
+    assert (await cluster.api.get(cluster.path("members", "m/contact"))).status_code == 404
+    assert (await cluster.api.get(cluster.path("members", "m"))).status_code == 200
+    events = await cluster.told()
+    assert (revs(events, "m"), revs(events, "m/contact")) == ([1], [1, 2, 3])
+    assert newest(events)[f"{cluster.name}/m/contact"].value is None
+    first, second = (event.value for event in events if isinstance(event.value, ContactPublished))
+    assert first.key == MemberKey(cluster=cluster.name, member_id="m")
+    assert first.model_dump(include=set(CONTACT)) == CONTACT
+    assert (second.language, second.phone) == ("ar", None)
+
+
+async def test_a_contact_is_of_a_member_that_is_there(cluster: Cluster) -> None:
+    path = cluster.path("members", "m/contact")
+    for method, what in (("PUT", "member"), ("GET", "contact of member"), ("DELETE", "contact of member")):
+        answer = await cluster.api.request(method, path, json=CONTACT if method == "PUT" else None)
+        assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+        assert answer.json()["detail"] == f"There is no {what} {cluster.name}/m. Check the identifiers in the path."
+    assert await cluster.told() == []
+    await cluster.member("m")
+    await cluster.contact("m")
+    await cluster.api.delete(cluster.path("members", "m"))
+    assert (await cluster.put("members", "m/contact", CONTACT)).status_code == 404
+    assert revs(await cluster.told(), "m/contact") == [1, 2], "it was erased with its member"
+    await cluster.member("m")
+    assert (await cluster.api.get(path)).status_code == 404, "whoever comes back says anew who answers"
+    assert (await cluster.contact("m")).json()["rev"] == 3
 
 
 async def test_an_erased_member_that_comes_back_goes_on_counting(cluster: Cluster) -> None:
@@ -215,10 +253,11 @@ async def test_erasure_leaves_no_word_in_any_collection(cluster: Cluster) -> Non
     for n in range(3):
         headers = {"Idempotency-Key": f"{cluster.name}-{n}"}
         assert (await cluster.api.post(cluster.path("needs"), json=need, headers=headers)).status_code == 202
+    await cluster.contact("m", name="zitoun", email="zitoun@example.org")
     email = {"name": "zitoun", "role": "desk", "email": "zitoun@example.org"}
     assert (await cluster.put("ambassadors", "a", email)).status_code == 202
-    assert len(await words_left()) == 5
+    assert len(await words_left()) == 6
     for path in (cluster.path("members", "m"), cluster.path("ambassadors", "a")):
         assert (await cluster.api.delete(path)).status_code == 202
     assert await words_left() == []
-    assert [event.value for event in newest(await cluster.told()).values()] == [None] * 5
+    assert [event.value for event in newest(await cluster.told()).values()] == [None] * 6

@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from schemas.topics import MAX_EVENT_BYTES
-from tests.component.ingest.conftest import OPERATOR_KEY, Cluster, bearer
+from tests.component.ingest.conftest import CONTACT, OPERATOR_KEY, Cluster, bearer
 
 MEMBER = {"name": "M", "kind": "company"}
 NEED = {"member_id": "m", "title": "T"}
@@ -101,6 +101,31 @@ FIELDS: list[tuple[str, dict[str, Any], str, str, str]] = [
         "Send whsec_ followed by 24 to 65 random bytes in padded base64.",
     ),
 ]
+
+
+CONTACT_FIELDS: list[tuple[dict[str, Any], str, str, str]] = [
+    ({"email": "a@b.example"}, "name", "", "Add this field."),
+    ({"name": "A"}, "email", "", "Add this field."),
+    (CONTACT | {"email": "A <a@b>"}, "email", "A <a@b>", "Send one address without a name, as in someone@example.org."),
+    (CONTACT | {"email": None}, "email", "null", "Send a JSON string."),
+    (CONTACT | {"phone": "ext. 7"}, "phone", "ext. 7", "Send one number of digits, spaces, dots, hyphens and"),
+    (CONTACT | {"language": "es"}, "language", "es", "Use one of 'fr', 'ar' or 'en'."),
+    (CONTACT | {"mail": "a@b.example"}, "mail", "a@b.example", "Remove it; the fields here are email, language, name,"),
+]
+
+
+@pytest.mark.parametrize(("body", "field", "value", "remedy"), CONTACT_FIELDS)
+async def test_a_contact_that_cannot_be_taken_is_told_how(
+    cluster: Cluster, body: dict[str, Any], field: str, value: str, remedy: str
+) -> None:
+    await cluster.member("m")
+    answer = await cluster.put("members", "m/contact", body)
+    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+    [error] = answer.json()["errors"]
+    assert (error["field"], error["value"]) == (field, value)
+    assert error["remedy"].startswith(remedy)
+    assert (await cluster.api.get(cluster.path("members", "m/contact"))).status_code == 404
+    assert len(await cluster.told()) == 1
 
 
 @pytest.mark.parametrize(("kind", "body", "field", "value", "remedy"), FIELDS)

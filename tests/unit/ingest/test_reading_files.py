@@ -67,6 +67,7 @@ def test_assets_come_by_their_numbers_and_empty_ones_do_not(tmp_path: Path) -> N
         ("ambassador_id;name", FileKind.AMBASSADORS),
         ("need_id;member_id", FileKind.NEEDS),
         ("member_id;title", FileKind.NEEDS),
+        ("member_id;email", FileKind.CONTACTS),
         ("member_id;name", FileKind.MEMBERS),
         ("sep=;\nmember_id;name", FileKind.MEMBERS),
         ('"member_id";"name"', FileKind.MEMBERS),

@@ -1,0 +1,31 @@
+"""Whom the broker lets at what: the least, and contact details of people least of all."""
+
+from schemas.ambassadors import AmbassadorPublished
+from schemas.contacts import ContactPublished
+from schemas.topics import AMBASSADORS, CONTACTS, READS, TOPICS
+from services.runtime.rights import MEMBER_RIGHTS, Kind, Operation, Right, Rights, rights_of
+
+SERVICES = {name: rights_of(name) for name in READS}
+
+
+def having(name: str, operation: Operation) -> set[str]:
+    right = Right(Kind.TOPIC, name, operation)
+    everybody: dict[str, Rights] = {**SERVICES, "member": MEMBER_RIGHTS}
+    return {who for who, rights in everybody.items() if right in rights}
+
+
+def test_contact_details_are_written_by_ingest_and_read_by_the_notifier_alone() -> None:
+    for topic in (AMBASSADORS, CONTACTS):
+        assert having(topic.name, Operation.WRITE) == {"ingest"}
+        assert having(topic.name, Operation.READ) == {"notifier"}
+        assert having(topic.dead_letters, Operation.WRITE) == {"notifier"}
+        assert having(topic.dead_letters, Operation.READ) == set()
+
+
+def test_a_member_writes_what_it_is_and_what_it_needs_and_reads_nothing() -> None:
+    assert {str(right) for right in MEMBER_RIGHTS} == {"write members.v1", "write needs.v1"}
+
+
+def test_no_other_event_has_a_place_for_the_address_or_the_number_of_a_person() -> None:
+    telling = {event for topic in TOPICS for event in topic.events if {"email", "phone"} & set(event.model_fields)}
+    assert telling == {AmbassadorPublished, ContactPublished}
