@@ -10,6 +10,7 @@ from uuid import UUID
 from itsdangerous import BadData, URLSafeSerializer
 
 from schemas.ambassadors import AmbassadorKey
+from schemas.feedback import Side
 from services.notifier.settings import NotifierSettings
 from services.runtime.settings import load
 
@@ -25,28 +26,45 @@ def inbox_url(base: str, secret: str, key: AmbassadorKey) -> str:
 
 
 class Tokens:
-    """Signs and reads what only this service may have written: inbox tokens and the hidden field of a form."""
+    """Signs and reads what only this service may have written: private addresses and the hidden field of a form."""
 
     def __init__(self, secret: str) -> None:
         self._inbox = _serializer(secret, "maillage.inbox.v1")
         self._form = _serializer(secret, "maillage.form.v1")
+        self._unsubscribe = _serializer(secret, "maillage.unsubscribe.v1")
+        self._side = _serializer(secret, "maillage.introduction.v1")
 
     def inbox(self, key: AmbassadorKey) -> str:
         """Return the token that names an ambassador."""
-        token = self._inbox.dumps(str(key))
-        return token if isinstance(token, str) else token.decode()
+        return _text(self._inbox.dumps(str(key)))
 
     def ambassador(self, token: str) -> AmbassadorKey | None:
-        """Return whom `token` names; none unless it was signed here."""
+        """Return whose inbox `token` opens; none unless it was signed here."""
+        return _named(self._inbox, token)
+
+    def unsubscribe(self, key: AmbassadorKey) -> str:
+        """Return the token that ends an ambassador's e-mails and does nothing else: programs on the way see it."""
+        return _text(self._unsubscribe.dumps(str(key)))
+
+    def unsubscribing(self, token: str) -> AmbassadorKey | None:
+        """Return whose e-mails `token` ends; none unless it was signed here."""
+        return _named(self._unsubscribe, token)
+
+    def side(self, suggestion_id: UUID, rev: int, side: Side) -> str:
+        """Return the token with which a side answers the introduction that was made by the act `rev`."""
+        return _text(self._side.dumps([str(suggestion_id), rev, side.value]))
+
+    def answering(self, token: str) -> tuple[UUID, int, Side] | None:
+        """Return what `token` answers, as given to `side`; none unless it was signed here."""
         try:
-            return AmbassadorKey.decode(str(self._inbox.loads(token)).encode())
-        except (BadData, ValueError):
+            suggestion, rev, side = self._side.loads(token)
+            return UUID(suggestion), int(rev), Side(side)
+        except (BadData, ValueError, TypeError):
             return None
 
     def form(self, key: AmbassadorKey, suggestion_id: UUID, revision: int) -> str:
         """Return the hidden field of the forms on one suggestion's page, good for this reader and revision only."""
-        token = self._form.dumps([str(key), str(suggestion_id), revision])
-        return token if isinstance(token, str) else token.decode()
+        return _text(self._form.dumps([str(key), str(suggestion_id), revision]))
 
     def revision(self, field: str, key: AmbassadorKey, suggestion_id: UUID) -> int | None:
         """Return the revision that the reader had before their eyes; none when the field is not theirs."""
@@ -55,6 +73,17 @@ class Tokens:
         except (BadData, ValueError, TypeError):
             return None
         return int(revision) if (owner, suggestion) == (str(key), str(suggestion_id)) else None
+
+
+def _named(signed: URLSafeSerializer, token: str) -> AmbassadorKey | None:
+    try:
+        return AmbassadorKey.decode(str(signed.loads(token)).encode())
+    except (BadData, ValueError):
+        return None
+
+
+def _text(token: str | bytes) -> str:
+    return token if isinstance(token, str) else token.decode()
 
 
 def _serializer(secret: str, salt: str) -> URLSafeSerializer:

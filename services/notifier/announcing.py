@@ -11,7 +11,7 @@ from schemas.notifications import NotificationDelivered, NotificationFailed
 from schemas.suggestions import SuggestionMade
 from schemas.topics import FEEDBACK, NOTIFICATIONS
 from services.notifier.composing import key_of
-from services.notifier.domain.standing import Given
+from services.notifier.domain.acts import Given
 from services.notifier.store import Kept, NotifierStore, Row
 from services.notifier.store.deliveries import State
 from services.runtime.publishing import Publisher
@@ -72,6 +72,9 @@ def feedback(made: SuggestionMade | None, acts: Sequence[Given]) -> list[Feedbac
             ambassador_id=key_of(given.ambassador).ambassador_id,
             act=given.act,
             reason=given.reason,
+            side=given.side,
+            result=given.result,
+            silent=given.silent,
             requesting=MemberRef(cluster=request.cluster, member_id=request.member_id),
             offering=MemberRef(cluster=offer.cluster, member_id=offer.member_id),
             given_at=given.at,
@@ -98,6 +101,7 @@ def ended(row: Row) -> NotificationDelivered | NotificationFailed:
         "ambassador_id": key.ambassador_id,
         "channel": row.channel,
         "attempts": row.attempts,
+        "side": row.side,
     }
     if row.reason is not None and row.state is State.FAILED:
         return NotificationFailed(**about, failed_at=row.ended_at, reason=row.reason[:500])

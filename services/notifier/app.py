@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fastapi import FastAPI
 
 from schemas.notifications import Channel as ChannelName
-from schemas.topics import AMBASSADORS, SUGGESTIONS
+from schemas.topics import AMBASSADORS, CONTACTS, SUGGESTIONS
 from services.notifier.address import Tokens
 from services.notifier.announcing import Announcing
 from services.notifier.channels import Channel
@@ -17,10 +17,14 @@ from services.notifier.composing import Composing
 from services.notifier.delivering import Delivering
 from services.notifier.handlers import Handlers
 from services.notifier.inbox import Inbox
+from services.notifier.introducing import Introducing
 from services.notifier.pacing import Pacing
+from services.notifier.pages.answering import answering_routes
 from services.notifier.pages.letters import Letters
+from services.notifier.pages.preferences import preferences_routes
 from services.notifier.pages.reader import Readers
 from services.notifier.pages.routes import inbox_routes
+from services.notifier.preferring import Preferring
 from services.notifier.service import Notifying
 from services.notifier.settings import NotifierSettings
 from services.notifier.store import NotifierStore
@@ -33,6 +37,7 @@ from services.runtime.publishing import Publisher
 # The loops are woken when there is work; these are for what nobody woke them for.
 _ANNOUNCE_SECONDS = 2.0
 _LETTERS_SECONDS = 5.0
+_INTRODUCTIONS_SECONDS = 5.0
 _RESTART_SECONDS = 2.0
 _COUNT_SECONDS = 15.0
 
@@ -42,12 +47,13 @@ Every = Callable[[float, str, Callable[[], Awaitable[None]]], Periodic]
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The notifier without its frame: what takes events, delivers, announces, writes letters."""
+    """The notifier without its frame: what takes events, delivers, announces, writes letters, introduces."""
 
     handlers: Handlers
     delivering: Delivering
     announcing: Announcing
     pacing: Pacing
+    introducing: Introducing
 
 
 def build(settings: NotifierSettings) -> Microservice:
@@ -55,7 +61,7 @@ def build(settings: NotifierSettings) -> Microservice:
     # Pages for people, no API: nothing to describe, and descriptions load scripts from elsewhere. The framework's
     # redirects would lead, with the private address, to whatever host a request says that it is for.
     app = FastAPI(title="Maillage notifier", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
-    frame = Microservice("notifier", settings, consumes=(SUGGESTIONS, AMBASSADORS), app=app)
+    frame = Microservice("notifier", settings, consumes=(SUGGESTIONS, AMBASSADORS, CONTACTS), app=app)
     store = NotifierStore(frame.store.database)
     parts = compose(settings, store, app=app, publisher=frame.publisher, clock=frame.clock, every=frame.every)
     frame.consumption.handle_with(parts.handlers.take)
@@ -64,6 +70,7 @@ def build(settings: NotifierSettings) -> Microservice:
     frame.on_new_log(parts.announcing.announce_again)
     frame.waits("deliveries", store.deliveries.count_waiting)
     frame.waits("letters", parts.pacing.count_due)
+    frame.waits("introductions", parts.introducing.count_due)
     frame.waits("announcements", store.count_unannounced)
     return frame
 
@@ -98,9 +105,19 @@ def compose(
     every(_COUNT_SECONDS, "count", Watching(store=store, clock=clock).count)
     every(_LETTERS_SECONDS, "letters", pacing.write_letters)
     service = Notifying(store=store, pacing=pacing, clock=clock, queued=[delivering.wake, announce.wake])
-    inbox = Inbox(store=store, composing=composing, clock=clock, acted=announce.wake)
+
+    def acted() -> None:
+        announce.wake()
+        step.wake()
+
+    introducing = Introducing(store=store, composing=composing, clock=clock, queued=delivering.wake, acted=acted)
+    step = every(_INTRODUCTIONS_SECONDS, "introductions", introducing.take_steps)
+    inbox = Inbox(store=store, composing=composing, clock=clock, acted=acted)
     inbox_routes(app, inbox=inbox, tokens=tokens, readers=readers, base=settings.base)
-    return Parts(handlers=Handlers(service=service), delivering=delivering, announcing=announcing, pacing=pacing)
+    answering_routes(app, introducing=introducing, tokens=tokens, readers=readers, base=settings.base, clock=clock)
+    preferring = Preferring(store=store, pacing=pacing)
+    preferences_routes(app, inbox=inbox, preferring=preferring, tokens=tokens, readers=readers, base=settings.base)
+    return Parts(Handlers(service=service), delivering, announcing, pacing, introducing)
 
 
 def _channels(settings: NotifierSettings, letters: Letters) -> dict[ChannelName, Channel]:

@@ -2,31 +2,49 @@
 
 from uuid import UUID
 
-from schemas.ambassadors import AmbassadorKey, AmbassadorPublished
+from schemas.ambassadors import AmbassadorKey
+from schemas.contacts import ContactPublished
+from schemas.feedback import Side
 from schemas.members import MemberKind
+from schemas.notifications import Channel
 from schemas.suggestions import SuggestionMade
 from services.notifier.address import Tokens
-from services.notifier.channels import Colleague, Item, Message
+from services.notifier.channels import Colleague, Introducer, Invitation, Item, Message
+from services.notifier.domain.introduction import (
+    Introduction,
+    Post,
+    Purpose,
+    introduction,
+    other,
+    party_of,
+    stands,
+)
+from services.notifier.domain.preferences import Person
 from services.notifier.store import Kept, NotifierStore, Row, Told
 from services.runtime.clock import Clock
 
 
 class Composing:
-    """Looks up the suggestion, its reader and the reader's colleagues."""
+    """Looks up the suggestion, its reader, the reader's colleagues, the contacts of its two sides."""
 
     def __init__(self, *, store: NotifierStore, tokens: Tokens, base: str, clock: Clock) -> None:
         self._ambassadors = store.ambassadors
+        self._contacts = store.contacts
         self._suggestions = store.suggestions
         self._deliveries = store.deliveries
         self._tokens = tokens
         self._base = base
         self._clock = clock
 
-    async def message(self, row: Row) -> Message | None:
+    async def message(self, row: Row) -> Message | Invitation | None:
         """Return what `row` delivers; none when there is nothing to tell, or nobody, any more."""
         person = await self._ambassadors.get(key_of(row.ambassador))
         if person is None:
             return None
+        if row.channel is Channel.EMAIL and row.side is None and not person.mail:
+            return None
+        if row.purpose is not None:
+            return await self._invitation(row, row.purpose, person)
         rows = [row] if row.suggestion_id else await self._deliveries.in_letter(row.notification_id)
         kept = await self._suggestions.load([one.suggestion_id for one in rows if one.suggestion_id])
         by_id = {one.suggestion_id: one for one in kept}
@@ -39,10 +57,12 @@ class Composing:
             to=person,
             items=tuple(items),
             link=items[0].link if len(items) == 1 else self._letter_link(person.key, row.notification_id),
+            unsubscribe=f"{self._base}/unsubscribe/{self._tokens.unsubscribe(person.key)}",
+            preferences=f"{self._base}/inbox/{self._tokens.inbox(person.key)}/preferences",
             now=self._clock(),
         )
 
-    async def _item(self, row: Row, kept: Kept | None, person: AmbassadorPublished) -> Item | None:
+    async def _item(self, row: Row, kept: Kept | None, person: Person) -> Item | None:
         if kept is None or kept.made is None or kept.lapsed is not None or kept.revision != row.revision:
             return None
         mine = told_to(kept, row.ambassador)
@@ -55,6 +75,40 @@ class Composing:
             colleagues=await self.colleagues(kept, row.ambassador),
             link=self.link(person.key, kept.suggestion_id),
         )
+
+    async def _invitation(self, row: Row, purpose: Purpose, person: Person) -> Invitation | None:
+        kept = await self._suggestions.get(row.suggestion_id) if row.suggestion_id else None
+        introduced = introduction(kept.acts) if kept else None
+        if kept is None or kept.made is None or introduced is None:
+            return None
+        withdrawn = kept.lapsed is not None and purpose in (Purpose.ASK, Purpose.REMIND)
+        if withdrawn or not stands(introduced, Post(purpose, row.side, row.number), self._clock()):
+            return None
+        contacts = await self.contacts(kept)
+        mine = self.link(person.key, kept.suggestion_id)
+        to = person if row.side is None else contacts.get(row.side)
+        if to is None:
+            return None
+        return Invitation(
+            notification_id=row.notification_id,
+            to=to,
+            purpose=purpose,
+            side=row.side,
+            suggestion=kept.made,
+            introducer=introducer(kept.made, person),
+            introduced_at=introduced.at,
+            contact=contacts.get(other(row.side)) if row.side and introduced.met else None,
+            link=self._answer_link(kept, introduced, row.side) if row.side else mine,
+            now=self._clock(),
+        )
+
+    async def contacts(self, kept: Kept) -> dict[Side, ContactPublished]:
+        """Return whom of each side to write to, as far as somebody is known."""
+        if kept.made is None:
+            return {}
+        keys = {side: party_of(kept.made, side).key for side in Side}
+        known = await self._contacts.known(keys.values())
+        return {side: known[str(key)] for side, key in keys.items() if str(key) in known}
 
     async def colleagues(self, kept: Kept, ambassador: str) -> tuple[Colleague, ...]:
         """Return who else is told, the one who leads first."""
@@ -77,6 +131,10 @@ class Composing:
         """Return the private address of a suggestion in somebody's inbox."""
         return f"{self._base}/inbox/{self._tokens.inbox(key)}/s/{suggestion_id}"
 
+    def _answer_link(self, kept: Kept, introduced: Introduction, side: Side) -> str:
+        """Return the private address at which a side answers."""
+        return f"{self._base}/introduction/{self._tokens.side(kept.suggestion_id, introduced.rev, side)}"
+
     def _letter_link(self, key: AmbassadorKey, letter: UUID) -> str:
         """Return the private address of just what a letter tells."""
         return f"{self._base}/inbox/{self._tokens.inbox(key)}/l/{letter}"
@@ -87,12 +145,17 @@ def told_to(kept: Kept, ambassador: str) -> Told | None:
     return next((told for told in kept.told or () if told.ambassador == ambassador), None)
 
 
+def introducer(suggestion: SuggestionMade, person: Person) -> Introducer:
+    """Return what both sides are told of who introduces them."""
+    return Introducer(person.name, city_name(suggestion, person), person.email)
+
+
 def key_of(ambassador: str) -> AmbassadorKey:
     """Return the key that rows and suggestions keep as text."""
     return AmbassadorKey.decode(ambassador.encode())
 
 
-def city_name(suggestion: SuggestionMade, person: AmbassadorPublished) -> str:
+def city_name(suggestion: SuggestionMade, person: Person) -> str:
     """Return the name of a person's city as the suggestion tells it; empty for a desk."""
     for party in (suggestion.offer.party, suggestion.request.party):
         if party.kind is MemberKind.INNOVATION_CITY and party.member_id == person.city:

@@ -12,9 +12,10 @@ from uuid import uuid4
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from schemas.ambassadors import AmbassadorPublished
+from schemas.contacts import ContactPublished
 from schemas.notifications import Channel as ChannelName
 from services.notifier import metrics
-from services.notifier.channels import Channel, Message, RefusedError, UnreachableError
+from services.notifier.channels import Channel, Invitation, Message, RefusedError, UnreachableError
 from services.notifier.composing import Composing
 from services.notifier.domain.schedule import wait_after
 from services.notifier.store import Deliveries, Row
@@ -83,7 +84,7 @@ class Delivering:
         clock: Clock,
         chance: random.Random,
         ended: Callable[[], None],
-        opens: Callable[[AmbassadorPublished, datetime], datetime],
+        opens: Callable[[AmbassadorPublished | ContactPublished, datetime], datetime],
         lease: timedelta = LEASE,
         instance: str | None = None,
     ) -> None:
@@ -180,9 +181,9 @@ class Delivering:
             with attempt:
                 await self._note(row, message, outcome)
 
-    async def _note(self, row: Row, message: Message | None, outcome: Outcome) -> None:
+    async def _note(self, row: Row, message: Message | Invitation | None, outcome: Outcome) -> None:
         now = self._clock()
-        items = message.items if message else ()
+        items = message.items if isinstance(message, Message) else ()
         told = [item.row for item in items if item.row != row.notification_id]
         log = self._log.bind(notification_id=str(row.notification_id), channel=row.channel, attempt=row.attempts)
         if isinstance(outcome, Postponed) and outcome.until is not None:
@@ -214,7 +215,7 @@ class Delivering:
         self._ended()
         metrics.DELIVERIES.labels(row.channel, type(outcome).__name__.lower()).inc()
 
-    async def _try(self, row: Row, message: Message | None) -> Outcome:
+    async def _try(self, row: Row, message: Message | Invitation | None) -> Outcome:
         if message is None:
             return Stale()
         if row.channel is ChannelName.EMAIL and (opens := self._opens(message.to, message.now)) > message.now:

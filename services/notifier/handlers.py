@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from schemas.ambassadors import AmbassadorKey, AmbassadorPublished
 from schemas.base import Key
 from schemas.cloudevents import Envelope
+from schemas.contacts import ContactPublished
+from schemas.members import MemberKey
 from schemas.suggestions import SuggestionKey, SuggestionLapsed, SuggestionMade
 from services.notifier.service import Notifying
 
@@ -20,6 +22,7 @@ class Handlers:
         """Hand over a batch. Two events of one entity keep their order: the second comes with a later wave."""
         for wave in waves(envelopes):
             await self._people(wave)
+            await self._contacts(wave)
             await self._suggestions(wave)
 
     async def _people(self, wave: Sequence[Envelope]) -> None:
@@ -27,6 +30,12 @@ class Handlers:
         for envelope in wave:
             if envelope.value is None and isinstance(envelope.key, AmbassadorKey):
                 await self._service.forget(envelope.key, envelope.rev)
+
+    async def _contacts(self, wave: Sequence[Envelope]) -> None:
+        await self._service.publish_contacts([e.value for e in wave if isinstance(e.value, ContactPublished)])
+        for envelope in wave:
+            if envelope.value is None and isinstance(envelope.key, MemberKey):
+                await self._service.forget_contact(envelope.key, envelope.rev)
 
     async def _suggestions(self, wave: Sequence[Envelope]) -> None:
         made = [e.value for e in wave if isinstance(e.value, SuggestionMade)]

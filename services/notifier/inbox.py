@@ -1,19 +1,23 @@
 """What an ambassador sees and does: their suggestions in three views, and acts that count once."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from schemas.ambassadors import AmbassadorKey, AmbassadorPublished
-from schemas.feedback import Act, NotRelevantReason
+from schemas.ambassadors import AmbassadorKey
+from schemas.contacts import ContactPublished
+from schemas.feedback import Act, NotRelevantReason, Result, Side
 from schemas.notifications import Channel
 from schemas.suggestions import LapseReason
 from services.notifier.channels import Colleague
 from services.notifier.composing import Composing, told_to
+from services.notifier.domain.acts import Given
+from services.notifier.domain.introduction import Introduction, introduction
+from services.notifier.domain.preferences import Person
 from services.notifier.domain.presentation import Card, card
-from services.notifier.domain.standing import Given, Standing, open_acts, standing, taken_by
+from services.notifier.domain.standing import Standing, open_acts, standing, taken_by
 from services.notifier.store import Kept, NotifierStore, View
 from services.notifier.store.deliveries import State
 from services.runtime.clock import Clock
@@ -33,6 +37,9 @@ class Item:
         taker: the colleague who has it in hand, when it is not this ambassador; none too when that person is gone.
         taken_at: since when somebody has it in hand.
         not_reached: channels by which the ambassador could not be told.
+        introduced: what has become of its introduction, if it was made.
+        contacts: whom of each side to write to, as far as somebody is known.
+        not_invited: sides to which a letter about the introduction could not be delivered.
     """
 
     suggestion_id: UUID
@@ -47,7 +54,19 @@ class Item:
     taker: Colleague | None
     taken_at: datetime | None
     may: frozenset[Act]
-    not_reached: frozenset[Channel]
+    introduced: Introduction | None
+    not_reached: frozenset[Channel] = frozenset()
+    contacts: Mapping[Side, ContactPublished] = field(default_factory=dict)
+    not_invited: frozenset[Side] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What an ambassador wants done. `reason` goes with what is not relevant, `result` with an outcome."""
+
+    act: Act
+    reason: NotRelevantReason | None = None
+    result: Result | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +99,7 @@ class Inbox:
         self._clock = clock
         self._acted = acted
 
-    async def owner(self, key: AmbassadorKey) -> AmbassadorPublished | None:
+    async def owner(self, key: AmbassadorKey) -> Person | None:
         """Return whose inbox it is; none when they are unknown or erased."""
         return await self._ambassadors.get(key)
 
@@ -90,47 +109,59 @@ class Inbox:
         pages = max(1, -(-counts[view] // PAGE))
         page = min(page, pages)
         kept = await self._suggestions.of_ambassador(str(key), view, skip=(page - 1) * PAGE, limit=PAGE)
-        items = [await self._see(key, one, with_channels=False) for one in kept]
+        items = [await self._see(key, one) for one in kept]
         return Listing(view, tuple(item for item in items if item is not None), counts, page, pages)
 
     async def told_in(self, key: AmbassadorKey, letter: UUID | None) -> tuple[Item, ...]:
         """Return what a letter told this ambassador, the best first, as it stands now; empty if it told nothing."""
         ids = await self._letters.items(letter, str(key)) if letter else []
         kept = {one.suggestion_id: one for one in await self._suggestions.load(ids)}
-        seen = [await self._see(key, kept[one], with_channels=False) for one in ids if one in kept]
+        seen = [await self._see(key, kept[one]) for one in ids if one in kept]
         return tuple(item for item in seen if item is not None)
 
     async def item(self, key: AmbassadorKey, suggestion_id: UUID | None) -> Item | None:
         """Return one suggestion; none when it is not told to this ambassador, or erased."""
         kept = await self._suggestions.get(suggestion_id) if suggestion_id else None
-        return await self._see(key, kept, with_channels=True) if kept else None
+        item = await self._see(key, kept) if kept else None
+        if item is None or kept is None:
+            return None
+        return replace(
+            item,
+            not_reached=await self._not_reached(kept, key),
+            contacts=await self._composing.contacts(kept),
+            not_invited=await self._not_invited(kept) if item.introduced else frozenset(),
+        )
 
-    async def act(
-        self, key: AmbassadorKey, suggestion_id: UUID, revision: int, act: Act, reason: NotRelevantReason | None
-    ) -> None:
-        """Store an act, unless it is not open any more: done already, overtaken by another, or said of older texts."""
+    async def act(self, key: AmbassadorKey, suggestion_id: UUID, revision: int, wanted: Wanted) -> None:
+        """Store an act, unless it is not open any more: done already, overtaken by another, or said of older texts.
+
+        Two of whom one has named nobody to write to are not introduced.
+        """
         while (kept := await self._suggestions.get(suggestion_id)) is not None:
             if kept.made is None or kept.revision != revision or told_to(kept, str(key)) is None:
                 return
-            if act not in open_acts(_where(kept, key)):
+            if wanted.act not in open_acts(_where(kept, key), introduction(kept.acts)):
+                return
+            if wanted.act is Act.INTRODUCED and len(await self._composing.contacts(kept)) < len(Side):
                 return
             given = Given(
                 rev=kept.acts_given + 1,
                 revision=revision,
                 ambassador=str(key),
-                act=act,
-                reason=reason,
+                act=wanted.act,
+                reason=wanted.reason,
                 at=self._clock(),
+                result=wanted.result,
             )
             if await self._suggestions.add_act(kept, given):
                 self._acted()
                 return
 
-    async def _see(self, key: AmbassadorKey, kept: Kept, *, with_channels: bool) -> Item | None:
+    async def _see(self, key: AmbassadorKey, kept: Kept) -> Item | None:
         told = told_to(kept, str(key))
         if kept.made is None or told is None:
             return None
-        where = _where(kept, key)
+        where, introduced = _where(kept, key), introduction(kept.acts)
         taken = taken_by(kept.acts, kept.revision)
         mine = [given for given in kept.acts if given.ambassador == str(key)]
         colleagues = await self._composing.colleagues(kept, str(key))
@@ -146,13 +177,17 @@ class Inbox:
             mine=mine[-1] if mine and where in (Standing.MINE, Standing.DISMISSED) else None,
             taker=next((c for c in colleagues if taken and c.ambassador == taken.ambassador), None),
             taken_at=taken.at if taken else None,
-            may=open_acts(where),
-            not_reached=await self._not_reached(kept, key) if with_channels else frozenset(),
+            may=open_acts(where, introduced),
+            introduced=introduced,
         )
 
     async def _not_reached(self, kept: Kept, key: AmbassadorKey) -> frozenset[Channel]:
         rows = await self._deliveries.to_ambassador(kept.suggestion_id, kept.revision, str(key))
         return frozenset(row.channel for row in rows if row.state is State.FAILED)
+
+    async def _not_invited(self, kept: Kept) -> frozenset[Side]:
+        rows = await self._deliveries.about_introduction(kept.suggestion_id)
+        return frozenset(row.side for row in rows if row.side is not None and row.state is State.FAILED)
 
 
 def _where(kept: Kept, key: AmbassadorKey) -> Standing:

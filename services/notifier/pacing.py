@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Final
 
-from schemas.ambassadors import AmbassadorKey, AmbassadorPublished
+from schemas.ambassadors import Alerting, AmbassadorKey, AmbassadorPublished
+from schemas.contacts import ContactPublished
 from schemas.notifications import Channel
 from services.notifier.composing import key_of
 from services.notifier.domain.pace import URGENT, House, Pace, absence_on, pace_of
@@ -51,13 +52,17 @@ class Pacing:
         self._written = written
         self._log = logs.get()
 
+    def pace(self, person: AmbassadorPublished | ContactPublished) -> Pace:
+        """Return how fast somebody is told. Members' contacts have the hours of the house."""
+        return pace_of(person.alerting if isinstance(person, AmbassadorPublished) else Alerting(), self._house)
+
     def today(self, person: AmbassadorPublished) -> date:
         """Return the day that it is where somebody is."""
-        return pace_of(person.alerting, self._house).day(self._clock())
+        return self.pace(person).day(self._clock())
 
-    def opens(self, person: AmbassadorPublished, moment: datetime) -> datetime:
+    def opens(self, person: AmbassadorPublished | ContactPublished, moment: datetime) -> datetime:
         """Return the earliest moment, not before this one, at which an e-mail may be sent to somebody."""
-        return pace_of(person.alerting, self._house).open_from(moment)
+        return self.pace(person).open_from(moment)
 
     async def plan(self, rows: Sequence[Row]) -> list[Row]:
         """Return rows as they are to be stored, if they are not: a letter by itself, held for one, or no letter.
@@ -86,7 +91,7 @@ class Pacing:
     async def keep_pace(self, keys: Iterable[AmbassadorKey]) -> None:
         """Somebody may want letters at other hours now: what is held of them comes with the next, or sooner."""
         for name, person in (await self._ambassadors.known(keys)).items():
-            pace = pace_of(person.alerting, self._house)
+            pace = self.pace(person)
             await self._letters.expect_by(name, pace.next_letter(self._clock()))
 
     async def write_letters(self) -> None:
@@ -151,7 +156,7 @@ class Pacing:
         return [_planned(row, rooms[row.ambassador]) for row in ranked if row.ambassador in rooms]
 
     async def _room(self, person: AmbassadorPublished) -> _Room:
-        pace, now = pace_of(person.alerting, self._house), self._clock()
+        pace, now = self.pace(person), self._clock()
         today = pace.day(now)
         left = pace.most_per_day - await self._letters.told_on(str(person.key), today.isoformat())
         absence = absence_on(person.absences, today)

@@ -7,10 +7,13 @@ from typing import Final
 from uuid import UUID
 
 from schemas.ambassadors import AmbassadorKey, AmbassadorPublished
+from schemas.contacts import ContactPublished
+from schemas.members import MemberKey
 from schemas.notifications import Channel
 from schemas.suggestions import SuggestionLapsed, SuggestionMade
 from services.notifier import metrics
 from services.notifier.domain.pace import absence_on
+from services.notifier.domain.preferences import Person
 from services.notifier.domain.routing import Recipient, Relay, recipients, seat_of
 from services.notifier.pacing import Pacing
 from services.notifier.store import Kept, NotifierStore, Row, Told
@@ -29,6 +32,7 @@ class Notifying:
         self, *, store: NotifierStore, pacing: Pacing, clock: Clock, queued: Sequence[Callable[[], None]]
     ) -> None:
         self._ambassadors = store.ambassadors
+        self._contacts = store.contacts
         self._suggestions = store.suggestions
         self._deliveries = store.deliveries
         self._letters = store.letters
@@ -59,6 +63,14 @@ class Notifying:
         await self._ambassadors.put(people)
         await self._pacing.keep_pace([person.key for person in people])
         await self._settle_waiting({person.cluster for person in people})
+
+    async def publish_contacts(self, contacts: Sequence[ContactPublished]) -> None:
+        """Take whom of each member to write to when it is introduced."""
+        await self._contacts.put(contacts)
+
+    async def forget_contact(self, key: MemberKey, rev: int | None) -> None:
+        """Erase whom of a member to write to."""
+        await self._contacts.erase(key, rev)
 
     async def forget(self, key: AmbassadorKey, rev: int | None) -> None:
         """Erase a person: contact, name, deliveries, acts. What they alone knew of is told to somebody else."""
@@ -151,12 +163,12 @@ def _recipients(kept: Kept, relays: Sequence[Relay]) -> Sequence[Recipient]:
     return recipients(seat_of(kept.made.request.party), seat_of(kept.made.offer.party), relays)
 
 
-def _told(recipient: Recipient, people: dict[str, AmbassadorPublished], kept: Kept) -> Told:
+def _told(recipient: Recipient, people: Mapping[str, Person], kept: Kept) -> Told:
     alerts = kept.made is not None and kept.made.alerts
     key = AmbassadorKey(cluster=recipient.cluster, ambassador_id=recipient.ambassador_id)
     person = people[str(key)]
     channels = [Channel.INBOX]
-    if alerts and person.email is not None:
+    if alerts and person.email is not None and person.mail:
         channels.append(Channel.EMAIL)
     if alerts and person.webhook is not None:
         channels.append(Channel.WEBHOOK)

@@ -1,26 +1,22 @@
 """The inbox in a browser: three languages, a phone and a desktop, without scripts, with nothing from elsewhere."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from datetime import date
 from pathlib import Path
-from typing import Any, Literal
 
 import pytest
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser
 
 from schemas.feedback import Act, FeedbackGiven
 from schemas.notifications import Channel
 from schemas.suggestions import Evidence, SharedTerm, SuggestionMade
+from services.notifier.address import Tokens
 from services.notifier.store.deliveries import notification_id
 from tests.browser.conftest import Site
-from tests.component.notifier.world import inbox
+from tests.browser.looking import LANGUAGES, SCHEMES, WIDTHS, measure, opened
+from tests.component.notifier.world import BASE, SIGNING, inbox
 from tests.unit.notifier.samples import lapsed, made, passage, person, sid
 
 pytestmark = pytest.mark.browser
-
-LANGUAGES = ["fr", "ar", "en"]
-WIDTHS = [390, 1280]
-SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 OIL = "نبحث عن شريك لتتبع جودة زيت أركان عند كل معصرة قبل التصدير نحو أوروبا."
 LAB = "تحليل طيفي لكشف غش الزيوت، ومنها أركان، وشهادات الجودة المطلوبة عند تصدير المنتجات."
@@ -74,49 +70,6 @@ def unbreakable() -> SuggestionMade:
     )
 
 
-@asynccontextmanager
-async def opened(
-    browser: Browser, *, width: int, scheme: Literal["light", "dark"] = "light"
-) -> AsyncIterator[tuple[Page, list[str]]]:
-    """A page without scripts, with everything that went wrong on it or was asked of elsewhere."""
-    context = await browser.new_context(
-        viewport={"width": width, "height": 900}, java_script_enabled=False, color_scheme=scheme, has_touch=width < 600
-    )
-    page = await context.new_page()
-    wrong: list[str] = []
-    page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
-    page.on("requestfailed", lambda request: wrong.append(f"failed {request.url}"))
-    page.on(
-        "request", lambda request: None if request.url.startswith("http://127.0.0.1") else wrong.append(request.url)
-    )
-    yield page, wrong
-    await context.close()
-
-
-async def measure(browser: Browser, page: Page) -> dict[str, Any]:
-    """What the layout is. Scripts are off on the page itself: the same bytes are measured in another."""
-    context = await browser.new_context(viewport=page.viewport_size, bypass_csp=True)
-    twin = await context.new_page()
-    await twin.goto(page.url)
-    found: dict[str, Any] = await twin.evaluate(
-        """() => ({
-            overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
-            cut: [...document.querySelectorAll('main *')]
-                .filter(e => { const r = e.getBoundingClientRect(); return r.right > innerWidth + 1 || r.left < -1; })
-                .map(e => e.outerHTML.slice(0, 80)),
-            dir: document.documentElement.dir, lang: document.documentElement.lang,
-            small: [...document.querySelectorAll('button, .button, summary, .choice, nav a, .back')]
-                .filter(e => e.getClientRects().length && e.getBoundingClientRect().height < 43.5)
-                .map(e => e.outerHTML.slice(0, 80)),
-            h1: document.querySelectorAll('h1').length,
-            scripts: document.scripts.length,
-            inline: document.querySelectorAll('[style]').length,
-        })"""
-    )
-    await context.close()
-    return found
-
-
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("width", WIDTHS)
 async def test_pages_fit_and_read(browser: Browser, site: Site, shots: Path | None, language: str, width: int) -> None:
@@ -132,20 +85,24 @@ async def test_pages_fit_and_read(browser: Browser, site: Site, shots: Path | No
         "lapsed": f"/s/{sid('gone')}",
         "reason": f"/s/{sid('soil')}?missing=reason",
         "notfound": f"/s/{sid('none')}",
+        "preferences": "/preferences",
     }
-    for name, path in paths.items():
+    addresses = {name: site.url(inbox() + path) for name, path in paths.items()}
+    addresses["unsubscribe"] = site.url(f"{BASE}/unsubscribe/{Tokens(SIGNING).unsubscribe(person().key)}")
+    for name, address in addresses.items():
         async with opened(browser, width=width) as (page, wrong):
-            await page.goto(site.url(inbox() + path))
+            await page.goto(address)
             layout = await measure(browser, page)
             assert layout["overflow"] <= 0, name
             assert layout["cut"] == [], name
             assert (layout["lang"], layout["dir"]) == (language, "rtl" if language == "ar" else "ltr")
             assert layout["small"] == [], name
+            assert layout["violations"] == [], name
             assert (layout["h1"], layout["scripts"], layout["inline"]) == (1, 0, 0)
             assert [line for line in wrong if name != "notfound"] == [], name
         for scheme in SCHEMES if shots else ():
             async with opened(browser, width=width, scheme=scheme) as (page, _):
-                await page.goto(site.url(inbox() + path))
+                await page.goto(address)
                 await page.screenshot(path=f"{shots}/{name}-{language}-{width}-{scheme}.png", full_page=True)
 
 
@@ -211,3 +168,30 @@ async def test_failed_and_denied_are_designed(browser: Browser, site: Site, shot
             assert (await measure(browser, page))["overflow"] <= 0
             if shots:
                 await page.screenshot(path=f"{shots}/{name}-fr-390-light.png", full_page=True)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_preferences_are_set_by_tapping(browser: Browser, site: Site, language: str) -> None:
+    await site.process.take(person(language=language), person("badr"))
+    async with opened(browser, width=390) as (page, wrong):
+        await page.goto(site.url(inbox()))
+        await page.locator('a[href$="/preferences"]').click()
+        await page.locator('input[value="weekly"]').check()
+        await page.locator('input[value="SU"]').uncheck()
+        await page.locator('input[name="at"]').fill("09:15")
+        await page.locator('input[name="away_from"]').fill("2026-12-24")
+        await page.locator("select").select_option("badr")
+        await page.locator("button.first").click()
+        await page.wait_for_url("**#said")
+        assert await page.locator("#said").is_visible()
+        assert await page.locator('input[value="weekly"]').is_checked()
+        assert wrong == []
+    kept = await site.process.store.ambassadors.preferences(person().key)
+    assert kept.alerting is not None
+    assert (kept.alerting.rhythm, kept.alerting.at, len(kept.alerting.days)) == ("weekly", "09:15", 6)
+    assert kept.absence is not None
+    assert (kept.absence.first_day, kept.absence.last_day, kept.absence.deputy) == (
+        date(2026, 12, 24),
+        date(2026, 12, 24),
+        "badr",
+    )

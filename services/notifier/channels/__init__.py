@@ -1,4 +1,7 @@
-"""Ways to tell somebody: one port, an adapter each. The inbox needs none: what is stored is in it."""
+"""Ways to tell somebody: one port, an adapter each. The inbox needs none: what is stored is in it.
+
+Letters about introductions go by e-mail alone: it is all that is known of a member's contact.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -6,7 +9,10 @@ from typing import Protocol
 from uuid import UUID
 
 from schemas.ambassadors import AmbassadorPublished
+from schemas.contacts import ContactPublished
+from schemas.feedback import Side
 from schemas.suggestions import SuggestionMade
+from services.notifier.domain.introduction import Purpose
 from services.runtime.errors import PermanentError, TransientError
 
 
@@ -46,12 +52,51 @@ class Message:
         to: the reader, with how to reach them as of now.
         items: what it tells, the best first; one at least. Only letters tell several.
         link: private address of all that it tells, in the reader's inbox.
+        unsubscribe: address at which the reader ends e-mails like this one; it opens nothing else.
+        preferences: private address at which the reader sets when they come.
         now: the moment of this try.
     """
 
     notification_id: UUID
     to: AmbassadorPublished
     items: tuple[Item, ...]
+    link: str
+    unsubscribe: str
+    preferences: str
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Introducer:
+    """In whose name an introduction is made: name and city, and where answers go, if anywhere."""
+
+    name: str
+    city_name: str
+    email: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """A letter about an introduction, to the contact of one side, or to the ambassador who made it.
+
+    Attributes:
+        notification_id: as of a `Message`.
+        to: the reader, with how to reach them as of now.
+        side: whose contact the reader is; none: the ambassador.
+        introduced_at: when the introduction was made.
+        contact: of the other side, once both have accepted.
+        link: private address at which the reader answers.
+        now: the moment of this try.
+    """
+
+    notification_id: UUID
+    to: ContactPublished | AmbassadorPublished
+    purpose: Purpose
+    side: Side | None
+    suggestion: SuggestionMade
+    introducer: Introducer
+    introduced_at: datetime
+    contact: ContactPublished | None
     link: str
     now: datetime
 
@@ -75,7 +120,7 @@ class UnreachableError(TransientError):
 class Channel(Protocol):
     """One way to tell somebody."""
 
-    async def deliver(self, message: Message) -> None:
+    async def deliver(self, message: Message | Invitation) -> None:
         """Return once the receiver's side has taken the message.
 
         Raises:

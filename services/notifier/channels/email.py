@@ -5,15 +5,16 @@ import re
 import socket
 from contextlib import suppress
 from dataclasses import dataclass
-from email.headerregistry import Address
+from email.headerregistry import Address, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
+from email.policy import Policy
 from typing import Final, Literal, Protocol
 from uuid import UUID
 
 import aiosmtplib
 
-from services.notifier.channels import Message, RefusedError, UnreachableError
+from services.notifier.channels import Invitation, Message, RefusedError, UnreachableError
 
 TIMEOUT_SECONDS: Final = 6.0
 """For each step until the server knows who we are. Nothing has been sent yet: it may be tried again without harm."""
@@ -33,6 +34,22 @@ _FULL_MAILBOX: Final = 552
 """The one 5xx that time mends."""
 
 
+_UNSUBSCRIBE: Final = "List-Unsubscribe"
+
+
+class _Unfolded(UnstructuredHeader):
+    """A header of one long word. Folded, it would be encoded, and no reader of mail would find the address in it."""
+
+    def fold(self, *, policy: Policy) -> str:
+        """Return the header as it is sent."""
+        return f"{_UNSUBSCRIBE}: {self}{policy.linesep}"
+
+
+_HEADERS: Final = HeaderRegistry()
+_HEADERS.map_to_type(_UNSUBSCRIBE.lower(), _Unfolded)  # type: ignore[arg-type]  # the registry adds the base class
+_POLICY: Final = SMTP_POLICY.clone(header_factory=_HEADERS)
+
+
 @dataclass(frozen=True, slots=True)
 class Letter:
     """The words of a message, in the reader's language."""
@@ -46,7 +63,7 @@ class Letter:
 class Writer(Protocol):
     """Writes letters."""
 
-    def letter(self, message: Message) -> Letter:
+    def letter(self, message: Message | Invitation) -> Letter:
         """Return what `message` says to its reader."""
 
 
@@ -69,7 +86,7 @@ class EmailChannel:
         self._sender = sender
         self._writer = writer
 
-    async def deliver(self, message: Message) -> None:
+    async def deliver(self, message: Message | Invitation) -> None:
         """See `Channel.deliver`."""
         if message.to.email is None:
             raise RefusedError("the ambassador has no e-mail address any more")
@@ -108,10 +125,22 @@ async def _leave(client: aiosmtplib.SMTP) -> None:
     client.close()
 
 
-def compose(message: Message, letter: Letter, *, sender: str, recipient: str) -> EmailMessage:
-    """Return the whole message. Its lines cannot break out of their headers: the policy refuses line breaks."""
-    mail = EmailMessage(policy=SMTP_POLICY)
-    mail["From"] = _address(sender, _DISPLAY_NAME)
+def compose(message: Message | Invitation, letter: Letter, *, sender: str, recipient: str) -> EmailMessage:
+    """Return the whole message. Its lines cannot break out of their headers: the policy refuses line breaks.
+
+    What tells of suggestions can be ended by one click (RFC 8058). What is written to a side is in the name of who
+    introduces it, to whom answers go.
+    """
+    mail = EmailMessage(policy=_POLICY)
+    if isinstance(message, Message):
+        mail[_UNSUBSCRIBE] = f"<{message.unsubscribe}>"
+        mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    if isinstance(message, Invitation) and message.side is not None:
+        mail["From"] = _address(sender, f"{message.introducer.name} · {_DISPLAY_NAME}")
+        if message.introducer.email is not None:
+            mail["Reply-To"] = _address(deliverable(message.introducer.email))
+    else:
+        mail["From"] = _address(sender, _DISPLAY_NAME)
     mail["To"] = _address(recipient)
     mail["Subject"] = _one_line(letter.subject)
     mail["Date"] = message.now

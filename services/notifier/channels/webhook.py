@@ -13,7 +13,7 @@ from uuid import UUID
 import httpx
 from standardwebhooks.webhooks import Webhook
 
-from services.notifier.channels import Message, RefusedError, UnreachableError
+from services.notifier.channels import Invitation, Message, RefusedError, UnreachableError
 from services.notifier.domain.presentation import Card, Excerpt, Side, card
 
 CONNECT_SECONDS: Final = 5.0
@@ -33,8 +33,10 @@ class WebhookChannel:
         # Reading the machine's certificates takes longer than all the rest of a delivery: once, not for each message.
         self._certificates = httpx.create_ssl_context(trust_env=False)
 
-    async def deliver(self, message: Message) -> None:
+    async def deliver(self, message: Message | Invitation) -> None:
         """See `Channel.deliver`."""
+        if isinstance(message, Invitation):
+            raise RefusedError("what is written of an introduction is an e-mail")
         target = message.to.webhook
         if target is None:
             raise RefusedError("the ambassador has no webhook any more")

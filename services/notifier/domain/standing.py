@@ -1,23 +1,15 @@
-"""What has become of a suggestion in its ambassadors' hands, and what each may still do."""
+"""Where a suggestion stands in its ambassadors' hands, and what each may still do."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
-from schemas.feedback import Act, NotRelevantReason
+from schemas.feedback import Act
+from services.notifier.domain.acts import Given
+from services.notifier.domain.introduction import Introduction, introduction
 
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """One act on a suggestion: whose, on which revision, when. `rev` counts the acts on the suggestion, from 1."""
-
-    rev: int
-    revision: int
-    ambassador: str
-    act: Act
-    reason: NotRelevantReason | None
-    at: datetime
+_OF_AMBASSADORS: Final = {Act.TAKEN, Act.NOT_RELEVANT, Act.INTRODUCED}
+"""Acts that say where a suggestion stands for who did them. Answers and outcomes are of the introduction."""
 
 
 class Standing(StrEnum):
@@ -26,6 +18,8 @@ class Standing(StrEnum):
     OPEN = "open"
     MINE = "mine"
     ANOTHERS = "anothers"
+    INTRODUCED = "introduced"
+    CLOSED = "closed"
     DISMISSED = "dismissed"
     LAPSED = "lapsed"
 
@@ -35,14 +29,21 @@ def taken_by(acts: Sequence[Given], revision: int) -> Given | None:
 
     Whoever took a suggestion keeps it when a new revision arrives, unless they put it aside afterwards.
     """
-    return next((act for act in acts if act.act is Act.TAKEN and _last(acts, act.ambassador, revision) == act), None)
+    mine = (act for act in acts if act.act in (Act.TAKEN, Act.INTRODUCED))
+    return next((act for act in mine if _last(acts, act.ambassador, revision) == act), None)
 
 
 def standing(acts: Sequence[Given], *, ambassador: str, revision: int, lapsed: bool) -> Standing:
-    """Return where the suggestion stands for `ambassador`. Putting aside holds for the revision it was said of."""
+    """Return where the suggestion stands for `ambassador`. Putting aside holds for the revision it was said of.
+
+    What was introduced goes its way though the request lapses meanwhile.
+    """
+    mine = _last(acts, ambassador, revision)
+    introduced = introduction(acts)
+    if introduced is not None and (mine is None or mine.act is not Act.NOT_RELEVANT):
+        return Standing.INTRODUCED if introduced.is_open else Standing.CLOSED
     if lapsed:
         return Standing.LAPSED
-    mine = _last(acts, ambassador, revision)
     if mine is not None and mine.act is Act.NOT_RELEVANT:
         return Standing.DISMISSED
     if mine is not None:
@@ -50,19 +51,23 @@ def standing(acts: Sequence[Given], *, ambassador: str, revision: int, lapsed: b
     return Standing.OPEN if taken_by(acts, revision) is None else Standing.ANOTHERS
 
 
-def open_acts(where: Standing) -> frozenset[Act]:
+def open_acts(where: Standing, introduced: Introduction | None = None) -> frozenset[Act]:
     """Return what an ambassador may do next. One at a time takes; anybody may say that it is beside the point."""
     match where:
         case Standing.OPEN:
-            return frozenset({Act.TAKEN, Act.NOT_RELEVANT})
-        case Standing.MINE | Standing.ANOTHERS:
+            return frozenset({Act.TAKEN, Act.INTRODUCED, Act.NOT_RELEVANT})
+        case Standing.MINE:
+            return frozenset({Act.INTRODUCED, Act.NOT_RELEVANT})
+        case Standing.ANOTHERS:
             return frozenset({Act.NOT_RELEVANT})
+        case Standing.INTRODUCED | Standing.CLOSED:
+            return frozenset({Act.OUTCOME}) if introduced is not None and introduced.met else frozenset()
         case Standing.DISMISSED | Standing.LAPSED:
             return frozenset()
 
 
 def _last(acts: Sequence[Given], ambassador: str, revision: int) -> Given | None:
-    theirs = [act for act in acts if act.ambassador == ambassador]
+    theirs = [act for act in acts if act.ambassador == ambassador and act.act in _OF_AMBASSADORS]
     if not theirs or (theirs[-1].act is Act.NOT_RELEVANT and theirs[-1].revision != revision):
         return None
     return theirs[-1]

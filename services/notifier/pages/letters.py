@@ -1,7 +1,9 @@
 """What a letter says: a text part that reads well by itself, and HTML that every client renders."""
 
-from services.notifier.channels import Message
+from schemas.feedback import Side
+from services.notifier.channels import Invitation, Message
 from services.notifier.channels.email import Letter
+from services.notifier.domain.introduction import Purpose
 from services.notifier.domain.presentation import card
 from services.notifier.pages.reader import Readers
 
@@ -12,8 +14,11 @@ class Letters:
     def __init__(self, readers: Readers) -> None:
         self._readers = readers
 
-    def letter(self, message: Message) -> Letter:
+    def letter(self, message: Message | Invitation) -> Letter:
         """See `Writer.letter`."""
+        return self._invitation(message) if isinstance(message, Invitation) else self._suggestions(message)
+
+    def _suggestions(self, message: Message) -> Letter:
         reader = self._readers.of(message.to.language)
         items = [(item, card(item.suggestion, now=message.now)) for item in message.items]
         item, best = items[0]
@@ -24,4 +29,19 @@ class Letters:
             subject=reader.plain("subject.txt", **values),
             text=reader.plain(f"{template}.txt", **values),
             html=reader.page(f"{template}.html", **values),
+        )
+
+    def _invitation(self, message: Invitation) -> Letter:
+        reader, shown = self._readers.of(message.to.language), card(message.suggestion, now=message.now)
+        values = {
+            "message": message,
+            "card": shown,
+            "partner": shown.request if message.side is Side.OFFERING else shown.offer,
+            "asks": message.purpose in (Purpose.ASK, Purpose.REMIND),
+        }
+        return Letter(
+            language=reader.language,
+            subject=reader.plain("invitation_subject.txt", **values),
+            text=reader.plain("invitation.txt", **values),
+            html=reader.page("invitation.html", **values),
         )

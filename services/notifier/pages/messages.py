@@ -2,10 +2,12 @@
 
 from typing import Final
 
+from schemas.ambassadors import Rhythm
 from schemas.codes import IntellectualProperty, Stage
-from schemas.feedback import NotRelevantReason
+from schemas.feedback import NotRelevantReason, Result
 from schemas.members import MemberKind
 from schemas.suggestions import LapseReason, RequestSource
+from services.notifier.domain.introduction import Answer, Phase
 
 
 def _(message: str) -> str:
@@ -57,4 +59,31 @@ LAPSES: Final = {
     LapseReason.WITHDRAWN: _("The request was withdrawn. There is nothing left to do."),
     LapseReason.EXPIRED: _("The deadline of the request has passed. There is nothing left to do."),
     LapseReason.NOT_ELIGIBLE: _("One of the two no longer takes part in introductions. There is nothing left to do."),
+}
+
+PHASES: Final = {
+    Phase.ASKED: _("Introduced; an answer is awaited"),
+    Phase.MET: _("Both have accepted"),
+    Phase.NOT_MET: _("The two will not meet"),
+    Phase.ENDED: _("Closed"),
+}
+
+ANSWERS: Final = {
+    Answer.AWAITED: _("has not answered yet"),
+    Answer.ACCEPTED: _("would like to meet"),
+    Answer.DECLINED: _("would rather not"),
+    Answer.UNANSWERED: _("did not answer"),
+}
+
+RESULTS: Final = {
+    Result.MEETING: _("They have met"),
+    Result.CONTRACT: _("They work together"),
+    Result.NOTHING: _("Nothing came of it"),
+}
+
+RHYTHMS: Final = {
+    Rhythm.AT_ONCE: _("For each pairing, when it comes"),
+    Rhythm.HOURLY: _("One an hour, with all that came"),
+    Rhythm.DAILY: _("One a day"),
+    Rhythm.WEEKLY: _("One a week, on the first of the days below"),
 }

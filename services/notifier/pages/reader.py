@@ -10,12 +10,13 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from babel import Locale, UnknownLocaleError
-from babel.dates import format_date
+from babel.dates import format_date, get_day_names
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal, format_percent
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from schemas.ambassadors import Weekday
 from services.notifier.domain.presentation import Facts, Term
 from services.notifier.pages import messages
 
@@ -67,6 +68,12 @@ class Reader:
             here = moment
         return str(format_date(here, "long", locale=self.locale))
 
+    def weekdays(self) -> dict[str, str]:
+        """Return the names of the days by their codes, from the first of the reader's week."""
+        names = get_day_names("wide", "stand-alone", self.locale)
+        first = self.locale.first_week_day
+        return {list(Weekday)[day % 7].value: names[day % 7] for day in range(first, first + 7)}
+
     def language_name(self, tag: str) -> str:
         """Return the name of a language; the tag itself where the name is not known."""
         try:
@@ -111,6 +118,7 @@ class Reader:
         environment.filters["number"] = lambda number: str(format_decimal(number, locale=self.locale))
         environment.filters["colleague"] = lambda who: f"{who.name} ({who.city_name})" if who.city_name else who.name
         environment.filters["asks"] = lambda source: self.say(messages.ASKS[source])
+        environment.filters["phase"] = lambda phase: self.say(messages.PHASES[phase])
         environment.filters["kind"] = lambda kind: self.say(messages.KINDS[kind])
         return environment
 

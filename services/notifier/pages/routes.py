@@ -1,42 +1,27 @@
-"""The inbox over HTTP: a private address for each ambassador, pages that only read, two forms that act."""
+"""The inbox over HTTP: a private address for each ambassador, pages that only read, forms that act."""
 
-import hashlib
 import re
 from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import FastAPI, Form, Request, Response
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import RedirectResponse
 from starlette.datastructures import URL
 
 from schemas.ambassadors import AmbassadorPublished
-from schemas.feedback import Act, NotRelevantReason
+from schemas.feedback import Act, NotRelevantReason, Result, Side
 from services.notifier.address import Tokens
 from services.notifier.domain.standing import Standing
-from services.notifier.inbox import Inbox
+from services.notifier.inbox import Inbox, Wanted
 from services.notifier.pages import messages
-from services.notifier.pages.reader import HERE, Reader, Readers
+from services.notifier.pages.private import ICON, PRIVATE, SHEET, SHEET_PATH, from_our_page, private_page
+from services.notifier.pages.reader import Reader, Readers
 from services.notifier.store import View
 from services.runtime import logs
 from services.runtime.errors import TransientError
 from services.runtime.outcome import describe
 from services.runtime.store import StoreError
 
-SHEET: Final = (HERE / "static" / "inbox.css").read_bytes()
-SHEET_PATH: Final = f"/inbox-static/{hashlib.sha256(SHEET).hexdigest()[:12]}.css"
-ICON: Final = (HERE / "static" / "icon.svg").read_bytes()
-
-PRIVATE: Final = {
-    "cache-control": "no-store",
-    "content-security-policy": (
-        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
-        "frame-ancestors 'none'"
-    ),
-    "referrer-policy": "no-referrer",  # the address is the key to the inbox: it must not travel on
-    "x-content-type-options": "nosniff",
-    "x-robots-tag": "noindex, nofollow",
-    "cross-origin-opener-policy": "same-origin",
-}
 _PAGE: Final = re.compile(r"[1-9][0-9]{0,3}")
 _FOR_EVER: Final = {"cache-control": "public, max-age=31536000, immutable", "x-content-type-options": "nosniff"}
 
@@ -80,9 +65,10 @@ def inbox_routes(app: FastAPI, *, inbox: Inbox, tokens: Tokens, readers: Readers
         form: Annotated[str, Form()] = "",
         act: Annotated[str, Form()] = "",
         reason: Annotated[str, Form()] = "",
+        result: Annotated[str, Form()] = "",
     ) -> Response:
         """Do what a form of the suggestion's page says, then lead back to it."""
-        return await pages.act(request, token, suggestion_id, form=form, act=act, reason=reason)
+        return await pages.act(request, token, suggestion_id, form=form, wanted=_wanted(act, reason, result))
 
 
 class _Pages:
@@ -98,7 +84,7 @@ class _Pages:
     async def index(self, request: Request, token: str, view: View, page: int) -> Response:
         async def show(person: AmbassadorPublished, reader: Reader) -> Response:
             listing = await self._inbox.listing(person.key, view, page)
-            return self._page(reader, "index.html", 200, token=token, person=person, listing=listing)
+            return private_page(reader, "index.html", 200, token=token, person=person, listing=listing, View=View)
 
         return await self._for_owner(request, token, show)
 
@@ -106,12 +92,13 @@ class _Pages:
         async def show(person: AmbassadorPublished, reader: Reader) -> Response:
             item = await self._inbox.item(person.key, _uuid(suggestion_id))
             if item is None:
-                return self._page(reader, "gone.html", 404, token=token)
+                return private_page(reader, "gone.html", 404, token=token)
             missing = request.query_params.get("missing") == "reason"
             form = self._tokens.form(person.key, item.suggestion_id, item.revision)
-            return self._page(
+            return private_page(
                 reader, "suggestion.html", 200, token=token, person=person, item=item, form=form, missing=missing,
-                reasons=messages.REASONS, lapses=messages.LAPSES,
+                reasons=messages.REASONS, lapses=messages.LAPSES, results=messages.RESULTS, answers=messages.ANSWERS,
+                Side=Side,
             )  # fmt: skip
 
         return await self._for_owner(request, token, show)
@@ -120,24 +107,23 @@ class _Pages:
         async def show(person: AmbassadorPublished, reader: Reader) -> Response:
             items = await self._inbox.told_in(person.key, _uuid(letter_id))
             if not items:
-                return self._page(reader, "gone.html", 404, token=token)
+                return private_page(reader, "gone.html", 404, token=token)
             waiting = sum(item.where is Standing.OPEN for item in items)
-            return self._page(reader, "told.html", 200, token=token, items=items, waiting=waiting)
+            return private_page(reader, "told.html", 200, token=token, items=items, waiting=waiting)
 
         return await self._for_owner(request, token, show)
 
     async def act(
-        self, request: Request, token: str, suggestion_id: str, *, form: str, act: str, reason: str
+        self, request: Request, token: str, suggestion_id: str, *, form: str, wanted: Wanted | None
     ) -> Response:
         async def do(person: AmbassadorPublished, reader: Reader) -> Response:
             uuid = _uuid(suggestion_id)
             revision = self._tokens.revision(form, person.key, uuid) if uuid else None
-            if uuid is None or revision is None or not self._from_our_page(request):
-                return self._page(reader, "not_ours.html", 403, token=token)
-            wanted = _wanted(act, reason)
+            if uuid is None or revision is None or not from_our_page(request, self._origin):
+                return private_page(reader, "not_ours.html", 403, token=token)
             if wanted is None:
                 return RedirectResponse(f"/inbox/{token}/s/{uuid}?missing=reason#acts", 303, headers=PRIVATE)
-            await self._inbox.act(person.key, uuid, revision, *wanted)
+            await self._inbox.act(person.key, uuid, revision, wanted)
             return RedirectResponse(f"/inbox/{token}/s/{uuid}#said", 303, headers=PRIVATE)
 
         return await self._for_owner(request, token, do)
@@ -148,28 +134,13 @@ class _Pages:
             key = self._tokens.ambassador(token)
             person = await self._inbox.owner(key) if key else None
             if person is None:
-                return self._page(reader, "denied.html", 403)
+                return private_page(reader, "denied.html", 403)
             reader = self._readers.of(person.language)
             response: Response = await then(person, reader)
             return response
         except (StoreError, TransientError) as error:
             self._log.warning("page_failed", error=describe(error))
-            return self._page(reader, "failed.html", 503, again=str(request.url.path))
-
-    def _page(self, reader: Reader, template: str, status: int, **values: Any) -> Response:
-        return HTMLResponse(reader.page(template, sheet=SHEET_PATH, View=View, **values), status, headers=PRIVATE)
-
-    def _from_our_page(self, request: Request) -> bool:
-        """Whether a form was sent from our own page, as far as the browser says.
-
-        With `Referrer-Policy: no-referrer` browsers send `Origin: null`, which says nothing; `Sec-Fetch-Site` tells
-        where it is sent (not over plain HTTP). The signed field decides in any case.
-        """
-        site = request.headers.get("sec-fetch-site")
-        if site is not None:
-            return site == "same-origin"
-        origin = request.headers.get("origin", "null")
-        return origin == "null" or URL(origin).netloc in (self._origin.netloc, request.headers.get("host"))
+            return private_page(reader, "failed.html", 503, again=str(request.url.path))
 
 
 def _uuid(text: str) -> UUID | None:
@@ -179,10 +150,12 @@ def _uuid(text: str) -> UUID | None:
         return None
 
 
-def _wanted(act: str, reason: str) -> tuple[Act, NotRelevantReason | None] | None:
-    """Return the act that a form asks for; none when it is not complete."""
-    if act == Act.TAKEN:
-        return Act.TAKEN, None
+def _wanted(act: str, reason: str, result: str) -> Wanted | None:
+    """Return what a form asks for; none when it is not complete."""
+    if act in (Act.TAKEN, Act.INTRODUCED):
+        return Wanted(Act(act))
     if act == Act.NOT_RELEVANT and reason in set(NotRelevantReason):
-        return Act.NOT_RELEVANT, NotRelevantReason(reason)
+        return Wanted(Act.NOT_RELEVANT, reason=NotRelevantReason(reason))
+    if act == Act.OUTCOME and result in set(Result):
+        return Wanted(Act.OUTCOME, result=Result(result))
     return None

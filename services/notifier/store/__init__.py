@@ -1,12 +1,23 @@
-"""The notifier's own database: ambassadors, suggestions with what was made of them, deliveries, letters to come."""
+"""The notifier's own database: people, suggestions with what was made of them, deliveries, letters to come."""
 
-from services.notifier.store.ambassadors import Ambassadors
 from services.notifier.store.deliveries import Deliveries, Row
 from services.notifier.store.letters import Letters
+from services.notifier.store.people import Ambassadors, Contacts
 from services.notifier.store.suggestions import Kept, Suggestions, Told, View
 from services.runtime.store import Database
 
-__all__ = ["Ambassadors", "Deliveries", "Kept", "Letters", "NotifierStore", "Row", "Suggestions", "Told", "View"]
+__all__ = [
+    "Ambassadors",
+    "Contacts",
+    "Deliveries",
+    "Kept",
+    "Letters",
+    "NotifierStore",
+    "Row",
+    "Suggestions",
+    "Told",
+    "View",
+]
 
 
 class NotifierStore:
@@ -14,6 +25,7 @@ class NotifierStore:
 
     def __init__(self, database: Database) -> None:
         self.ambassadors = Ambassadors(database)
+        self.contacts = Contacts(database)
         self.suggestions = Suggestions(database)
         self.deliveries = Deliveries(database)
         self.letters = Letters(database)
@@ -21,6 +33,7 @@ class NotifierStore:
     async def ensure_indexes(self) -> None:
         """Create what queries need; may be repeated."""
         await self.ambassadors.ensure_indexes()
+        await self.contacts.ensure_indexes()
         await self.suggestions.ensure_indexes()
         await self.deliveries.ensure_indexes()
         await self.letters.ensure_indexes()

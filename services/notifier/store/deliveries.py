@@ -1,5 +1,8 @@
 """One row for each message to one person by one channel, under an id derived from what it is: told once, not twice.
 
+A row with a `purpose` is a letter about an introduction, to one of its sides or to who made it; one without tells
+somebody of a suggestion.
+
 Rows name ambassadors by their keys and carry no words of a suggestion and no address; both are looked up when sending.
 A row is its own outbox entry: `unannounced` until its end is confirmed on the log.
 """
@@ -13,8 +16,10 @@ from uuid import UUID, uuid4
 
 from pymongo import ASCENDING, DeleteMany, InsertOne, ReturnDocument, UpdateMany
 
+from schemas.feedback import Side
 from schemas.ids import derived_id
 from schemas.notifications import Channel
+from services.notifier.domain.introduction import Post, Purpose
 from services.notifier.store.bulk import write
 from services.runtime.store import Collection, Database, Document
 
@@ -35,8 +40,12 @@ class Row:
     """One delivery: of one suggestion, or of a letter about several, which have rows of their own.
 
     Attributes:
-        suggestion_id: none of a letter.
-        revision: 0 of a letter.
+        suggestion_id: none of a letter about several.
+        revision: 0 of a letter about several.
+        ambassador: who is told, or in whose name a letter is written.
+        purpose: of a letter about an introduction.
+        side: of the introduction, whom the letter is to; none: the ambassador.
+        number: of a reminder.
         due: when a held one is to be in a letter at the latest; none: at once.
         day: on which day of its reader it counts for their letters; none: it is not sent yet.
         score: the higher, the sooner it is told.
@@ -55,6 +64,9 @@ class Row:
     ambassador: str
     channel: Channel
     made_at: datetime
+    purpose: Purpose | None = None
+    side: Side | None = None
+    number: int = 0
     due: datetime | None = None
     day: str | None = None
     score: float = 0.0
@@ -74,6 +86,8 @@ class Row:
             "maillage.notification.id": str(self.notification_id),
             "maillage.attempt": self.attempts,
         }
+        if self.purpose is not None:
+            said["maillage.purpose"] = self.purpose.value
         if self.suggestion_id is not None:
             said["maillage.suggestion.id"] = str(self.suggestion_id)
             said["maillage.suggestion.revision"] = self.revision
@@ -83,6 +97,12 @@ class Row:
 def notification_id(suggestion_id: UUID, revision: int, ambassador: str, channel: Channel) -> UUID:
     """Return the id of telling one person one revision by one channel."""
     return derived_id("notification", str(suggestion_id), str(revision), ambassador, channel.value)
+
+
+def post_id(suggestion_id: UUID, rev: int, post: Post) -> UUID:
+    """Return the id of a letter about the introduction that was made by the act `rev` on a suggestion."""
+    side = post.side.value if post.side else ""
+    return derived_id("introduction", str(suggestion_id), str(rev), post.purpose.value, side, str(post.number))
 
 
 class Deliveries:
@@ -120,7 +140,12 @@ class Deliveries:
             erased: no row of these stays.
         """
         cancelled: Document = {"$set": {"state": State.CANCELLED.value, "lease": None}}
-        waiting: Document = {"state": {"$in": [State.HELD.value, State.IN_LETTER.value, State.WAITING.value]}}
+        # Letters about an introduction are not about what the suggestion says now: whether they stand is looked up
+        # when they are sent.
+        waiting: Document = {
+            "state": {"$in": [State.HELD.value, State.IN_LETTER.value, State.WAITING.value]},
+            "purpose": None,
+        }
         changes: list[UpdateMany | DeleteMany] = []
         for suggestion_id, revision in standing:
             this = {"suggestion_id": suggestion_id}
@@ -202,7 +227,10 @@ class Deliveries:
         return await self._end(row, {"due": now + wait, "reason": reason})
 
     async def drop(self, row: Row) -> None:
-        """Take a row whose suggestion does not stand in this revision any more out of the queue."""
+        """Take a row of which there is nothing to tell any more out of the queue; with it, what was in the letter."""
+        in_it = {"letter": row.notification_id, "state": State.IN_LETTER.value}
+        if row.suggestion_id is None:
+            await self._rows.update_many(in_it, {"$set": {"state": State.CANCELLED.value}})
         await self._end(row, {"state": State.CANCELLED.value})
 
     async def unannounced(self, limit: int) -> list[Row]:
@@ -222,7 +250,12 @@ class Deliveries:
 
     async def to_ambassador(self, suggestion_id: UUID, revision: int, ambassador: str) -> list[Row]:
         """Return how one person is told of one revision."""
-        query = {"suggestion_id": suggestion_id, "revision": revision, "ambassador": ambassador}
+        query = {"suggestion_id": suggestion_id, "revision": revision, "ambassador": ambassador, "purpose": None}
+        return [read(found) async for found in self._rows.find(query)]
+
+    async def about_introduction(self, suggestion_id: UUID) -> list[Row]:
+        """Return the letters about the introduction that came of a suggestion."""
+        query = {"suggestion_id": suggestion_id, "purpose": {"$ne": None}}
         return [read(found) async for found in self._rows.find(query)]
 
     async def count_waiting(self, channel: Channel | None = None) -> int:
@@ -269,6 +302,9 @@ def document(row: Row, now: datetime) -> Document:
         "ended_at": now if stored else None,
         "reason": None,
         "unannounced": stored,
+        "purpose": row.purpose.value if row.purpose else None,
+        "side": row.side.value if row.side else None,
+        "number": row.number,
     } | ({} if row.day is None else {"day": row.day})
 
 
@@ -282,6 +318,9 @@ def read(found: Mapping[str, Any]) -> Row:
         channel=Channel(found["channel"]),
         made_at=found["made_at"],
         # Earlier versions wrote none of these.
+        purpose=Purpose(found["purpose"]) if found.get("purpose") else None,
+        side=Side(found["side"]) if found.get("side") else None,
+        number=found.get("number", 0),
         due=found.get("due"),
         day=found.get("day"),
         score=found.get("score", 0.0),

@@ -7,22 +7,29 @@ document as well: an act is stored, counted and queued for publication in one at
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
 from pymongo import ASCENDING, DESCENDING, UpdateOne
 
-from schemas.feedback import Act, NotRelevantReason
+from schemas.feedback import Act, NotRelevantReason, Result, Side
 from schemas.suggestions import LapseReason, SuggestionLapsed, SuggestionMade
-from services.notifier.domain.standing import Given, Standing, standing, taken_by
+from services.notifier.domain.acts import Given
+from services.notifier.domain.introduction import introduction
+from services.notifier.domain.standing import Standing, standing, taken_by
 from services.notifier.store.bulk import write
 from services.runtime.store import Collection, Database, Document
 
 _WORDS: Final = (
     "body", "traceparent", "made_at", "clusters", "told", "acts", "lapsed", "revision", "taken", "dismissed",
-    "unannounced",
+    "unannounced", "introduced", "step_at",
 )  # fmt: skip
+
+
+_UNDER_WAY: Final = "under_way"
+_ENDED: Final = "ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,7 @@ class Suggestions:
         await self._all.create_index([("told.ambassador", ASCENDING), ("made_at", DESCENDING), ("_id", ASCENDING)])
         await self._all.create_index("clusters", partialFilterExpression={"pending": True})
         await self._all.create_index("unannounced", partialFilterExpression={"unannounced": True})
+        await self._all.create_index("step_at", partialFilterExpression={"step_at": {"$type": "date"}})
 
     async def put_made(self, made: Sequence[SuggestionMade], traces: Mapping[UUID, str | None]) -> None:
         """Keep each, unless a state as new is kept already. A new revision is to be told again."""
@@ -159,6 +167,21 @@ class Suggestions:
         result = await self._all.update_one(_as_read(kept), {"$set": change})
         return result.matched_count == 1
 
+    async def with_due_steps(self, now: datetime, limit: int) -> list[Kept]:
+        """Return suggestions whose introduction has something due, the longest due first."""
+        due = self._all.find({"step_at": {"$lte": now}}).sort("step_at", ASCENDING).limit(limit)
+        return [_read(found) async for found in due]
+
+    async def count_due_steps(self, now: datetime) -> int:
+        """Return how many introductions have something due."""
+        return await self._all.count_documents({"step_at": {"$lte": now}})
+
+    async def stepped(self, kept: Kept, *, next_at: datetime | None) -> None:
+        """Note when the next step is due of an introduction whose due ones are made, unless another act came since."""
+        await self._all.update_one(
+            {"_id": kept.suggestion_id, "acts_given": kept.acts_given}, {"$set": {"step_at": next_at}}
+        )
+
     async def with_unannounced_acts(self, limit: int) -> list[Kept]:
         """Return suggestions with acts that are not confirmed to be on the log."""
         return [_read(found) async for found in self._all.find({"unannounced": True}).limit(limit)]
@@ -207,14 +230,16 @@ class Suggestions:
 
 def _in_view(ambassador: str, view: View) -> Document:
     told: Document = {"told.ambassador": ambassador}
-    standing = told | {"lapsed": None, "dismissed": {"$ne": ambassador}}
+    mine = told | {"dismissed": {"$ne": ambassador}}
     match view:
         case View.TO_DO:
-            return standing | {"taken": {"$ne": True}}
+            return mine | {"lapsed": None, "introduced": None, "taken": {"$ne": True}}
         case View.UNDER_WAY:
-            return standing | {"taken": True}
+            in_hand = {"lapsed": None, "introduced": None, "taken": True}
+            return mine | {"$or": [{"introduced": _UNDER_WAY}, in_hand]}
         case View.DONE:
-            return told | {"$or": [{"lapsed": {"$ne": None}}, {"dismissed": ambassador}]}
+            lapsed = {"lapsed": {"$ne": None}, "introduced": None}
+            return told | {"$or": [lapsed, {"dismissed": ambassador}, {"introduced": _ENDED}]}
 
 
 def _keep(event: SuggestionMade, traceparent: str | None) -> UpdateOne:
@@ -248,13 +273,16 @@ def _as_read(kept: Kept) -> Document:
 
 
 def _acts_fields(acts: Sequence[Given], revision: int) -> Document:
-    """The acts, with what the views of an inbox ask for: who put the suggestion aside, whether anybody has it."""
+    """The acts, with what the views of an inbox ask for, and when to look at what follows from an introduction."""
     people = sorted({given.ambassador for given in acts})
+    introduced = introduction(acts)
     where = {person: standing(acts, ambassador=person, revision=revision, lapsed=False) for person in people}
     return {
         "acts": [_act_document(given) for given in acts],
         "taken": taken_by(acts, revision) is not None,
         "dismissed": [person for person in people if where[person] is Standing.DISMISSED],
+        "introduced": None if introduced is None else _UNDER_WAY if introduced.is_open else _ENDED,
+        "step_at": None if introduced is None else acts[-1].at,
     }
 
 
@@ -270,6 +298,9 @@ def _act_document(given: Given) -> Document:
         "act": given.act.value,
         "reason": given.reason.value if given.reason else None,
         "at": given.at,
+        "side": given.side.value if given.side else None,
+        "result": given.result.value if given.result else None,
+        "silent": given.silent,
     }
 
 
@@ -302,4 +333,8 @@ def _read_act(found: Mapping[str, Any]) -> Given:
         act=Act(found["act"]),
         reason=NotRelevantReason(found["reason"]) if found["reason"] else None,
         at=found["at"],
+        # Earlier versions wrote none of these.
+        side=Side(found["side"]) if found.get("side") else None,
+        result=Result(found["result"]) if found.get("result") else None,
+        silent=found.get("silent", False),
     )

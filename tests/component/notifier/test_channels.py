@@ -36,6 +36,8 @@ def message(hook_url: str, **changes: object) -> Message:
         to=whom,
         items=(item(),),
         link=LINK,
+        unsubscribe="https://maillage.example.org/unsubscribe/" + "t" * 90,
+        preferences="https://maillage.example.org/inbox/t/preferences",
         now=datetime.now(UTC),
     )
 

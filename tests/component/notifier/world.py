@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 from fastapi import FastAPI
@@ -18,9 +18,10 @@ from fastapi import FastAPI
 from schemas.ambassadors import AmbassadorKey
 from schemas.base import Event, Key
 from schemas.cloudevents import Envelope
+from schemas.feedback import Side
 from schemas.topics import Topic
 from services.notifier import delivering
-from services.notifier.address import inbox_url
+from services.notifier.address import Tokens, inbox_url
 from services.notifier.app import Parts, compose
 from services.notifier.settings import NotifierSettings
 from services.notifier.store import NotifierStore
@@ -101,6 +102,7 @@ class World:
         store = NotifierStore(self.database)
         await store.ensure_indexes()
         store.ambassadors = _Dying(store.ambassadors, dying_at)  # type: ignore[assignment]
+        store.contacts = _Dying(store.contacts, dying_at)  # type: ignore[assignment]
         store.suggestions = _Dying(store.suggestions, dying_at)  # type: ignore[assignment]
         store.deliveries = _Dying(store.deliveries, dying_at)  # type: ignore[assignment]
         store.letters = _Dying(store.letters, dying_at)  # type: ignore[assignment]
@@ -143,7 +145,9 @@ class Process:
 
     async def run(self, until: Callable[[], Awaitable[bool]] | None = None, within: float = 30.0) -> None:
         """Deliver and announce until nothing is due any more, or `until` is so."""
-        tasks = [asyncio.create_task(self.works[name].run()) for name in ("letters", "deliver", "announce")]
+        tasks = [
+            asyncio.create_task(self.works[name].run()) for name in ("introductions", "letters", "deliver", "announce")
+        ]
         try:
             await eventually(until or self._quiet, within)
         finally:
@@ -157,7 +161,8 @@ class Process:
         rows = self.world.database["notifications"]
         # In the order in which work goes on: what has left the one is in the next.
         return (
-            await self.world.database["agendas"].count_documents({"due": {"$lte": self.world.now}}) == 0
+            await self.world.database["suggestions"].count_documents({"step_at": {"$lte": self.world.now}}) == 0
+            and await self.world.database["agendas"].count_documents({"due": {"$lte": self.world.now}}) == 0
             and not self.parts.delivering._in_hand
             and await rows.count_documents({"$or": [due, leased]}) == 0
             and await self.store.count_unannounced() == 0
@@ -171,6 +176,11 @@ class Process:
     async def see(self, path: str) -> httpx.Response:
         async with self.browser() as client:
             return await client.get(path)
+
+
+def answer_address(suggestion_id: UUID, side: Side, rev: int = 1) -> str:
+    """The address at which a side answers."""
+    return f"{BASE}/introduction/{Tokens(SIGNING).side(suggestion_id, rev, side)}"
 
 
 def inbox(ambassador: str = "souss/amina") -> str:

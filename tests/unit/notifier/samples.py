@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from schemas.ambassadors import AmbassadorPublished
+from schemas.contacts import ContactPublished
 from schemas.ids import derived_id
 from schemas.suggestions import Evidence, LapseReason, Mark, Passage, SharedTerm, SuggestionLapsed, SuggestionMade
 
@@ -125,3 +126,17 @@ def person(ambassador_id: str = "amina", **changes: Any) -> AmbassadorPublished:
     } | changes
     fields["role"] = "ambassador" if fields["city"] else "desk"
     return AmbassadorPublished.model_validate(fields)
+
+
+def contact(member_id: str = "atlas", **changes: Any) -> ContactPublished:
+    """Who answers for a member of the cluster `souss`."""
+    names = {"atlas": "Nadia Amrani", "sensors-lab": "Youssef Idrissi"}
+    fields: dict[str, Any] = {
+        "rev": 1,
+        "cluster": "souss",
+        "member_id": member_id,
+        "name": names.get(member_id, member_id.title()),
+        "email": f"{member_id}@example.org",
+        "published_at": NOW,
+    } | changes
+    return ContactPublished.model_validate(fields)

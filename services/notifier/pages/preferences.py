@@ -1,0 +1,168 @@
+"""The page on which ambassadors set how they are told, and the address that ends their e-mails by one click."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, Final
+
+from fastapi import FastAPI, Form, Request, Response
+from fastapi.responses import RedirectResponse
+from pydantic import BaseModel, ValidationError
+from starlette.datastructures import URL
+
+from schemas.ambassadors import Absence, Alerting, AmbassadorKey
+from services.notifier.address import Tokens
+from services.notifier.domain.preferences import Person, Preferences
+from services.notifier.inbox import Inbox
+from services.notifier.pages import messages
+from services.notifier.pages.private import PRIVATE, from_our_page, private_page
+from services.notifier.pages.reader import Reader, Readers
+from services.notifier.preferring import Preferring
+from services.runtime import logs
+from services.runtime.errors import TransientError
+from services.runtime.outcome import describe
+from services.runtime.store import StoreError
+
+_NEVER: Final = "never"
+"""The choice of no e-mails at all, beside the rhythms."""
+
+Then = Callable[[Person, Reader], Awaitable[Response]]
+
+
+class Filled(BaseModel):
+    """The form, as text."""
+
+    rhythm: str = ""
+    at: str = ""
+    days: list[str] = []
+    quiet_from: str = ""
+    quiet_to: str = ""
+    most: str = ""
+    away_from: str = ""
+    away_to: str = ""
+    deputy: str = ""
+
+
+def preferences_routes(
+    app: FastAPI, *, inbox: Inbox, preferring: Preferring, tokens: Tokens, readers: Readers, base: str
+) -> None:
+    """Add the page of preferences, and the address that ends e-mails, to `app`."""
+    pages = _Pages(inbox=inbox, preferring=preferring, tokens=tokens, readers=readers, base=base)
+
+    @app.get("/inbox/{token}/preferences", include_in_schema=False)
+    async def preferences(request: Request, token: str) -> Response:
+        """How and when an ambassador is told."""
+        return await pages.preferences(request, token)
+
+    @app.post("/inbox/{token}/preferences", include_in_schema=False)
+    async def prefer(request: Request, token: str, form: Annotated[Filled, Form()]) -> Response:
+        """Keep what the form says, then lead back to the page."""
+        return await pages.prefer(request, token, form)
+
+    @app.get("/unsubscribe/{token}", include_in_schema=False)
+    async def unsubscribe(request: Request, token: str) -> Response:
+        """Ask whether to end e-mails: what follows links must not do it."""
+        return await pages.unsubscribe(request, token, wanted=None)
+
+    @app.post("/unsubscribe/{token}", include_in_schema=False)
+    async def unsubscribed(request: Request, token: str, mail: Annotated[str, Form()] = "") -> Response:
+        """End e-mails, also for a mail program (RFC 8058); or have them again."""
+        return await pages.unsubscribe(request, token, wanted=mail == "again")
+
+
+class _Pages:
+    """Answers, each with the headers of a private page."""
+
+    def __init__(self, *, inbox: Inbox, preferring: Preferring, tokens: Tokens, readers: Readers, base: str) -> None:
+        self._inbox = inbox
+        self._preferring = preferring
+        self._tokens = tokens
+        self._readers = readers
+        self._origin = URL(base)
+        self._log = logs.get()
+
+    async def preferences(self, request: Request, token: str) -> Response:
+        async def show(person: Person, reader: Reader) -> Response:
+            kept = await self._preferring.of(person.key)
+            said = request.query_params.get("kept") == "1"
+            return await self._form(reader, token, person, self._as_filled(person, kept), kept=said)
+
+        return await self._for_owner(request, self._tokens.ambassador(token), show)
+
+    async def prefer(self, request: Request, token: str, form: Filled) -> Response:
+        async def keep(person: Person, reader: Reader) -> Response:
+            if not from_our_page(request, self._origin):
+                return private_page(reader, "not_ours.html", 403, token=token)
+            try:
+                wanted = _preferences(form, person.alerting)
+            except ValidationError as error:
+                wrong = {str(part["loc"][0]) if part["loc"] else "" for part in error.errors()}
+                return await self._form(reader, token, person, form, wrong=wrong)
+            await self._preferring.prefer(person.key, wanted)
+            return RedirectResponse(f"/inbox/{token}/preferences?kept=1#said", 303, headers=PRIVATE)
+
+        return await self._for_owner(request, self._tokens.ambassador(token), keep)
+
+    async def unsubscribe(self, request: Request, token: str, *, wanted: bool | None) -> Response:
+        async def answer(person: Person, reader: Reader) -> Response:
+            if wanted is not None:
+                await self._preferring.want_mail(person.key, wanted=wanted)
+            mail = person.mail if wanted is None else wanted
+            return private_page(reader, "unsubscribe.html", 200, token=token, mail=mail, done=wanted is not None)
+
+        return await self._for_owner(request, self._tokens.unsubscribing(token), answer)
+
+    async def _form(
+        self, reader: Reader, token: str, person: Person, filled: Filled, *, wrong: set[str] | None = None, **said: Any
+    ) -> Response:
+        deputies, pace = await self._preferring.deputies(person.key), self._preferring.pace(person)
+        return private_page(
+            reader, "preferences.html", 422 if wrong else 200, token=token, person=person, filled=filled,
+            deputies=deputies, wrong=wrong or set(), zone=pace.zone.key, most=pace.most_per_day,
+            rhythms=messages.RHYTHMS, days=reader.weekdays(), kept=said.get("kept", False),
+        )  # fmt: skip
+
+    def _as_filled(self, person: Person, kept: Preferences) -> Filled:
+        pace, absence = self._preferring.pace(person), kept.absence
+        return Filled(
+            rhythm=person.alerting.rhythm.value if person.mail else _NEVER,
+            at=person.alerting.at,
+            days=[day.value for day in person.alerting.days],
+            quiet_from=pace.quiet.start,
+            quiet_to=pace.quiet.end,
+            most=str(person.alerting.most_per_day or ""),
+            away_from=absence.first_day.isoformat() if absence else "",
+            away_to=absence.last_day.isoformat() if absence else "",
+            deputy=(absence.deputy if absence else None) or "",
+        )
+
+    async def _for_owner(self, request: Request, key: AmbassadorKey | None, then: Then) -> Response:
+        reader = self._readers.preferred(request.headers.get("accept-language", ""))
+        try:
+            person = await self._inbox.owner(key) if key else None
+            if person is None:
+                return private_page(reader, "denied.html", 403)
+            return await then(person, self._readers.of(person.language))
+        except (StoreError, TransientError) as error:
+            self._log.warning("page_failed", error=describe(error))
+            return private_page(reader, "failed.html", 503, again=str(request.url.path))
+
+
+def _preferences(form: Filled, before: Alerting) -> Preferences:
+    """Return what a form asks for; what it does not show stays as it was.
+
+    Raises:
+        ValidationError: something in it cannot be; the first part of each place names the field of the form.
+    """
+    rhythm = before.rhythm if form.rhythm == _NEVER else form.rhythm
+    alerting = Alerting.model_validate(
+        before.model_dump()
+        | {
+            "rhythm": rhythm,
+            "at": form.at,
+            "days": form.days,
+            "quiet": {"start": form.quiet_from, "end": form.quiet_to},
+            "most_per_day": form.most or None,
+        }
+    )
+    away = {"first_day": form.away_from, "last_day": form.away_to or form.away_from, "deputy": form.deputy or None}
+    absence = Absence.model_validate(away) if form.away_from or form.away_to else None
+    return Preferences(mail=form.rhythm != _NEVER, alerting=alerting, absence=absence)

@@ -1,0 +1,44 @@
+"""What private pages have in common: their headers, and how to tell a form of ours from another's."""
+
+import hashlib
+from typing import Any, Final
+
+from fastapi import Request, Response
+from fastapi.responses import HTMLResponse
+from starlette.datastructures import URL
+
+from services.notifier.pages.reader import HERE, Reader
+
+SHEET: Final = (HERE / "static" / "inbox.css").read_bytes()
+SHEET_PATH: Final = f"/inbox-static/{hashlib.sha256(SHEET).hexdigest()[:12]}.css"
+ICON: Final = (HERE / "static" / "icon.svg").read_bytes()
+
+PRIVATE: Final = {
+    "cache-control": "no-store",
+    "content-security-policy": (
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
+        "frame-ancestors 'none'"
+    ),
+    "referrer-policy": "no-referrer",  # the address is the key to the inbox: it must not travel on
+    "x-content-type-options": "nosniff",
+    "x-robots-tag": "noindex, nofollow",
+    "cross-origin-opener-policy": "same-origin",
+}
+
+
+def private_page(reader: Reader, template: str, status: int, **values: Any) -> Response:
+    """Return a page that nobody but its reader is to see."""
+    return HTMLResponse(reader.page(template, sheet=SHEET_PATH, **values), status, headers=PRIVATE)
+
+
+def from_our_page(request: Request, origin: URL) -> bool:
+    """Return whether a form was sent from our own page, as far as the browser says.
+
+    With `Referrer-Policy: no-referrer` browsers send `Origin: null`, which says nothing; `Sec-Fetch-Site` tells
+    where it is sent (not over plain HTTP). A signed field or address decides in any case.
+    """
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site == "same-origin"
+    sent_from = request.headers.get("origin", "null")
+    return sent_from == "null" or URL(sent_from).netloc in (origin.netloc, request.headers.get("host"))

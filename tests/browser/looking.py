@@ -1,0 +1,61 @@
+"""How pages are looked at: without scripts, as wide as a phone and a desktop, with all that goes wrong on them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Literal
+
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Browser, Page
+
+LANGUAGES = ["fr", "ar", "en"]
+WIDTHS = [390, 1280]
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+
+
+@asynccontextmanager
+async def opened(
+    browser: Browser, *, width: int, scheme: Literal["light", "dark"] = "light"
+) -> AsyncIterator[tuple[Page, list[str]]]:
+    """A page without scripts, with everything that went wrong on it or was asked of elsewhere."""
+    context = await browser.new_context(
+        viewport={"width": width, "height": 900}, java_script_enabled=False, color_scheme=scheme, has_touch=width < 600
+    )
+    page = await context.new_page()
+    wrong: list[str] = []
+    page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("requestfailed", lambda request: wrong.append(f"failed {request.url}"))
+    page.on(
+        "request", lambda request: None if request.url.startswith("http://127.0.0.1") else wrong.append(request.url)
+    )
+    yield page, wrong
+    await context.close()
+
+
+async def measure(browser: Browser, page: Page) -> dict[str, Any]:
+    """What the layout is, and what axe-core says of it.
+
+    Scripts are off on the page itself: the same bytes are measured in another.
+    """
+    context = await browser.new_context(viewport=page.viewport_size, bypass_csp=True)
+    twin = await context.new_page()
+    await twin.goto(page.url)
+    found: dict[str, Any] = await twin.evaluate(
+        """() => ({
+            overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+            cut: [...document.querySelectorAll('main *')]
+                .filter(e => { const r = e.getBoundingClientRect(); return r.right > innerWidth + 1 || r.left < -1; })
+                .map(e => e.outerHTML.slice(0, 80)),
+            dir: document.documentElement.dir, lang: document.documentElement.lang,
+            small: [...document.querySelectorAll('button, .button, summary, .choice, nav a, .back')]
+                .filter(e => e.getClientRects().length && e.getBoundingClientRect().height < 43.5)
+                .map(e => e.outerHTML.slice(0, 80)),
+            h1: document.querySelectorAll('h1').length,
+            scripts: document.scripts.length,
+            inline: document.querySelectorAll('[style]').length,
+        })"""
+    )
+    found["violations"] = [
+        f"{v['id']}: {v['nodes'][0]['html']}" for v in (await Axe().run(twin)).response["violations"]
+    ]
+    await context.close()
+    return found

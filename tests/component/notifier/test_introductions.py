@@ -1,0 +1,403 @@
+"""Introductions: two are asked, answer, learn how to reach each other; once each, whatever crashes."""
+
+import asyncio
+import re
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from schemas.ambassadors import AmbassadorKey
+from schemas.feedback import Act, FeedbackGiven, Result, Side
+from schemas.members import MemberKey
+from schemas.notifications import NotificationDelivered, NotificationFailed
+from schemas.suggestions import SuggestionKey
+from tests.component.notifier.receivers import parts_of
+from tests.component.notifier.world import (
+    BASE,
+    LEASE,
+    CrashError,
+    Process,
+    World,
+    answer_address,
+    crashing,
+    erased,
+    hidden_field,
+    inbox,
+)
+from tests.unit.notifier.samples import changed, contact, lapsed, made, person, sid
+
+ASKING, OFFERING = Side.REQUESTING, Side.OFFERING
+ITEM = inbox() + f"/s/{sid('soil')}"
+INTRODUCE = {"act": "introduced"}
+YES, NO = {"act": "accepted"}, {"act": "declined"}
+ATLAS, LAB = "atlas@example.org", "sensors-lab@example.org"
+
+
+@pytest.fixture
+async def process(world: World) -> Process:
+    """Two ambassadors are told, and both sides have named whom to write to: one reads French, the other English."""
+    process = await world.start()
+    await process.take(person(), person("badr"), made())
+    await process.take(contact("atlas", phone="+212 600-000000"), contact("sensors-lab", language="en"))
+    await process.run()
+    world.mail.mails.clear()
+    return process
+
+
+async def act(process: Process, data: dict[str, str], *, item: str = ITEM) -> httpx.Response:
+    """Fill in the form of the ambassador's page and send it."""
+    async with process.browser() as client:
+        field = hidden_field((await client.get(item)).text)
+        return await client.post(item, data={"form": field, **data})
+
+
+async def answer(process: Process, side: Side, data: dict[str, str], **headers: str) -> httpx.Response:
+    async with process.browser(**headers) as client:
+        return await client.post(answer_address(sid("soil"), side), data=data)
+
+
+async def introduced(process: Process) -> None:
+    assert (await act(process, INTRODUCE)).status_code == 303
+    await process.run()
+
+
+def sent(world: World) -> list[tuple[str, str]]:
+    """Recipients and subjects of what was sent, each message once."""
+    by_id = {str(mail["Message-ID"]): (recipient, str(mail["Subject"])) for recipient, mail in world.mail.mails}
+    return sorted(by_id.values())
+
+
+def feedback(world: World) -> list[Any]:
+    return world.log.of(FeedbackGiven)
+
+
+async def test_both_are_asked_in_their_language_in_the_ambassadors_name(process: Process) -> None:
+    await introduced(process)
+    world = process.world
+    assert sent(world) == [
+        (ATLAS, "Amina Tazi aimerait vous présenter à Laboratoire Capteurs et Énergie"),
+        (LAB, "Amina Tazi would like to introduce you to Atlas Irrigation"),
+    ]
+    for recipient, mail in world.mail.mails:
+        side = ASKING if recipient == ATLAS else OFFERING
+        text, html = parts_of(mail)
+        assert answer_address(sid("soil"), side) in text
+        assert answer_address(sid("soil"), side) in html
+        assert mail["From"].addresses[0].display_name == "Amina Tazi · Maillage"
+        assert mail["Reply-To"].addresses[0].addr_spec == "amina@example.org"
+        other = LAB if recipient == ATLAS else ATLAS
+        for private in (other, "600-000000", "Idrissi" if recipient == ATLAS else "Amrani"):
+            assert private not in mail.as_string()
+    [given] = feedback(world)
+    assert (given.act, given.ambassador_id) == (Act.INTRODUCED, "amina")
+
+
+async def test_contacts_appear_once_both_have_accepted_and_not_before(process: Process) -> None:
+    world = process.world
+    await introduced(process)
+    world.mail.mails.clear()
+    assert (await answer(process, ASKING, YES)).status_code == 303
+    await process.run()
+    assert world.mail.mails == []
+    page = (await process.see(answer_address(sid("soil"), ASKING))).text
+    assert "Vous avez accepté" in page
+    assert LAB not in page
+    assert "Idrissi" not in page
+    assert ATLAS not in (await process.see(answer_address(sid("soil"), OFFERING))).text
+    assert ATLAS not in (await process.see(ITEM)).text
+    await answer(process, OFFERING, YES)
+    await process.run()
+    assert sent(world) == [
+        (ATLAS, "Laboratoire Capteurs et Énergie souhaite aussi vous rencontrer"),
+        (LAB, "Atlas Irrigation would like to meet you too"),
+    ]
+    letters = {recipient: parts_of(mail) for recipient, mail in world.mail.mails}
+    for part in letters[ATLAS]:
+        assert "Youssef Idrissi" in part
+        assert LAB in part
+    for part in letters[LAB]:
+        assert "Nadia Amrani" in part
+        assert "+212 600-000000" in part
+    for page, private in ((answer_address(sid("soil"), ASKING), LAB), (answer_address(sid("soil"), OFFERING), ATLAS)):
+        assert private in (await process.see(page)).text
+    theirs = (await process.see(ITEM)).text
+    assert "Les deux ont accepté" in theirs
+    assert ATLAS in theirs
+    assert [(one.act, one.side) for one in feedback(world)] == [
+        (Act.INTRODUCED, None),
+        (Act.ACCEPTED, ASKING),
+        (Act.ACCEPTED, OFFERING),
+    ]
+
+
+async def test_the_audit_says_to_which_side_a_letter_went_and_names_nobody(process: Process) -> None:
+    await introduced(process)
+    delivered = [one for one in process.world.log.of(NotificationDelivered) if one.side is not None]
+    assert sorted(one.side for one in delivered) == [OFFERING, ASKING]
+    assert all(one.suggestion_id == sid("soil") for one in delivered)
+    assert "@" not in "".join(event.model_dump_json() for _, event in process.world.log.events)
+
+
+async def test_who_declines_is_left_in_peace_and_who_had_accepted_is_told(process: Process) -> None:
+    world = process.world
+    await introduced(process)
+    await answer(process, OFFERING, YES)
+    await process.run()
+    world.mail.mails.clear()
+    await answer(process, ASKING, NO)
+    await process.run()
+    assert sent(world) == [(LAB, "No meeting with Atlas Irrigation this time")]
+    world.now += timedelta(days=60)
+    await process.run()
+    assert len(world.mail.mails) == 1
+    assert "Vous avez décliné" in (await process.see(answer_address(sid("soil"), ASKING))).text
+    theirs = (await process.see(answer_address(sid("soil"), OFFERING))).text
+    assert "No meeting this time" in theirs
+    assert ATLAS not in theirs
+    assert "Les deux ne se rencontreront pas" in (await process.see(ITEM)).text
+    assert "Atlas Irrigation" in (await process.see(inbox() + "?view=done")).text
+
+
+async def test_silence_is_reminded_twice_and_then_closed(process: Process) -> None:
+    world = process.world
+    await introduced(process)
+    await answer(process, ASKING, YES)
+    subjects: list[list[tuple[str, str]]] = []
+    for days in (2, 1, 2, 2, 6, 1, 30):
+        world.mail.mails.clear()
+        world.now += timedelta(days=days)
+        await process.run()
+        subjects.append(sent(world))
+    remind = [(LAB, "Still open: would you like to meet Atlas Irrigation?")]
+    closed = [(ATLAS, "Pas de rencontre avec Laboratoire Capteurs et Énergie cette fois")]
+    assert subjects == [[], remind, [], remind, [], closed, []]
+    assert [(one.act, one.side, one.silent) for one in feedback(world)][-1] == (Act.DECLINED, OFFERING, True)
+    page = (await process.see(answer_address(sid("soil"), OFFERING))).text
+    assert "This introduction is closed" in page
+    assert "<form" not in page
+
+
+async def test_a_notifier_that_was_away_sends_one_reminder_and_not_two(process: Process) -> None:
+    world = process.world
+    await introduced(process)
+    world.mail.mails.clear()
+    world.now += timedelta(days=10)
+    await (await world.start()).run()
+    assert Counter(recipient for recipient, _ in world.mail.mails) == {ATLAS: 1, LAB: 1}
+
+
+async def test_a_month_later_the_ambassador_is_asked_and_says_what_came_of_it(process: Process) -> None:
+    world = process.world
+    await introduced(process)
+    await answer(process, ASKING, YES)
+    await answer(process, OFFERING, YES)
+    await process.run()
+    world.mail.mails.clear()
+    world.now += timedelta(days=30)
+    await process.run()
+    [(recipient, mail)] = world.mail.mails
+    assert recipient == "amina@example.org"
+    assert ITEM in parts_of(mail)[0]
+    assert mail["Reply-To"] is None
+    await act(process, {"act": "outcome", "result": "meeting"})
+    await act(process, {"act": "outcome", "result": "contract"})
+    await process.run()
+    assert [one.result for one in feedback(world)][-2:] == [Result.MEETING, Result.CONTRACT]
+    page = (await process.see(ITEM)).text
+    assert "Ce que cela a donné : Ils travaillent ensemble" in page
+    assert "Atlas Irrigation" in (await process.see(inbox() + "?view=done")).text
+    world.now += timedelta(days=60)
+    await process.run()
+    assert len(world.mail.mails) == 1
+
+
+async def test_where_it_is_in_the_inboxes(process: Process) -> None:
+    await introduced(process)
+    for whom in ("souss/amina", "souss/badr"):
+        assert "Rien ne vous attend" in (await process.see(inbox(whom))).text
+        assert "Présentés ; une réponse est attendue" in (await process.see(inbox(whom) + "?view=ongoing")).text
+    await process.take(lapsed())
+    assert "Atlas Irrigation" in (await process.see(inbox() + "?view=ongoing")).text
+    assert "Atlas Irrigation" not in (await process.see(inbox() + "?view=done")).text
+
+
+async def test_a_scanner_that_follows_every_link_changes_nothing(process: Process) -> None:
+    await introduced(process)
+    before = await process.world.words()
+    links = {
+        link for _, mail in process.world.mail.mails for link in re.findall(r"https://[^\s\"<>]+", mail.as_string())
+    }
+    text_links = {link for _, mail in process.world.mail.mails for link in _links(parts_of(mail)[1])}
+    assert len(text_links) == 2
+    for link in links | text_links | {link + "?act=accepted" for link in text_links}:
+        await process.see(link)
+    assert await process.world.words() == before
+
+
+def _links(html: str) -> set[str]:
+    return set(re.findall(r'href="(https://[^"]+)"', html))
+
+
+async def test_a_double_tap_counts_once(process: Process) -> None:
+    await asyncio.gather(*(act(process, INTRODUCE) for _ in range(4)))
+    await process.run()
+    await asyncio.gather(*(answer(process, ASKING, YES) for _ in range(4)))
+    await asyncio.gather(answer(process, OFFERING, YES), answer(process, OFFERING, NO))
+    await process.run()
+    acts = Counter((one.act, one.side) for one in feedback(process.world))
+    assert acts[(Act.INTRODUCED, None)] == 1
+    assert acts[(Act.ACCEPTED, ASKING)] == 1
+    assert acts[(Act.ACCEPTED, OFFERING)] + acts[(Act.DECLINED, OFFERING)] == 1
+
+
+async def test_without_a_contact_of_both_nobody_is_introduced(process: Process) -> None:
+    form = hidden_field((await process.see(ITEM)).text)
+    await process.take(erased(MemberKey(cluster="souss", member_id="atlas"), 2))
+    page = (await process.see(ITEM)).text
+    assert "Atlas Irrigation n’a désigné personne à qui écrire" in page
+    assert 'value="introduced"' not in page
+    async with process.browser() as client:
+        await client.post(ITEM, data={"form": form, **INTRODUCE})
+    await process.run()
+    assert feedback(process.world) == []
+    assert process.world.mail.mails == []
+
+
+async def test_an_answer_from_elsewhere_or_with_a_forged_address_does_nothing(process: Process) -> None:
+    await introduced(process)
+    assert (await answer(process, ASKING, YES, **{"sec-fetch-site": "cross-site"})).status_code == 403
+    assert (await answer(process, ASKING, {"act": "outcome"})).status_code == 403
+    async with process.browser() as client:
+        for token in ("x", answer_address(sid("soil"), ASKING, rev=2).rpartition("/")[2]):
+            forged = await client.post(f"{BASE}/introduction/{token}", data=YES)
+            assert forged.status_code == 404
+            assert "n’est plus ici" in forged.text
+    await process.run()
+    assert len(feedback(process.world)) == 1
+
+
+async def test_pages_keep_their_address_to_themselves(process: Process) -> None:
+    await introduced(process)
+    page = await process.see(answer_address(sid("soil"), ASKING))
+    assert page.headers["referrer-policy"] == "no-referrer"
+    assert page.headers["cache-control"] == "no-store"
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+
+
+async def test_a_letter_that_is_refused_is_told_to_the_ambassador(process: Process) -> None:
+    process.world.mail.answer_recipient = lambda address: "550 5.1.1 nobody" if address == ATLAS else "250 ok"
+    await introduced(process)
+    assert [recipient for recipient, _ in process.world.mail.mails] == [LAB]
+    assert "n’a pas pu leur être remis" in (await process.see(ITEM)).text
+    [failed] = process.world.log.of(NotificationFailed)
+    assert failed.side is ASKING
+
+
+async def test_a_new_revision_or_a_lapse_takes_back_no_letter_but_reminders(process: Process) -> None:
+    world = process.world
+    await introduced(process)
+    await process.take(changed(made(), rev=2, revision=2))
+    await answer(process, ASKING, YES)
+    await process.take(lapsed(rev=3))
+    world.mail.mails.clear()
+    world.now += timedelta(days=3)
+    await process.run()
+    assert world.mail.mails == []
+    await answer(process, OFFERING, YES)
+    await process.run()
+    assert [recipient for recipient, _ in sorted(world.mail.mails, key=lambda one: one[0])] == [ATLAS, LAB]
+
+
+async def test_erasing_leaves_nothing_of_an_introduction(process: Process) -> None:
+    world = process.world
+    await introduced(process)
+    await process.take(erased(SuggestionKey(suggestion_id=sid("soil")), 2))
+    await process.take(erased(MemberKey(cluster="souss", member_id="atlas"), 2))
+    assert (await process.see(answer_address(sid("soil"), OFFERING))).status_code == 404
+    words = await world.words()
+    assert "Amrani" not in words
+    assert ATLAS not in words
+    assert "introduced" not in words.replace("introduced_", "")
+    world.mail.mails.clear()
+    world.now += timedelta(days=20)
+    await process.run()
+    assert world.mail.mails == []
+
+
+async def test_an_erased_ambassadors_introduction_ends_and_somebody_else_may_make_it(process: Process) -> None:
+    world = process.world
+    await introduced(process)
+    await process.take(erased(AmbassadorKey(cluster="souss", ambassador_id="amina"), 2))
+    assert (await process.see(answer_address(sid("soil"), ASKING))).status_code == 404
+    world.mail.mails.clear()
+    world.now += timedelta(days=20)
+    await process.run()
+    assert world.mail.mails == []
+    theirs = inbox("souss/badr") + f"/s/{sid('soil')}"
+    await act(process, INTRODUCE, item=theirs)
+    await process.run()
+    assert len(world.mail.mails) == 2
+
+
+STEPS = [
+    f"{when} {call}"
+    for call in ("add_act", "with_due_steps", "add", "stepped", "lease", "delivered", "announced")
+    for when in ("before", "after")
+]
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_a_crash_anywhere_asks_and_introduces_each_side_once(world: World, step: str) -> None:
+    died: list[str] = []
+
+    def dying_at(here: str) -> bool:
+        if here == step and not died:
+            died.append(here)
+            return True
+        return False
+
+    setting = await world.start()
+    await setting.take(person(), made(), contact("atlas"), contact("sensors-lab"))
+    await setting.run()
+    world.mail.mails.clear()
+    first = await world.start(dying_at)
+    try:
+        await act(first, INTRODUCE)
+        await crashing(first.run(lambda: _is(died)))
+    except CrashError:
+        pass
+    assert died
+    world.now += LEASE
+    second = await world.start()
+    await act(second, INTRODUCE) if "introduced" in (await second.see(ITEM)).text else None
+    await second.run()
+    await answer(second, ASKING, YES)
+    await answer(second, OFFERING, YES)
+    await second.run()
+    subjects = Counter(sent(world))
+    assert len(subjects) == 4
+    assert set(subjects.values()) == {1}
+    assert len(world.mail.mails) <= 4 + step.endswith("delivered")
+    assert [one.act for one in feedback(world)] == [Act.INTRODUCED, Act.ACCEPTED, Act.ACCEPTED]
+
+
+async def _is(died: list[str]) -> bool:
+    return bool(died)
+
+
+async def test_replicas_that_step_at_once_write_each_letter_once(world: World) -> None:
+    replicas = [await world.start() for _ in range(3)]
+    await replicas[0].take(person(), made(), contact("atlas"), contact("sensors-lab"))
+    await replicas[0].run()
+    world.mail.mails.clear()
+    await act(replicas[0], INTRODUCE)
+    for days in (0, 3, 4, 7):
+        world.now += timedelta(days=days)
+        await asyncio.gather(*(replica.parts.introducing.take_steps() for replica in replicas))
+        await asyncio.gather(*(replica.run() for replica in replicas))
+    ids = world.mail.ids()
+    assert len(ids) == len(set(ids)) == 6
+    assert Counter(one.act for one in feedback(world)) == {Act.INTRODUCED: 1, Act.DECLINED: 2}
