@@ -164,6 +164,10 @@ class AmbassadorProfile(Contract):
     language: Literal["fr", "ar", "en"] = "fr"
     email: EmailAddress | None = None
     webhook: Webhook | None = None
+    deputy: Annotated[
+        Slug | None,
+        Field(description="`ambassador_id` in the same cluster: told of what this one passes on or leaves lying"),
+    ] = None
     alerting: Alerting = Alerting()
     absences: Annotated[tuple[Absence, ...], Field(max_length=24)] = ()
 

@@ -65,7 +65,7 @@ class FeedbackGiven(Event):
     reason: Annotated[NotRelevantReason | None, Field(description="With `not_relevant`")] = None
     side: Annotated[Side | None, Field(description="With `accepted` and `declined`: which side did")] = None
     silent: Annotated[
-        bool, Field(description="With `declined`: by no answer, though it was asked and reminded twice")
+        bool, Field(description="With `declined`: by no answer in time, or because no letter reached it")
     ] = False
     result: Annotated[Result | None, Field(description="With `outcome`")] = None
     requesting: MemberRef

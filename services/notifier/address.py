@@ -1,10 +1,11 @@
-"""The private address of an ambassador's inbox: whoever has it reads the inbox, so it travels to its owner alone.
+"""Private addresses: whoever has one reads the page, or answers on it, so each travels to one person alone.
 
-`python -m services.notifier.address CLUSTER AMBASSADOR` prints one, for an operator.
+`python -m services.notifier.address CLUSTER AMBASSADOR` prints that of an inbox, for an operator.
 """
 
 import argparse
 import hashlib
+from typing import NamedTuple
 from uuid import UUID
 
 from itsdangerous import BadData, URLSafeSerializer
@@ -23,6 +24,15 @@ def inbox_url(base: str, secret: str, key: AmbassadorKey) -> str:
         secret: the notifier's setting `secret`.
     """
     return f"{base.rstrip('/')}/inbox/{Tokens(secret).inbox(key)}"
+
+
+class Invited(NamedTuple):
+    """Who may answer: for a side of the introduction made by the act `rev` on a suggestion, one person, nobody else."""
+
+    suggestion_id: UUID
+    rev: int
+    side: Side
+    person: str
 
 
 class Tokens:
@@ -50,15 +60,15 @@ class Tokens:
         """Return whose e-mails `token` ends; none unless it was signed here."""
         return _named(self._unsubscribe, token)
 
-    def side(self, suggestion_id: UUID, rev: int, side: Side) -> str:
-        """Return the token with which a side answers the introduction that was made by the act `rev`."""
-        return _text(self._side.dumps([str(suggestion_id), rev, side.value]))
+    def answering(self, invited: Invited) -> str:
+        """Return the token with which a side answers an introduction."""
+        return _text(self._side.dumps([str(invited.suggestion_id), invited.rev, invited.side.value, invited.person]))
 
-    def answering(self, token: str) -> tuple[UUID, int, Side] | None:
-        """Return what `token` answers, as given to `side`; none unless it was signed here."""
+    def answers(self, token: str) -> Invited | None:
+        """Return what `token` answers; none unless it was signed here."""
         try:
-            suggestion, rev, side = self._side.loads(token)
-            return UUID(suggestion), int(rev), Side(side)
+            suggestion, rev, side, person = self._side.loads(token)
+            return Invited(UUID(suggestion), int(rev), Side(side), str(person))
         except (BadData, ValueError, TypeError):
             return None
 

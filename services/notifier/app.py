@@ -13,13 +13,16 @@ from services.notifier.announcing import Announcing
 from services.notifier.channels import Channel
 from services.notifier.channels.email import EmailChannel, SmtpServer
 from services.notifier.channels.webhook import WebhookChannel
+from services.notifier.chasing import Chasing
 from services.notifier.composing import Composing
 from services.notifier.delivering import Delivering
+from services.notifier.desk import Desk
 from services.notifier.handlers import Handlers
 from services.notifier.inbox import Inbox
 from services.notifier.introducing import Introducing
 from services.notifier.pacing import Pacing
 from services.notifier.pages.answering import answering_routes
+from services.notifier.pages.desk import desk_routes
 from services.notifier.pages.letters import Letters
 from services.notifier.pages.preferences import preferences_routes
 from services.notifier.pages.reader import Readers
@@ -27,6 +30,7 @@ from services.notifier.pages.routes import inbox_routes
 from services.notifier.preferring import Preferring
 from services.notifier.service import Notifying
 from services.notifier.settings import NotifierSettings
+from services.notifier.stepping import Stepping
 from services.notifier.store import NotifierStore
 from services.notifier.watching import Watching
 from services.runtime.clock import Clock
@@ -37,7 +41,7 @@ from services.runtime.publishing import Publisher
 # The loops are woken when there is work; these are for what nobody woke them for.
 _ANNOUNCE_SECONDS = 2.0
 _LETTERS_SECONDS = 5.0
-_INTRODUCTIONS_SECONDS = 5.0
+_STEPS_SECONDS = 5.0
 _RESTART_SECONDS = 2.0
 _COUNT_SECONDS = 15.0
 
@@ -47,13 +51,13 @@ Every = Callable[[float, str, Callable[[], Awaitable[None]]], Periodic]
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The notifier without its frame: what takes events, delivers, announces, writes letters, introduces."""
+    """The notifier without its frame: what takes events, delivers, announces, writes letters, makes steps."""
 
     handlers: Handlers
     delivering: Delivering
     announcing: Announcing
     pacing: Pacing
-    introducing: Introducing
+    stepping: Stepping
 
 
 def build(settings: NotifierSettings) -> Microservice:
@@ -70,7 +74,7 @@ def build(settings: NotifierSettings) -> Microservice:
     frame.on_new_log(parts.announcing.announce_again)
     frame.waits("deliveries", store.deliveries.count_waiting)
     frame.waits("letters", parts.pacing.count_due)
-    frame.waits("introductions", parts.introducing.count_due)
+    frame.waits("steps", parts.stepping.count_due)
     frame.waits("announcements", store.count_unannounced)
     return frame
 
@@ -111,13 +115,17 @@ def compose(
         step.wake()
 
     introducing = Introducing(store=store, composing=composing, clock=clock, queued=delivering.wake, acted=acted)
-    step = every(_INTRODUCTIONS_SECONDS, "introductions", introducing.take_steps)
+    chasing = Chasing(store=store, notifying=service, pacing=pacing, clock=clock)
+    stepping = Stepping(store=store, introducing=introducing, chasing=chasing, clock=clock)
+    step = every(_STEPS_SECONDS, "steps", stepping.take_steps)
     inbox = Inbox(store=store, composing=composing, clock=clock, acted=acted)
     inbox_routes(app, inbox=inbox, tokens=tokens, readers=readers, base=settings.base)
     answering_routes(app, introducing=introducing, tokens=tokens, readers=readers, base=settings.base, clock=clock)
+    desk = Desk(store=store, clock=clock, timezone=settings.timezone)
+    desk_routes(app, inbox=inbox, desk=desk, tokens=tokens, readers=readers)
     preferring = Preferring(store=store, pacing=pacing)
     preferences_routes(app, inbox=inbox, preferring=preferring, tokens=tokens, readers=readers, base=settings.base)
-    return Parts(Handlers(service=service), delivering, announcing, pacing, introducing)
+    return Parts(Handlers(service=service), delivering, announcing, pacing, stepping)
 
 
 def _channels(settings: NotifierSettings, letters: Letters) -> dict[ChannelName, Channel]:

@@ -8,8 +8,8 @@ from schemas.feedback import Side
 from schemas.members import MemberKind
 from schemas.notifications import Channel
 from schemas.suggestions import SuggestionMade
-from services.notifier.address import Tokens
-from services.notifier.channels import Colleague, Introducer, Invitation, Item, Message
+from services.notifier.address import Invited, Tokens
+from services.notifier.channels import Colleague, Introducer, Invitation, Item, Message, UnreachableError
 from services.notifier.domain.introduction import (
     Introduction,
     Post,
@@ -17,11 +17,17 @@ from services.notifier.domain.introduction import (
     introduction,
     other,
     party_of,
+    person_id,
     stands,
 )
 from services.notifier.domain.preferences import Person
+from services.notifier.domain.standing import Standing, standing
 from services.notifier.store import Kept, NotifierStore, Row, Told
 from services.runtime.clock import Clock
+
+
+class UnwantedError(Exception):
+    """Whoever is to be told has asked not to be."""
 
 
 class Composing:
@@ -37,12 +43,17 @@ class Composing:
         self._clock = clock
 
     async def message(self, row: Row) -> Message | Invitation | None:
-        """Return what `row` delivers; none when there is nothing to tell, or nobody, any more."""
+        """Return what `row` delivers; none when there is nothing to tell, or nobody, any more.
+
+        Raises:
+            UnwantedError: its reader wants no e-mails.
+            UnreachableError: it is not known now whom to write to.
+        """
         person = await self._ambassadors.get(key_of(row.ambassador))
         if person is None:
             return None
         if row.channel is Channel.EMAIL and row.side is None and not person.mail:
-            return None
+            raise UnwantedError
         if row.purpose is not None:
             return await self._invitation(row, row.purpose, person)
         rows = [row] if row.suggestion_id else await self._deliveries.in_letter(row.notification_id)
@@ -66,7 +77,7 @@ class Composing:
         if kept is None or kept.made is None or kept.lapsed is not None or kept.revision != row.revision:
             return None
         mine = told_to(kept, row.ambassador)
-        if mine is None:
+        if mine is None or (row.number and not _untouched(kept, row.ambassador)):
             return None
         return Item(
             row=row.notification_id,
@@ -74,6 +85,8 @@ class Composing:
             leads=mine.leads,
             colleagues=await self.colleagues(kept, row.ambassador),
             link=self.link(person.key, kept.suggestion_id),
+            stands_in=mine.stands_in,
+            told_at=kept.told_at if row.number else None,
         )
 
     async def _invitation(self, row: Row, purpose: Purpose, person: Person) -> Invitation | None:
@@ -81,14 +94,17 @@ class Composing:
         introduced = introduction(kept.acts) if kept else None
         if kept is None or kept.made is None or introduced is None:
             return None
-        withdrawn = kept.lapsed is not None and purpose in (Purpose.ASK, Purpose.REMIND)
+        withdrawn = kept.lapsed is not None and purpose is Purpose.REMIND
         if withdrawn or not stands(introduced, Post(purpose, row.side, row.number), self._clock()):
             return None
-        contacts = await self.contacts(kept)
-        mine = self.link(person.key, kept.suggestion_id)
-        to = person if row.side is None else contacts.get(row.side)
-        if to is None:
-            return None
+        to: Person | ContactPublished = person
+        mine, met = self.link(person.key, kept.suggestion_id), await self.met(kept, introduced)
+        if row.side is not None:
+            known = met if purpose is Purpose.MET else await self.contacts(kept)
+            if row.side not in known:
+                raise UnreachableError("the member has named nobody to write to, or somebody else than who accepted")
+            to = known[row.side]
+            mine = self._answer_link(kept, introduced, row.side, known[row.side])
         return Invitation(
             notification_id=row.notification_id,
             to=to,
@@ -97,8 +113,8 @@ class Composing:
             suggestion=kept.made,
             introducer=introducer(kept.made, person),
             introduced_at=introduced.at,
-            contact=contacts.get(other(row.side)) if row.side and introduced.met else None,
-            link=self._answer_link(kept, introduced, row.side) if row.side else mine,
+            contact=met.get(other(row.side)) if row.side else None,
+            link=mine,
             now=self._clock(),
         )
 
@@ -109,6 +125,13 @@ class Composing:
         keys = {side: party_of(kept.made, side).key for side in Side}
         known = await self._contacts.known(keys.values())
         return {side: known[str(key)] for side, key in keys.items() if str(key) in known}
+
+    async def met(self, kept: Kept, introduced: Introduction) -> dict[Side, ContactPublished]:
+        """Return who may be told of whom: once both have accepted, those who did, as far as they are still there."""
+        if not introduced.met:
+            return {}
+        contacts = await self.contacts(kept)
+        return {side: who for side, who in contacts.items() if introduced.accepted_by.get(side) == person_id(who)}
 
     async def colleagues(self, kept: Kept, ambassador: str) -> tuple[Colleague, ...]:
         """Return who else is told, the one who leads first."""
@@ -131,9 +154,10 @@ class Composing:
         """Return the private address of a suggestion in somebody's inbox."""
         return f"{self._base}/inbox/{self._tokens.inbox(key)}/s/{suggestion_id}"
 
-    def _answer_link(self, kept: Kept, introduced: Introduction, side: Side) -> str:
-        """Return the private address at which a side answers."""
-        return f"{self._base}/introduction/{self._tokens.side(kept.suggestion_id, introduced.rev, side)}"
+    def _answer_link(self, kept: Kept, introduced: Introduction, side: Side, contact: ContactPublished) -> str:
+        """Return the private address at which somebody answers for a side."""
+        invited = Invited(kept.suggestion_id, introduced.rev, side, person_id(contact))
+        return f"{self._base}/introduction/{self._tokens.answering(invited)}"
 
     def _letter_link(self, key: AmbassadorKey, letter: UUID) -> str:
         """Return the private address of just what a letter tells."""
@@ -145,9 +169,16 @@ def told_to(kept: Kept, ambassador: str) -> Told | None:
     return next((told for told in kept.told or () if told.ambassador == ambassador), None)
 
 
+def _untouched(kept: Kept, ambassador: str) -> bool:
+    where = standing(kept.acts, ambassador=ambassador, revision=kept.revision, lapsed=kept.lapsed is not None)
+    return where is Standing.OPEN
+
+
 def introducer(suggestion: SuggestionMade, person: Person) -> Introducer:
     """Return what both sides are told of who introduces them."""
-    return Introducer(person.name, city_name(suggestion, person), person.email)
+    # An answer goes to an address that every mail server takes, or to nobody: a part beyond ASCII would be encoded.
+    answers_to = person.email if person.email and person.email.rpartition("@")[0].isascii() else None
+    return Introducer(person.name, city_name(suggestion, person), answers_to)
 
 
 def key_of(ambassador: str) -> AmbassadorKey:

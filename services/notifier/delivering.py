@@ -16,7 +16,7 @@ from schemas.contacts import ContactPublished
 from schemas.notifications import Channel as ChannelName
 from services.notifier import metrics
 from services.notifier.channels import Channel, Invitation, Message, RefusedError, UnreachableError
-from services.notifier.composing import Composing
+from services.notifier.composing import Composing, UnwantedError
 from services.notifier.domain.schedule import wait_after
 from services.notifier.store import Deliveries, Row
 from services.runtime import logs, tracing
@@ -69,7 +69,12 @@ class Stale:
     """There is nothing to tell any more."""
 
 
-Outcome = Delivered | Postponed | Failed | Stale
+@dataclass(frozen=True, slots=True)
+class Unwanted:
+    """Its reader wants no e-mails."""
+
+
+Outcome = Delivered | Postponed | Failed | Stale | Unwanted
 
 
 class Delivering:
@@ -148,11 +153,12 @@ class Delivering:
                 task.add_done_callback(self._let_go)
 
     async def _next(self, name: ChannelName) -> Row | None:
-        busy = [row.ambassador for row in self._in_hand.values() if row.channel is name]
-        if len(busy) >= AT_ONCE:
+        in_hand = [row for row in self._in_hand.values() if row.channel is name]
+        if len(in_hand) >= AT_ONCE:
             return None
         now = self._clock()
         until = now + self._lease
+        busy = [row.receiver or row.ambassador for row in in_hand]
         return await self._deliveries.lease(name, busy=busy, now=now, until=until, holder=self._holder)
 
     def _let_go(self, task: "asyncio.Task[None]") -> None:
@@ -166,8 +172,7 @@ class Delivering:
     async def _deliver(self, row: Row) -> None:
         name = f"deliver {row.channel}"
         with tracing.part(name, kind="client", parent=row.traceparent, attributes=row.about) as span:
-            message = await self._composing.message(row)
-            outcome = await self._try(row, message)
+            message, outcome = await self._make(row)
             span.note({"maillage.outcome": type(outcome).__name__.lower()})
             if isinstance(outcome, Postponed | Failed):
                 span.fail(outcome.reason)
@@ -201,6 +206,8 @@ class Delivering:
             case Delivered():
                 if await self._deliveries.delivered(row, told, now=now):
                     for item in items:
+                        if item.told_at is not None:  # a reminder: how long it took to tell is known
+                            continue
                         made = item.suggestion
                         metrics.told(row.channel, posted_at=made.posted_at, made_at=made.made_at, at=now)
             case Failed(reason):
@@ -208,12 +215,27 @@ class Delivering:
                 log.warning("failed", reason=reason)
             case Stale():
                 await self._deliveries.drop(row)
+            case Unwanted():
+                await self._deliveries.end_unsent(row, now=now)
             case Postponed():
                 pass
             case unreachable:
                 assert_never(unreachable)
         self._ended()
         metrics.DELIVERIES.labels(row.channel, type(outcome).__name__.lower()).inc()
+
+    async def _make(self, row: Row) -> tuple[Message | Invitation | None, Outcome]:
+        try:
+            message = await self._composing.message(row)
+        except UnwantedError:
+            return None, Unwanted()
+        except UnreachableError as error:
+            return None, Postponed(str(error))
+        except StoreError:
+            raise
+        except Exception as error:  # a fault of ours: a later version may send it
+            return None, Postponed(describe(error))
+        return message, await self._try(row, message)
 
     async def _try(self, row: Row, message: Message | Invitation | None) -> Outcome:
         if message is None:

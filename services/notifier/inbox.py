@@ -32,6 +32,7 @@ class Item:
 
     Attributes:
         leads: whether this ambassador is the one to act.
+        stands_in: whether this ambassador is told because nobody else did anything.
         where: where it stands for this ambassador.
         mine: what this ambassador did last.
         taker: the colleague who has it in hand, when it is not this ambassador; none too when that person is gone.
@@ -39,6 +40,7 @@ class Item:
         not_reached: channels by which the ambassador could not be told.
         introduced: what has become of its introduction, if it was made.
         contacts: whom of each side to write to, as far as somebody is known.
+        deputy: who is told when this ambassador passes it on; none: nobody else than who is told already.
         not_invited: sides to which a letter about the introduction could not be delivered.
     """
 
@@ -47,6 +49,7 @@ class Item:
     made_at: datetime
     card: Card
     leads: bool
+    stands_in: bool
     colleagues: tuple[Colleague, ...]
     where: Standing
     lapse: LapseReason | None
@@ -57,6 +60,7 @@ class Item:
     introduced: Introduction | None
     not_reached: frozenset[Channel] = frozenset()
     contacts: Mapping[Side, ContactPublished] = field(default_factory=dict)
+    deputy: str | None = None
     not_invited: frozenset[Side] = frozenset()
 
 
@@ -129,18 +133,28 @@ class Inbox:
             item,
             not_reached=await self._not_reached(kept, key),
             contacts=await self._composing.contacts(kept),
+            deputy=await self._deputy(kept, key),
             not_invited=await self._not_invited(kept) if item.introduced else frozenset(),
         )
+
+    async def opened(self, key: AmbassadorKey, suggestion_id: UUID) -> None:
+        """Note that somebody opened a suggestion, the first time."""
+        await self._suggestions.opened(suggestion_id, str(key), now=self._clock())
 
     async def act(self, key: AmbassadorKey, suggestion_id: UUID, revision: int, wanted: Wanted) -> None:
         """Store an act, unless it is not open any more: done already, overtaken by another, or said of older texts.
 
-        Two of whom one has named nobody to write to are not introduced.
+        Two of whom one has named nobody to write to are not introduced, and nothing is passed on to nobody.
         """
         while (kept := await self._suggestions.get(suggestion_id)) is not None:
             if kept.made is None or kept.revision != revision or told_to(kept, str(key)) is None:
                 return
-            if wanted.act not in open_acts(_where(kept, key), introduction(kept.acts)):
+            introduced = introduction(kept.acts)
+            if wanted.act not in open_acts(_where(kept, key), introduced):
+                return
+            if wanted.act is Act.OUTCOME and introduced is not None and wanted.result is introduced.result:
+                return
+            if wanted.act is Act.PASSED and await self._deputy(kept, key) is None:
                 return
             if wanted.act is Act.INTRODUCED and len(await self._composing.contacts(kept)) < len(Side):
                 return
@@ -171,10 +185,11 @@ class Inbox:
             made_at=kept.made.made_at,
             card=card(kept.made, now=self._clock()),
             leads=told.leads,
+            stands_in=told.stands_in,
             colleagues=colleagues,
             where=where,
             lapse=kept.lapsed,
-            mine=mine[-1] if mine and where in (Standing.MINE, Standing.DISMISSED) else None,
+            mine=mine[-1] if mine and where in (Standing.MINE, Standing.DISMISSED, Standing.PASSED) else None,
             taker=next((c for c in colleagues if taken and c.ambassador == taken.ambassador), None),
             taken_at=taken.at if taken else None,
             may=open_acts(where, introduced),
@@ -185,9 +200,17 @@ class Inbox:
         rows = await self._deliveries.to_ambassador(kept.suggestion_id, kept.revision, str(key))
         return frozenset(row.channel for row in rows if row.state is State.FAILED)
 
+    async def _deputy(self, kept: Kept, key: AmbassadorKey) -> str | None:
+        person = await self._ambassadors.get(key)
+        if person is None or person.deputy is None:
+            return None
+        deputy = await self._ambassadors.get(AmbassadorKey(cluster=key.cluster, ambassador_id=person.deputy))
+        return None if deputy is None or told_to(kept, str(deputy.key)) is not None else deputy.name
+
     async def _not_invited(self, kept: Kept) -> frozenset[Side]:
         rows = await self._deliveries.about_introduction(kept.suggestion_id)
-        return frozenset(row.side for row in rows if row.side is not None and row.state is State.FAILED)
+        newest = {row.side: row for row in sorted(rows, key=lambda row: row.due or row.made_at) if row.side is not None}
+        return frozenset(side for side, row in newest.items() if row.state is State.FAILED)
 
 
 def _where(kept: Kept, key: AmbassadorKey) -> Standing:

@@ -1,62 +1,57 @@
-"""Introductions: what is due of them is done when the store says so, and what both sides answer is kept once."""
+"""Introductions: letters to both sides, what they answer, and what follows from it, each once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Final
+from datetime import datetime
 from uuid import UUID
 
 from schemas.contacts import ContactPublished
 from schemas.feedback import Act, Side
 from schemas.notifications import Channel
 from schemas.suggestions import SuggestionMade
+from services.notifier.address import Invited
 from services.notifier.channels import Introducer
 from services.notifier.composing import Composing, introducer, key_of
 from services.notifier.domain.acts import Given
 from services.notifier.domain.introduction import (
+    LINKS_END_AFTER,
     Introduction,
     Post,
+    Purpose,
     due_posts,
     introduction,
     next_step,
     open_answers,
     other,
+    party_of,
+    person_id,
     silent,
 )
 from services.notifier.store import Kept, NotifierStore, Row
-from services.notifier.store.deliveries import post_id
-from services.runtime import logs
+from services.notifier.store.deliveries import State, post_id
 from services.runtime.clock import Clock
-from services.runtime.outcome import describe
-from services.runtime.store import StoreError
-
-LATER: Final = timedelta(minutes=5)
-"""When to look again at what could not be done."""
-
-_AT_ONCE: Final = 100
-"""Introductions looked at in one go."""
 
 
 @dataclass(frozen=True, slots=True)
-class Invited:
+class Shown:
     """What a side sees of its introduction.
 
     Attributes:
-        contact: whom of the other side to write to; none until both have accepted, or when there is nobody any more.
-        mine: the reader's own contact.
+        language: of who reads it.
+        contact: whom of the other side to write to; none until both have accepted, or when whoever accepted is gone.
     """
 
     side: Side
     suggestion: SuggestionMade
     introduced: Introduction
     introducer: Introducer
-    mine: ContactPublished
+    language: str
     contact: ContactPublished | None
     may: frozenset[Act]
 
 
 class Introducing:
-    """Sends what is due of introductions, shows them to their sides, and stores the answers."""
+    """Makes the steps that are due of an introduction, shows it to its sides, and stores the answers."""
 
     def __init__(
         self,
@@ -75,71 +70,81 @@ class Introducing:
         self._clock = clock
         self._queued = queued
         self._acted = acted
-        self._log = logs.get()
 
-    async def take_steps(self) -> None:
-        """Make all steps that are due: letters, reminders, the end of waiting. What a time away left over is one step.
-
-        Raises:
-            StoreError: the store is away. Call again.
-        """
-        while due := await self._suggestions.with_due_steps(self._clock(), _AT_ONCE):
-            for kept in due:
-                try:
-                    await self._step(kept)
-                except StoreError:
-                    raise
-                except Exception as error:  # a fault of ours with one must not keep all others waiting
-                    self._log.warning("step_not_made", suggestion_id=str(kept.suggestion_id), error=describe(error))
-                    await self._suggestions.stepped(kept, next_at=self._clock() + LATER)
-
-    async def count_due(self) -> int:
-        """Return how many introductions have a step due."""
-        return await self._suggestions.count_due_steps(self._clock())
-
-    async def shown(self, suggestion_id: UUID, rev: int, side: Side) -> Invited | None:
-        """Return what a side sees of the introduction that was made by the act `rev`; none when it is gone."""
-        kept = await self._suggestions.get(suggestion_id)
+    async def shown(self, invited: Invited) -> Shown | None:
+        """Return what somebody sees of an introduction; none when it is gone, over, or another one answers now."""
+        kept = await self._suggestions.get(invited.suggestion_id)
         introduced = introduction(kept.acts) if kept else None
-        if kept is None or kept.made is None or introduced is None or introduced.rev != rev:
+        if kept is None or kept.made is None or introduced is None or introduced.rev != invited.rev:
             return None
         person = await self._ambassadors.get(key_of(introduced.by))
-        contacts = await self._composing.contacts(kept)
-        if person is None or side not in contacts:
+        mine = (await self._composing.contacts(kept)).get(invited.side)
+        ended = self._clock() >= introduced.at + LINKS_END_AFTER
+        if person is None or mine is None or person_id(mine) != invited.person or ended:
             return None
-        return Invited(
-            side=side,
+        met = await self._composing.met(kept, introduced)
+        return Shown(
+            side=invited.side,
             suggestion=kept.made,
             introduced=introduced,
             introducer=introducer(kept.made, person),
-            mine=contacts[side],
-            contact=contacts.get(other(side)) if introduced.met else None,
-            may=open_answers(introduced, side),
+            language=mine.language,
+            contact=met.get(other(invited.side)) if invited.side in met else None,
+            may=open_answers(introduced, invited.side),
         )
 
-    async def answer(self, suggestion_id: UUID, rev: int, side: Side, act: Act) -> None:
+    async def answer(self, invited: Invited, act: Act) -> None:
         """Store what a side answers, unless it has answered, or it is too late."""
-        while (kept := await self._suggestions.get(suggestion_id)) is not None:
+        while (kept := await self._suggestions.get(invited.suggestion_id)) is not None:
             introduced = introduction(kept.acts)
-            if introduced is None or introduced.rev != rev or act not in open_answers(introduced, side):
+            if introduced is None or introduced.rev != invited.rev or act not in open_answers(introduced, invited.side):
                 return
-            if await self._say(kept, introduced, side, act):
+            if await self._say(kept, introduced, invited.side, act, person=invited.person):
                 return
 
-    async def _step(self, kept: Kept) -> None:
-        introduced, now = introduction(kept.acts), self._clock()
-        if introduced is None or kept.made is None:
-            await self._suggestions.stepped(kept, next_at=None)
-            return
-        if sides := silent(introduced, now):
-            await self._say(kept, introduced, sides[0], Act.DECLINED, silent=True)  # it is due again at once
-            return
-        rows = [_row(kept, introduced, post, now) for post in due_posts(introduced, now)]
+    async def step(self, kept: Kept, introduced: Introduction) -> bool:
+        """Make what is due of one introduction, and note when more will be; return whether to look again at once.
+
+        Repeated after a crash, it does no harm.
+        """
+        now = self._clock()
+        written_at = await self._written_at(kept.suggestion_id)
+        if sides := silent(introduced, written_at, now):
+            await self._say(kept, introduced, sides[0], Act.DECLINED, silent=True)
+            return True
+        rows = [_row(kept, introduced, post) for post in due_posts(introduced, now)]
         if await self._deliveries.add(rows, now=now):
             self._queued()
-        await self._suggestions.stepped(kept, next_at=next_step(introduced, now))
+        if not await self._suggestions.stepped(kept, next_at=next_step(introduced, written_at, now)):
+            await self._take_back(rows)
+        return False
 
-    async def _say(self, kept: Kept, introduced: Introduction, side: Side, act: Act, *, silent: bool = False) -> bool:
+    async def _written_at(self, suggestion_id: UUID) -> dict[Side, datetime]:
+        rows = await self._deliveries.about_introduction(suggestion_id)
+        delivered = [
+            row for row in rows if row.state is State.DELIVERED and row.purpose in (Purpose.ASK, Purpose.REMIND)
+        ]
+        latest_first = sorted(delivered, key=lambda row: row.ended_at or row.made_at, reverse=True)
+        return {row.side: row.ended_at for row in latest_first if row.side is not None and row.ended_at is not None}
+
+    async def _take_back(self, rows: Sequence[Row]) -> None:
+        """The suggestion or its ambassador may have been erased between our reading and our rows for them."""
+        for row in rows[:1]:
+            kept = await self._suggestions.get(row.suggestion_id) if row.suggestion_id else None
+            introduced = introduction(kept.acts) if kept else None
+            if introduced is None or introduced.by != row.ambassador:
+                await self._deliveries.remove([row.notification_id for row in rows])
+
+    async def _say(
+        self,
+        kept: Kept,
+        introduced: Introduction,
+        side: Side,
+        act: Act,
+        *,
+        silent: bool = False,
+        person: str | None = None,
+    ) -> bool:
         given = Given(
             rev=kept.acts_given + 1,
             revision=kept.revision,
@@ -149,6 +154,7 @@ class Introducing:
             at=self._clock(),
             side=side,
             silent=silent,
+            person=person if act is Act.ACCEPTED else None,
         )
         stored = await self._suggestions.add_act(kept, given)
         if stored:
@@ -156,16 +162,19 @@ class Introducing:
         return stored
 
 
-def _row(kept: Kept, introduced: Introduction, post: Post, now: datetime) -> Row:
+def _row(kept: Kept, introduced: Introduction, post: Post) -> Row:
+    member = party_of(kept.made, post.side).key if kept.made and post.side else None
     return Row(
         notification_id=post_id(kept.suggestion_id, introduced.rev, post),
         suggestion_id=kept.suggestion_id,
         revision=introduced.revision,
         ambassador=introduced.by,
         channel=Channel.EMAIL,
-        made_at=now,
+        made_at=introduced.at,
+        state=State.TO_INVITE,
         purpose=post.purpose,
         side=post.side,
+        receiver=introduced.by if member is None else str(member),
         number=post.number,
         traceparent=kept.traceparent,
     )

@@ -35,10 +35,6 @@ class Preferring:
         await self._ambassadors.prefer(key, preferences)
         await self._pacing.keep_pace([key])
 
-    async def want_mail(self, key: AmbassadorKey, *, wanted: bool) -> bool:
-        """Begin or end e-mails that tell of suggestions; False when nobody of this key is known."""
-        if await self._ambassadors.get(key) is None:
-            return False
-        preferences = await self._ambassadors.preferences(key)
-        await self.prefer(key, preferences.model_copy(update={"mail": wanted}))
-        return True
+    async def want_mail(self, key: AmbassadorKey, *, wanted: bool) -> None:
+        """Begin or end e-mails that tell of suggestions."""
+        await self._ambassadors.want_mail(key, wanted=wanted)

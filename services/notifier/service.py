@@ -12,6 +12,7 @@ from schemas.members import MemberKey
 from schemas.notifications import Channel
 from schemas.suggestions import SuggestionLapsed, SuggestionMade
 from services.notifier import metrics
+from services.notifier.domain.chasing import next_chase
 from services.notifier.domain.pace import absence_on
 from services.notifier.domain.preferences import Person
 from services.notifier.domain.routing import Recipient, Relay, recipients, seat_of
@@ -54,7 +55,7 @@ class Notifying:
         for suggestion_id, rev in erased:
             await self._suggestions.erase(suggestion_id, rev)
         ids = [event.suggestion_id for event in made] + [event.suggestion_id for event in lapsed]
-        await self._settle(ids + [suggestion_id for suggestion_id, _ in erased])
+        await self.settle(ids + [suggestion_id for suggestion_id, _ in erased])
 
     async def publish(self, people: Sequence[AmbassadorPublished]) -> None:
         """Take ambassadors and desks; tell them what waited for somebody like them, and nothing else of the past."""
@@ -86,9 +87,9 @@ class Notifying:
 
     async def _settle_waiting(self, clusters: Iterable[str]) -> None:
         for chunk in _chunks(await self._suggestions.waiting_for_somebody(clusters), _CHUNK):
-            await self._settle(chunk)
+            await self.settle(chunk)
 
-    async def _settle(self, ids: Sequence[UUID]) -> None:
+    async def settle(self, ids: Sequence[UUID]) -> None:
         """Make the consequences of what is stored under `ids`; again for those that change meanwhile."""
         again = list(ids)
         while again:
@@ -104,7 +105,8 @@ class Notifying:
         people = await self._ambassadors.of_clusters({cluster for one in undecided for cluster in _clusters(one)})
         relays = [self._relay(person) for person in people.values()]
         decisions = [(one, [_told(r, people, one) for r in _recipients(one, relays)]) for one in undecided]
-        decided = await self._suggestions.decide([(one, told) for one, told in decisions if told])
+        now, certain = self._clock(), [(one, told) for one, told in decisions if told]
+        decided = await self._suggestions.decide(certain, now=now, look_at=next_chase(now, now))
         for one, told in decisions:
             if not told:
                 self._log.warning("unrouted", suggestion_id=str(one.suggestion_id), revision=one.revision)
@@ -167,32 +169,39 @@ def _told(recipient: Recipient, people: Mapping[str, Person], kept: Kept) -> Tol
     alerts = kept.made is not None and kept.made.alerts
     key = AmbassadorKey(cluster=recipient.cluster, ambassador_id=recipient.ambassador_id)
     person = people[str(key)]
-    channels = [Channel.INBOX]
-    if alerts and person.email is not None and person.mail:
-        channels.append(Channel.EMAIL)
-    if alerts and person.webhook is not None:
-        channels.append(Channel.WEBHOOK)
-    return Told(ambassador=str(key), leads=recipient.leads, channels=tuple(channels))
+    return Told(ambassador=str(key), leads=recipient.leads, channels=channels_of(person, alerts=alerts))
 
 
-def _rows(kept: Kept) -> Iterable[Row]:
+def channels_of(person: Person, *, alerts: bool) -> tuple[Channel, ...]:
+    """Return by which channels somebody is told; where nobody is to be alerted, by the inbox alone."""
+    mail = alerts and person.email is not None and person.mail
+    webhook = alerts and person.webhook is not None
+    return (Channel.INBOX, *([Channel.EMAIL] if mail else []), *([Channel.WEBHOOK] if webhook else []))
+
+
+def _rows(kept: Kept) -> list[Row]:
     if kept.made is None:
-        return
-    for told in kept.told or ():
-        for name in told.channels:
-            channel = Channel(name)
-            yield Row(
-                notification_id=notification_id(kept.suggestion_id, kept.revision, told.ambassador, channel),
-                suggestion_id=kept.suggestion_id,
-                revision=kept.revision,
-                ambassador=told.ambassador,
-                channel=channel,
-                made_at=kept.made.made_at,
-                score=kept.made.score,
-                deadline=kept.made.request.deadline,
-                posted_at=kept.made.posted_at,
-                traceparent=kept.traceparent,
-            )
+        return []
+    return [row_of(kept, told, Channel(name)) for told in kept.told or () for name in told.channels]
+
+
+def row_of(kept: Kept, told: Told, channel: Channel, *, number: int = 0) -> Row:
+    """Return the row by which somebody is told, or told once more (`number`), of a suggestion that is not erased."""
+    if kept.made is None:
+        raise ValueError("nobody is told of what was erased")
+    return Row(
+        notification_id=notification_id(kept.suggestion_id, kept.revision, told.ambassador, channel, number),
+        suggestion_id=kept.suggestion_id,
+        revision=kept.revision,
+        ambassador=told.ambassador,
+        channel=channel,
+        number=number,
+        made_at=kept.made.made_at,
+        score=kept.made.score - number,  # what is told for the first time comes before
+        deadline=kept.made.request.deadline,
+        posted_at=kept.made.posted_at,
+        traceparent=kept.traceparent,
+    )
 
 
 def _chunks(ids: Sequence[UUID], size: int) -> Iterable[list[UUID]]:

@@ -42,7 +42,7 @@ async def measure(browser: Browser, page: Page) -> dict[str, Any]:
     found: dict[str, Any] = await twin.evaluate(
         """() => ({
             overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
-            cut: [...document.querySelectorAll('main *')]
+            cut: [...document.querySelectorAll('main *:not(.scrolled *)')]  // which a reader can move in its box
                 .filter(e => { const r = e.getBoundingClientRect(); return r.right > innerWidth + 1 || r.left < -1; })
                 .map(e => e.outerHTML.slice(0, 80)),
             dir: document.documentElement.dir, lang: document.documentElement.lang,

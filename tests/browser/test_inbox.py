@@ -187,8 +187,7 @@ async def test_preferences_are_set_by_tapping(browser: Browser, site: Site, lang
         assert await page.locator('input[value="weekly"]').is_checked()
         assert wrong == []
     kept = await site.process.store.ambassadors.preferences(person().key)
-    assert kept.alerting is not None
-    assert (kept.alerting.rhythm, kept.alerting.at, len(kept.alerting.days)) == ("weekly", "09:15", 6)
+    assert (kept.rhythm, kept.at, len(kept.days or ()), kept.quiet) == ("weekly", "09:15", 6, None)
     assert kept.absence is not None
     assert (kept.absence.first_day, kept.absence.last_day, kept.absence.deputy) == (
         date(2026, 12, 24),

@@ -33,6 +33,8 @@ class Item:
     Attributes:
         row: the id of its delivery: that of the message itself, if it is alone in it.
         leads: whether the reader is the one to act.
+        stands_in: whether the reader is told because nobody else did anything.
+        told_at: when the reader was told of it already, should this be a reminder.
         link: private address of this suggestion in the reader's inbox.
     """
 
@@ -41,6 +43,8 @@ class Item:
     leads: bool
     colleagues: tuple[Colleague, ...]
     link: str
+    stands_in: bool = False
+    told_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,11 +169,16 @@ def deliverable(address: str) -> str:
 
 def _address(address: str, display_name: str = "") -> Address:
     local, _, domain = address.rpartition("@")
-    return Address(display_name=display_name, username=local, domain=domain)
+    return Address(display_name=_plain(display_name), username=local, domain=domain)
+
+
+def _plain(text: str) -> str:
+    """Return text that reads the same and is no encoded word (RFC 2047): the library would decode what is in it."""
+    return text.replace("=?", "=\u200d?")
 
 
 def _one_line(subject: str) -> str:
-    line = " ".join(subject.split())
+    line = _plain(" ".join(subject.split()))
     return line if len(line) <= _SUBJECT_CHARACTERS else line[: _SUBJECT_CHARACTERS - 1].rstrip() + "…"
 
 

@@ -9,7 +9,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+from schemas.contacts import ContactPublished
 from schemas.feedback import Act, Result, Side
+from schemas.ids import derived_id
 from schemas.suggestions import Party, SuggestionMade
 from services.notifier.domain.acts import Given
 
@@ -17,12 +19,21 @@ REMINDED_AFTER: Final = (timedelta(days=3), timedelta(days=7))
 """When a side that has not answered is asked again: twice, and then no more."""
 
 CLOSED_AFTER: Final = timedelta(days=14)
-"""When silence is taken for an answer: an introduction takes about two weeks of exchanges."""
+"""When silence is taken for an answer, from the first letter on: an introduction takes two weeks of exchanges."""
+
+GIVEN_UP_AFTER: Final = timedelta(days=28)
+"""When a side that no letter has reached is taken for silent, too."""
+
+LINKS_END_AFTER: Final = timedelta(days=180)
+"""How long both sides may read their pages: contacts are not for keeping there."""
 
 OUTCOME_ASKED_AFTER: Final = timedelta(days=30)
 """When the ambassador is asked what came of it, after both sides have accepted."""
 
 _ANSWERS: Final = {Act.ACCEPTED, Act.DECLINED}
+
+OF_INTRODUCTIONS: Final = {Act.INTRODUCED, Act.ACCEPTED, Act.DECLINED, Act.OUTCOME}
+"""The acts that tell of an introduction."""
 
 
 class Answer(StrEnum):
@@ -62,6 +73,7 @@ class Introduction:
         rev: of the act by which it was made; `revision`: of the suggestion then.
         at: when it was made.
         answers: what each side has said.
+        accepted_by: who accepted for a side, as `Given.person`.
         answered_at: when the last side said something; none while an answer is awaited.
         result: what came of the meeting, as the ambassador last said.
     """
@@ -71,6 +83,7 @@ class Introduction:
     revision: int
     at: datetime
     answers: Mapping[Side, Answer]
+    accepted_by: Mapping[Side, str]
     answered_at: datetime | None
     result: Result | None
 
@@ -110,10 +123,13 @@ def introduction(acts: Sequence[Given]) -> Introduction | None:
     if made is None:
         return None
     answers = dict.fromkeys(Side, Answer.AWAITED)
-    said = [given for given in acts if given.act in _ANSWERS and given.side is not None]
+    accepted_by: dict[Side, str] = {}
+    said = [given for given in acts if given.act in _ANSWERS]
     for given in said:
         if given.side is not None:
             answers[given.side] = Answer.UNANSWERED if given.silent else Answer(given.act.value)
+            if given.person is not None:
+                accepted_by[given.side] = given.person
     results = [given.result for given in acts if given.act is Act.OUTCOME]
     return Introduction(
         by=made.ambassador,
@@ -121,6 +137,7 @@ def introduction(acts: Sequence[Given]) -> Introduction | None:
         revision=made.revision,
         at=made.at,
         answers=answers,
+        accepted_by=accepted_by,
         answered_at=said[-1].at if Answer.AWAITED not in answers.values() else None,
         result=results[-1] if results else None,
     )
@@ -136,6 +153,11 @@ def other(side: Side) -> Side:
     return Side.OFFERING if side is Side.REQUESTING else Side.REQUESTING
 
 
+def person_id(contact: ContactPublished) -> str:
+    """Return what tells one contact of a member from the next, and tells nobody who it is."""
+    return derived_id("person", str(contact.key), contact.email.casefold()).hex
+
+
 def open_answers(of: Introduction, side: Side) -> frozenset[Act]:
     """Return what a side may say: once, and as long as it matters."""
     if of.phase is Phase.ASKED and of.answers[side] is Answer.AWAITED:
@@ -143,12 +165,18 @@ def open_answers(of: Introduction, side: Side) -> frozenset[Act]:
     return frozenset()
 
 
-def silent(of: Introduction, now: datetime) -> tuple[Side, ...]:
-    """Return the sides that have not answered in time."""
-    said = of.answers.values()
-    if now < of.at + CLOSED_AFTER or Answer.DECLINED in said:
+def silent(of: Introduction, written_at: Mapping[Side, datetime], now: datetime) -> tuple[Side, ...]:
+    """Return the sides that have not answered in time.
+
+    Args:
+        of: the introduction.
+        written_at: when the first letter to a side was delivered; a side that none has reached is not in it.
+        now: the moment.
+    """
+    if Answer.DECLINED in of.answers.values():
         return ()
-    return tuple(side for side, answer in of.answers.items() if answer is Answer.AWAITED)
+    ends = {side: written_at[side] + CLOSED_AFTER if side in written_at else of.at + GIVEN_UP_AFTER for side in Side}
+    return tuple(side for side, said in of.answers.items() if said is Answer.AWAITED and now >= ends[side])
 
 
 def due_posts(of: Introduction, now: datetime) -> tuple[Post, ...]:
@@ -156,8 +184,9 @@ def due_posts(of: Introduction, now: datetime) -> tuple[Post, ...]:
     match of.phase:
         case Phase.ASKED:
             reminders = sum(now >= of.at + wait for wait in REMINDED_AFTER)
-            again = [Post(Purpose.REMIND, side, reminders) for side in of.answers if _awaited(of, side)]
-            return (*_first(), *(again if reminders else ()))
+            asked = [Post(Purpose.ASK, side) for side in Side]
+            awaited = [side for side, said in of.answers.items() if said is Answer.AWAITED and reminders]
+            return (*asked, *(Post(Purpose.REMIND, side, reminders) for side in awaited))
         case Phase.NOT_MET:
             return tuple(Post(Purpose.NOT_MET, side) for side, said in of.answers.items() if said is Answer.ACCEPTED)
         case Phase.MET | Phase.ENDED:
@@ -180,20 +209,15 @@ def stands(of: Introduction, post: Post, now: datetime) -> bool:
             return of.phase is Phase.MET and of.answered_at is not None and now >= of.answered_at + OUTCOME_ASKED_AFTER
 
 
-def next_step(of: Introduction, now: datetime) -> datetime | None:
-    """Return when something will be due that is not yet; none: nothing will, unless somebody acts."""
+def next_step(of: Introduction, written_at: Mapping[Side, datetime], now: datetime) -> datetime | None:
+    """Return when something will be due that is not yet; none: nothing will, unless somebody acts. Args as `silent`."""
     if of.phase is Phase.ASKED:
-        times = [of.at + wait for wait in (*REMINDED_AFTER, CLOSED_AFTER)]
+        waits = [*REMINDED_AFTER, GIVEN_UP_AFTER]
+        times = [*(of.at + wait for wait in waits), *(at + CLOSED_AFTER for at in written_at.values())]
+        # A letter that has not gone out yet will be found to have by then.
+        times.append(of.at + CLOSED_AFTER)
     elif of.phase is Phase.MET and of.answered_at is not None:
         times = [of.answered_at + OUTCOME_ASKED_AFTER]
     else:
         times = []
     return min((time for time in times if time > now), default=None)
-
-
-def _awaited(of: Introduction, side: Side) -> bool:
-    return of.answers[side] is Answer.AWAITED
-
-
-def _first() -> tuple[Post, ...]:
-    return tuple(Post(Purpose.ASK, side) for side in Side)

@@ -1,21 +1,31 @@
 """What ambassadors have set themselves: it goes before what their cluster says of them."""
 
-from schemas.ambassadors import Absence, Alerting, AmbassadorPublished
+from typing import Annotated
+
+from pydantic import Field
+
+from schemas.ambassadors import Absence, AmbassadorPublished, Hours, LocalTime, Rhythm, Weekday
 from schemas.base import Contract
 
 
 class Preferences(Contract):
-    """What one ambassador has set. What is none is as in the profile.
+    """What one ambassador has set. What is none is as in the profile, also when that changes.
 
     Attributes:
         mail: whether they want e-mails that tell of suggestions; the inbox has them in any case.
-        alerting: when e-mails may come, and how many.
         absence: when somebody else is told; it is added to the absences of the profile.
     """
 
     mail: bool = True
-    alerting: Alerting | None = None
+    rhythm: Rhythm | None = None
+    at: LocalTime | None = None
+    days: Annotated[tuple[Weekday, ...] | None, Field(min_length=1, max_length=7)] = None
+    quiet: Hours | None = None
+    most_per_day: Annotated[int | None, Field(ge=1, le=100)] = None
     absence: Absence | None = None
+
+
+_OF_ALERTING = ("rhythm", "at", "days", "quiet", "most_per_day")
 
 
 class Person(AmbassadorPublished):
@@ -26,8 +36,8 @@ class Person(AmbassadorPublished):
 
 def person_of(profile: AmbassadorPublished, preferences: Preferences) -> Person:
     """Return somebody as they are to be treated."""
+    said = {name: getattr(preferences, name) for name in _OF_ALERTING}
+    alerting = profile.alerting.model_copy(update={name: value for name, value in said.items() if value is not None})
     absences = (*profile.absences, *([preferences.absence] if preferences.absence else []))
-    return Person.model_construct(
-        **{name: getattr(profile, name) for name in AmbassadorPublished.model_fields}
-        | {"mail": preferences.mail, "alerting": preferences.alerting or profile.alerting, "absences": absences}
-    )
+    fields = {name: getattr(profile, name) for name in AmbassadorPublished.model_fields}
+    return Person.model_construct(**fields | {"mail": preferences.mail, "alerting": alerting, "absences": absences})

@@ -2,17 +2,16 @@
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import FastAPI, Form, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.datastructures import URL
 
-from schemas.feedback import Act, Side
-from services.notifier.address import Tokens
+from schemas.feedback import Act
+from services.notifier.address import Invited, Tokens
 from services.notifier.domain.introduction import Answer, Phase
 from services.notifier.domain.presentation import card
-from services.notifier.introducing import Introducing, Invited
+from services.notifier.introducing import Introducing, Shown
 from services.notifier.pages.private import PRIVATE, from_our_page, private_page
 from services.notifier.pages.reader import Reader, Readers
 from services.runtime import logs
@@ -21,7 +20,7 @@ from services.runtime.errors import TransientError
 from services.runtime.outcome import describe
 from services.runtime.store import StoreError
 
-Then = Callable[[Invited, Reader], Awaitable[Response]]
+Then = Callable[[Shown, Reader], Awaitable[Response]]
 
 
 def answering_routes(
@@ -53,32 +52,32 @@ class _Pages:
         self._log = logs.get()
 
     async def introduction(self, request: Request, token: str) -> Response:
-        async def show(invited: Invited, reader: Reader) -> Response:
+        async def show(shown: Shown, reader: Reader) -> Response:
             return private_page(
-                reader, "introduction.html", 200, token=token, invited=invited,
-                card=card(invited.suggestion, now=self._clock()), Answer=Answer, Phase=Phase,
+                reader, "introduction.html", 200, token=token, invited=shown,
+                card=card(shown.suggestion, now=self._clock()), Answer=Answer, Phase=Phase,
             )  # fmt: skip
 
-        return await self._for_side(request, self._tokens.answering(token), show)
+        return await self._for_side(request, self._tokens.answers(token), show)
 
     async def answer(self, request: Request, token: str, act: str) -> Response:
-        of = self._tokens.answering(token)
+        invited = self._tokens.answers(token)
 
-        async def do(_: Invited, reader: Reader) -> Response:
-            if of is None or act not in (Act.ACCEPTED, Act.DECLINED) or not from_our_page(request, self._origin):
+        async def do(_: Shown, reader: Reader) -> Response:
+            if invited is None or act not in (Act.ACCEPTED, Act.DECLINED) or not from_our_page(request, self._origin):
                 return private_page(reader, "not_answered.html", 403, token=token)
-            await self._introducing.answer(*of, Act(act))
+            await self._introducing.answer(invited, Act(act))
             return RedirectResponse(f"/introduction/{token}#said", 303, headers=PRIVATE)
 
-        return await self._for_side(request, of, do)
+        return await self._for_side(request, invited, do)
 
-    async def _for_side(self, request: Request, of: tuple[UUID, int, Side] | None, then: Then) -> Response:
+    async def _for_side(self, request: Request, invited: Invited | None, then: Then) -> Response:
         reader = self._readers.preferred(request.headers.get("accept-language", ""))
         try:
-            invited = await self._introducing.shown(*of) if of else None
-            if invited is None:
+            shown = await self._introducing.shown(invited) if invited else None
+            if shown is None:
                 return private_page(reader, "no_introduction.html", 404)
-            return await then(invited, self._readers.of(invited.mine.language))
+            return await then(shown, self._readers.of(shown.language))
         except (StoreError, TransientError) as error:
             self._log.warning("page_failed", error=describe(error))
             return private_page(reader, "failed.html", 503, again=str(request.url.path))

@@ -6,7 +6,9 @@ from schemas.ambassadors import Rhythm
 from schemas.codes import IntellectualProperty, Stage
 from schemas.feedback import NotRelevantReason, Result
 from schemas.members import MemberKind
+from schemas.notifications import Channel
 from schemas.suggestions import LapseReason, RequestSource
+from services.notifier.domain.desk import Step
 from services.notifier.domain.introduction import Answer, Phase
 
 
@@ -86,4 +88,22 @@ RHYTHMS: Final = {
     Rhythm.HOURLY: _("One an hour, with all that came"),
     Rhythm.DAILY: _("One a day"),
     Rhythm.WEEKLY: _("One a week, on the first of the days below"),
+}
+
+STEPS: Final = {
+    Step.TOLD: _("Told"),
+    Step.OPENED: _("Opened"),
+    Step.TAKEN: _("Taken in hand"),
+    Step.INTRODUCED: _("Introduced"),
+    Step.BOTH_ACCEPTED: _("Both accepted"),
+    Step.MEETING: _("Met"),
+    Step.CONTRACT: _("Work together"),
+    Step.NOTHING: _("Nothing came of it"),
+    Step.PUT_ASIDE: _("Put aside"),
+}
+
+CHANNELS: Final = {
+    Channel.EMAIL: _("E-mail"),
+    Channel.WEBHOOK: _("Webhook"),
+    Channel.INBOX: _("Inbox"),
 }

@@ -8,7 +8,7 @@ from fastapi.responses import RedirectResponse
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import URL
 
-from schemas.ambassadors import Absence, Alerting, AmbassadorKey
+from schemas.ambassadors import Absence, AmbassadorKey
 from services.notifier.address import Tokens
 from services.notifier.domain.preferences import Person, Preferences
 from services.notifier.inbox import Inbox
@@ -28,8 +28,9 @@ Then = Callable[[Person, Reader], Awaitable[Response]]
 
 
 class Filled(BaseModel):
-    """The form, as text."""
+    """The form, as text. `mail`: whether there were e-mails when it was shown."""
 
+    mail: str = ""
     rhythm: str = ""
     at: str = ""
     days: list[str] = []
@@ -81,9 +82,8 @@ class _Pages:
 
     async def preferences(self, request: Request, token: str) -> Response:
         async def show(person: Person, reader: Reader) -> Response:
-            kept = await self._preferring.of(person.key)
             said = request.query_params.get("kept") == "1"
-            return await self._form(reader, token, person, self._as_filled(person, kept), kept=said)
+            return await self._form(reader, token, person, await self._as_filled(person), kept=said)
 
         return await self._for_owner(request, self._tokens.ambassador(token), show)
 
@@ -92,7 +92,8 @@ class _Pages:
             if not from_our_page(request, self._origin):
                 return private_page(reader, "not_ours.html", 403, token=token)
             try:
-                wanted = _preferences(form, person.alerting)
+                shown = await self._as_filled(person)
+                wanted = _preferences(form, shown, await self._preferring.of(person.key))
             except ValidationError as error:
                 wrong = {str(part["loc"][0]) if part["loc"] else "" for part in error.errors()}
                 return await self._form(reader, token, person, form, wrong=wrong)
@@ -120,9 +121,10 @@ class _Pages:
             rhythms=messages.RHYTHMS, days=reader.weekdays(), kept=said.get("kept", False),
         )  # fmt: skip
 
-    def _as_filled(self, person: Person, kept: Preferences) -> Filled:
-        pace, absence = self._preferring.pace(person), kept.absence
+    async def _as_filled(self, person: Person) -> Filled:
+        pace, absence = self._preferring.pace(person), (await self._preferring.of(person.key)).absence
         return Filled(
+            mail="on" if person.mail else "off",
             rhythm=person.alerting.rhythm.value if person.mail else _NEVER,
             at=person.alerting.at,
             days=[day.value for day in person.alerting.days],
@@ -146,23 +148,26 @@ class _Pages:
             return private_page(reader, "failed.html", 503, again=str(request.url.path))
 
 
-def _preferences(form: Filled, before: Alerting) -> Preferences:
-    """Return what a form asks for; what it does not show stays as it was.
+def _preferences(form: Filled, shown: Filled, kept: Preferences) -> Preferences:
+    """Return what is to be kept: what was kept, and what the form says otherwise than it was shown.
 
     Raises:
         ValidationError: something in it cannot be; the first part of each place names the field of the form.
     """
-    rhythm = before.rhythm if form.rhythm == _NEVER else form.rhythm
-    alerting = Alerting.model_validate(
-        before.model_dump()
-        | {
-            "rhythm": rhythm,
-            "at": form.at,
-            "days": form.days,
-            "quiet": {"start": form.quiet_from, "end": form.quiet_to},
-            "most_per_day": form.most or None,
-        }
-    )
+    said: dict[str, Any] = kept.model_dump()
+    if form.rhythm not in (shown.rhythm, _NEVER):
+        said["rhythm"] = form.rhythm
+    if form.at != shown.at:
+        said["at"] = form.at
+    if form.days != shown.days:
+        said["days"] = form.days
+    if (form.quiet_from, form.quiet_to) != (shown.quiet_from, shown.quiet_to):
+        said["quiet"] = {"start": form.quiet_from, "end": form.quiet_to}
+    if form.most != shown.most:
+        said["most_per_day"] = form.most or None
+    # A page that was opened before a click ended e-mails, and is sent after it, must not begin them again.
+    never = form.rhythm == _NEVER
+    said["mail"] = False if never else kept.mail if form.mail == "on" else True
     away = {"first_day": form.away_from, "last_day": form.away_to or form.away_from, "deputy": form.deputy or None}
-    absence = Absence.model_validate(away) if form.away_from or form.away_to else None
-    return Preferences(mail=form.rhythm != _NEVER, alerting=alerting, absence=absence)
+    said["absence"] = Absence.model_validate(away) if form.away_from or form.away_to else None
+    return Preferences.model_validate(said)

@@ -31,6 +31,17 @@ def private_page(reader: Reader, template: str, status: int, **values: Any) -> R
     return HTMLResponse(reader.page(template, sheet=SHEET_PATH, **values), status, headers=PRIVATE)
 
 
+def by_a_person(request: Request) -> bool:
+    """Return whether somebody followed a link to a page, as far as the browser says.
+
+    Programs that look behind links say nothing of this; neither do browsers over plain HTTP, nor very old ones.
+    """
+    said = request.headers
+    if said.get("sec-fetch-mode") != "navigate" or "sec-purpose" in said or "purpose" in said:  # fetched beforehand
+        return False
+    return said.get("sec-fetch-user") == "?1" or said.get("sec-fetch-site") == "same-origin"
+
+
 def from_our_page(request: Request, origin: URL) -> bool:
     """Return whether a form was sent from our own page, as far as the browser says.
 

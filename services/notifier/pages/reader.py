@@ -3,14 +3,15 @@
 import gettext
 import io
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from babel import Locale, UnknownLocaleError
-from babel.dates import format_date, get_day_names
+from babel.dates import format_date, format_skeleton, format_timedelta, get_day_names
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal, format_percent
@@ -68,6 +69,14 @@ class Reader:
             here = moment
         return str(format_date(here, "long", locale=self.locale))
 
+    def month(self, day: date) -> str:
+        """Return the month and year that a day is in."""
+        return str(format_skeleton("yMMMM", day, locale=self.locale))
+
+    def span(self, time: timedelta) -> str:
+        """Return how long something took, in the largest unit of which there are two: 36 hours are not a day."""
+        return str(format_timedelta(time, granularity="minute", threshold=2, locale=self.locale))
+
     def weekdays(self) -> dict[str, str]:
         """Return the names of the days by their codes, from the first of the reader's week."""
         names = get_day_names("wide", "stand-alone", self.locale)
@@ -114,10 +123,13 @@ class Reader:
         install(self.translations, newstyle=True)
         environment.filters["percent"] = self.percent
         environment.filters["day"] = self.day
+        environment.filters["month"] = self.month
+        environment.filters["span"] = self.span
         environment.filters["say"] = self.say
         environment.filters["number"] = lambda number: str(format_decimal(number, locale=self.locale))
         environment.filters["colleague"] = lambda who: f"{who.name} ({who.city_name})" if who.city_name else who.name
         environment.filters["asks"] = lambda source: self.say(messages.ASKS[source])
+        environment.filters["mailto"] = lambda address: "mailto:" + quote(address, safe="@")
         environment.filters["phase"] = lambda phase: self.say(messages.PHASES[phase])
         environment.filters["kind"] = lambda kind: self.say(messages.KINDS[kind])
         return environment

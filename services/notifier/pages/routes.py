@@ -14,7 +14,15 @@ from services.notifier.address import Tokens
 from services.notifier.domain.standing import Standing
 from services.notifier.inbox import Inbox, Wanted
 from services.notifier.pages import messages
-from services.notifier.pages.private import ICON, PRIVATE, SHEET, SHEET_PATH, from_our_page, private_page
+from services.notifier.pages.private import (
+    ICON,
+    PRIVATE,
+    SHEET,
+    SHEET_PATH,
+    by_a_person,
+    from_our_page,
+    private_page,
+)
 from services.notifier.pages.reader import Reader, Readers
 from services.notifier.store import View
 from services.runtime import logs
@@ -93,6 +101,8 @@ class _Pages:
             item = await self._inbox.item(person.key, _uuid(suggestion_id))
             if item is None:
                 return private_page(reader, "gone.html", 404, token=token)
+            if by_a_person(request):
+                await self._inbox.opened(person.key, item.suggestion_id)
             missing = request.query_params.get("missing") == "reason"
             form = self._tokens.form(person.key, item.suggestion_id, item.revision)
             return private_page(
@@ -152,7 +162,7 @@ def _uuid(text: str) -> UUID | None:
 
 def _wanted(act: str, reason: str, result: str) -> Wanted | None:
     """Return what a form asks for; none when it is not complete."""
-    if act in (Act.TAKEN, Act.INTRODUCED):
+    if act in (Act.TAKEN, Act.INTRODUCED, Act.PASSED):
         return Wanted(Act(act))
     if act == Act.NOT_RELEVANT and reason in set(NotRelevantReason):
         return Wanted(Act.NOT_RELEVANT, reason=NotRelevantReason(reason))

@@ -1,6 +1,7 @@
 """The notifier's own database: people, suggestions with what was made of them, deliveries, letters to come."""
 
 from services.notifier.store.deliveries import Deliveries, Row
+from services.notifier.store.figures import Figures
 from services.notifier.store.letters import Letters
 from services.notifier.store.people import Ambassadors, Contacts
 from services.notifier.store.suggestions import Kept, Suggestions, Told, View
@@ -10,6 +11,7 @@ __all__ = [
     "Ambassadors",
     "Contacts",
     "Deliveries",
+    "Figures",
     "Kept",
     "Letters",
     "NotifierStore",
@@ -29,6 +31,7 @@ class NotifierStore:
         self.suggestions = Suggestions(database)
         self.deliveries = Deliveries(database)
         self.letters = Letters(database)
+        self.figures = Figures(database)
 
     async def ensure_indexes(self) -> None:
         """Create what queries need; may be repeated."""
@@ -37,6 +40,7 @@ class NotifierStore:
         await self.suggestions.ensure_indexes()
         await self.deliveries.ensure_indexes()
         await self.letters.ensure_indexes()
+        await self.figures.ensure_indexes()
 
     async def count_unannounced(self) -> int:
         """Return how many suggestions and deliveries have something to say that is not on the log yet."""

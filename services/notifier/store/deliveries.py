@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 from pymongo import ASCENDING, DeleteMany, InsertOne, ReturnDocument, UpdateMany
@@ -25,8 +25,12 @@ from services.runtime.store import Collection, Database, Document
 
 
 class State(StrEnum):
-    """Where a delivery stands: held for a letter, then in one with others or by itself. The last two end it."""
+    """Where a delivery stands: held for a letter, then in one with others or by itself. The last two end it.
 
+    Letters about introductions wait in a state of their own: an earlier version of us would send them to somebody else.
+    """
+
+    TO_INVITE = "to_invite"
     HELD = "held"
     IN_LETTER = "in_letter"
     WAITING = "waiting"
@@ -45,7 +49,8 @@ class Row:
         ambassador: who is told, or in whose name a letter is written.
         purpose: of a letter about an introduction.
         side: of the introduction, whom the letter is to; none: the ambassador.
-        number: of a reminder.
+        receiver: who gets a letter about an introduction: one at a time is sent to each.
+        number: of a reminder, from 1; 0: it is none.
         due: when a held one is to be in a letter at the latest; none: at once.
         day: on which day of its reader it counts for their letters; none: it is not sent yet.
         score: the higher, the sooner it is told.
@@ -66,6 +71,7 @@ class Row:
     made_at: datetime
     purpose: Purpose | None = None
     side: Side | None = None
+    receiver: str | None = None
     number: int = 0
     due: datetime | None = None
     day: str | None = None
@@ -94,9 +100,13 @@ class Row:
         return said
 
 
-def notification_id(suggestion_id: UUID, revision: int, ambassador: str, channel: Channel) -> UUID:
-    """Return the id of telling one person one revision by one channel."""
-    return derived_id("notification", str(suggestion_id), str(revision), ambassador, channel.value)
+_QUEUED: Final[Document] = {"$in": [State.WAITING.value, State.TO_INVITE.value]}
+
+
+def notification_id(suggestion_id: UUID, revision: int, ambassador: str, channel: Channel, number: int = 0) -> UUID:
+    """Return the id of telling one person one revision by one channel; `number` counts from 1 what tells it again."""
+    again = [str(number)] if number else []
+    return derived_id("notification", str(suggestion_id), str(revision), ambassador, channel.value, *again)
 
 
 def post_id(suggestion_id: UUID, rev: int, post: Post) -> UUID:
@@ -117,6 +127,11 @@ class Deliveries:
             # With the ambassador, so that rows of those who are busy are passed over without being fetched.
             [("channel", ASCENDING), ("due", ASCENDING), ("ambassador", ASCENDING)],
             partialFilterExpression={"state": State.WAITING.value},
+        )
+        await self._rows.create_index(
+            [("due", ASCENDING), ("receiver", ASCENDING)],
+            partialFilterExpression={"state": State.TO_INVITE.value},
+            name="to_invite",
         )
         await self._rows.create_index("suggestion_id")
         await self._rows.create_index("ambassador")
@@ -140,12 +155,8 @@ class Deliveries:
             erased: no row of these stays.
         """
         cancelled: Document = {"$set": {"state": State.CANCELLED.value, "lease": None}}
-        # Letters about an introduction are not about what the suggestion says now: whether they stand is looked up
-        # when they are sent.
-        waiting: Document = {
-            "state": {"$in": [State.HELD.value, State.IN_LETTER.value, State.WAITING.value]},
-            "purpose": None,
-        }
+        # Letters about an introduction are not about what the suggestion says now.
+        waiting: Document = {"state": {"$in": [State.HELD.value, State.IN_LETTER.value, State.WAITING.value]}}
         changes: list[UpdateMany | DeleteMany] = []
         for suggestion_id, revision in standing:
             this = {"suggestion_id": suggestion_id}
@@ -169,22 +180,24 @@ class Deliveries:
 
         A row whose holder is gone comes up again at `until`, or when a holder of this name is back (`take_back`).
         """
-        found = await self._rows.find_one_and_update(
-            {
-                "channel": channel.value,
-                "state": State.WAITING.value,
-                "due": {"$lte": now},
-                **({"ambassador": {"$nin": list(busy)}} if busy else {}),
-            },
-            {"$set": {"due": until, "lease": uuid4(), "holder": holder}, "$inc": {"attempts": 1}},
-            sort=[("due", ASCENDING)],
-            return_document=ReturnDocument.AFTER,
-        )
-        return read(found) if found else None
+        due, others = {"due": {"$lte": now}}, {"$nin": list(busy)}
+        queues: list[Document] = [{"channel": channel.value, "state": State.WAITING.value, "ambassador": others}]
+        if channel is Channel.EMAIL:  # who is asked by a person waits less than who is told by a program
+            queues.insert(0, {"state": State.TO_INVITE.value, "receiver": others})
+        for queue in queues:
+            found = await self._rows.find_one_and_update(
+                queue | due,
+                {"$set": {"due": until, "lease": uuid4(), "holder": holder}, "$inc": {"attempts": 1}},
+                sort=[("due", ASCENDING)],
+                return_document=ReturnDocument.AFTER,
+            )
+            if found:
+                return read(found)
+        return None
 
     async def take_back(self, holder: str, *, but: Sequence[UUID], now: datetime) -> int:
         """Put what `holder` leased and has not in hand (`but`) back into the queue; return how many rows."""
-        held = {"state": State.WAITING.value, "lease": {"$ne": None}, "holder": holder, "_id": {"$nin": list(but)}}
+        held = {"state": _QUEUED, "lease": {"$ne": None}, "holder": holder, "_id": {"$nin": list(but)}}
         result = await self._rows.update_many(held, {"$set": {"due": now, "lease": None}})
         return int(result.modified_count)
 
@@ -233,6 +246,18 @@ class Deliveries:
             await self._rows.update_many(in_it, {"$set": {"state": State.CANCELLED.value}})
         await self._end(row, {"state": State.CANCELLED.value})
 
+    async def end_unsent(self, row: Row, *, now: datetime) -> None:
+        """Take a row whose reader wants no e-mails out of the queue for good; with it, what was in the letter."""
+        gone = {"state": State.CANCELLED.value, "ended_at": now}
+        if row.suggestion_id is None:
+            in_it = {"letter": row.notification_id, "state": State.IN_LETTER.value}
+            await self._rows.update_many(in_it, {"$set": gone})
+        await self._end(row, gone)
+
+    async def remove(self, ids: Sequence[UUID]) -> None:
+        """Remove rows that should not have been added."""
+        await self._rows.delete_many({"_id": {"$in": list(ids)}})
+
     async def unannounced(self, limit: int) -> list[Row]:
         """Return ended deliveries that are not confirmed to be on the log."""
         return [read(found) async for found in self._rows.find({"unannounced": True}).limit(limit)]
@@ -261,12 +286,12 @@ class Deliveries:
     async def count_waiting(self, channel: Channel | None = None) -> int:
         """Return how many deliveries are due now or later, by one channel or by all."""
         by = {"channel": channel.value} if channel else {}
-        return await self._rows.count_documents({"state": State.WAITING.value} | by)
+        return await self._rows.count_documents({"state": _QUEUED} | by)
 
     async def due_since(self, channel: Channel) -> datetime | None:
         """Return when the delivery of a channel that is due longest became due; none waits: None."""
         found = await self._rows.find_one(
-            {"channel": channel.value, "state": State.WAITING.value}, {"due": 1}, sort=[("due", ASCENDING)]
+            {"channel": channel.value, "state": _QUEUED}, {"due": 1}, sort=[("due", ASCENDING)]
         )
         return found["due"] if found else None
 
@@ -304,6 +329,7 @@ def document(row: Row, now: datetime) -> Document:
         "unannounced": stored,
         "purpose": row.purpose.value if row.purpose else None,
         "side": row.side.value if row.side else None,
+        "receiver": row.receiver,
         "number": row.number,
     } | ({} if row.day is None else {"day": row.day})
 
@@ -320,6 +346,7 @@ def read(found: Mapping[str, Any]) -> Row:
         # Earlier versions wrote none of these.
         purpose=Purpose(found["purpose"]) if found.get("purpose") else None,
         side=Side(found["side"]) if found.get("side") else None,
+        receiver=found.get("receiver"),
         number=found.get("number", 0),
         due=found.get("due"),
         day=found.get("day"),

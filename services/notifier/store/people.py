@@ -99,8 +99,12 @@ class Ambassadors(_People[AmbassadorKey, Person]):
 
     async def prefer(self, key: AmbassadorKey, preferences: Preferences) -> None:
         """Keep what somebody has set; nothing of who is unknown or erased."""
-        set_by_them = {"$set": {"preferences": preferences.model_dump_json()}}
+        set_by_them = {"$set": {"preferences": preferences.model_dump(mode="json")}}
         await self._people.update_one({"_id": self._id(key)} | _KNOWN, set_by_them)
+
+    async def want_mail(self, key: AmbassadorKey, *, wanted: bool) -> None:
+        """Keep whether somebody wants e-mails, and all else that they have set."""
+        await self._people.update_one({"_id": self._id(key)} | _KNOWN, {"$set": {"preferences.mail": wanted}})
 
     def _person(self, found: Mapping[str, Any]) -> Person:
         return person_of(AmbassadorPublished.model_validate_json(found["body"]), _preferences(found))
@@ -118,4 +122,4 @@ class Contacts(_People[MemberKey, ContactPublished]):
 
 def _preferences(found: Mapping[str, Any]) -> Preferences:
     kept = found.get("preferences")
-    return Preferences.model_validate_json(kept) if kept else Preferences()
+    return Preferences.model_validate(kept, strict=False) if kept else Preferences()

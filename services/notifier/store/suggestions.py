@@ -6,7 +6,7 @@ document as well: an act is stored, counted and queued for publication in one at
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -14,17 +14,19 @@ from uuid import UUID
 
 from pymongo import ASCENDING, DESCENDING, UpdateOne
 
+from schemas.ambassadors import AmbassadorKey
 from schemas.feedback import Act, NotRelevantReason, Result, Side
 from schemas.suggestions import LapseReason, SuggestionLapsed, SuggestionMade
-from services.notifier.domain.acts import Given
-from services.notifier.domain.introduction import introduction
+from services.notifier.domain.acts import ERASED, Given
+from services.notifier.domain.introduction import OF_INTRODUCTIONS, introduction
 from services.notifier.domain.standing import Standing, standing, taken_by
 from services.notifier.store.bulk import write
 from services.runtime.store import Collection, Database, Document
 
 _WORDS: Final = (
     "body", "traceparent", "made_at", "clusters", "told", "acts", "lapsed", "revision", "taken", "dismissed",
-    "unannounced", "introduced", "step_at",
+    "unannounced", "introduced", "step_at", "told_at", "opened", "first_told_at",
+    "posted_at",
 )  # fmt: skip
 
 
@@ -34,11 +36,12 @@ _ENDED: Final = "ended"
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """Somebody who is told of a suggestion, and by which channels."""
+    """Somebody who is told of a suggestion, and by which channels. `stands_in`: because nobody else did anything."""
 
     ambassador: str
     leads: bool
     channels: tuple[str, ...]
+    stands_in: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class Kept:
         made: none when erased, or lapsed before it was ever read.
         lapsed: why it does not stand any more.
         told: none while nobody is decided on.
+        told_at: when that was decided; none: an earlier version did.
         traceparent: W3C trace context of the event that told it.
         acts_given: acts counted so far; more than `acts` where those of an erased person are gone.
     """
@@ -62,6 +66,7 @@ class Kept:
     told: tuple[Told, ...] | None
     acts: tuple[Given, ...]
     acts_given: int
+    told_at: datetime | None = None
     traceparent: str | None = None
 
 
@@ -84,7 +89,7 @@ class Suggestions:
         await self._all.create_index([("told.ambassador", ASCENDING), ("made_at", DESCENDING), ("_id", ASCENDING)])
         await self._all.create_index("clusters", partialFilterExpression={"pending": True})
         await self._all.create_index("unannounced", partialFilterExpression={"unannounced": True})
-        await self._all.create_index("step_at", partialFilterExpression={"step_at": {"$type": "date"}})
+        await self._all.create_index("step_at", sparse=True)
 
     async def put_made(self, made: Sequence[SuggestionMade], traces: Mapping[UUID, str | None]) -> None:
         """Keep each, unless a state as new is kept already. A new revision is to be told again."""
@@ -127,19 +132,32 @@ class Suggestions:
         query = {"pending": True, "clusters": {"$in": list(clusters)}}
         return [found["_id"] async for found in self._all.find(query, {"_id": 1})]
 
-    async def decide(self, decisions: Sequence[tuple[Kept, Sequence[Told]]]) -> list[Kept]:
-        """Write down whom each state is told to, once; return them as decided, by us or by somebody before us."""
+    async def decide(
+        self, decisions: Sequence[tuple[Kept, Sequence[Told]]], *, now: datetime, look_at: datetime | None
+    ) -> list[Kept]:
+        """Write down whom each state is told to, once; return them as decided, by us or by somebody before us.
+
+        At `look_at` it is looked at what became of them.
+        """
         await write(
             self._all,
             [
                 UpdateOne(
                     {"_id": kept.suggestion_id, "rev": kept.rev, "told": None},
-                    {"$set": {"told": [_told_document(one) for one in told]}},
+                    {
+                        "$set": {"told": [_told_document(one) for one in told], "told_at": now, "step_at": look_at},
+                        "$min": {"first_told_at": now},
+                    },
                 )
                 for kept, told in decisions
             ],
         )
         return await self.load([kept.suggestion_id for kept, _ in decisions])
+
+    async def also_tell(self, kept: Kept, more: Sequence[Told]) -> None:
+        """Have others told as well, unless the suggestion is in another state by now; what it brings is due at once."""
+        told = [_told_document(one) for one in (*(kept.told or ()), *more)]
+        await self._all.update_one(_as_told(kept), {"$set": {"told": told}})
 
     async def settled(self, kept: Sequence[Kept]) -> list[UUID]:
         """Note that the consequences of these states are made; return the ids that are in another state by now.
@@ -167,20 +185,31 @@ class Suggestions:
         result = await self._all.update_one(_as_read(kept), {"$set": change})
         return result.matched_count == 1
 
-    async def with_due_steps(self, now: datetime, limit: int) -> list[Kept]:
-        """Return suggestions whose introduction has something due, the longest due first."""
-        due = self._all.find({"step_at": {"$lte": now}}).sort("step_at", ASCENDING).limit(limit)
-        return [_read(found) async for found in due]
+    async def opened(self, suggestion_id: UUID, ambassador: str, *, now: datetime) -> None:
+        """Note when somebody who is told of it opened it first."""
+        not_yet = {"_id": suggestion_id, "told.ambassador": ambassador, "opened.ambassador": {"$ne": ambassador}}
+        await self._all.update_one(not_yet, {"$push": {"opened": {"ambassador": ambassador, "at": now}}})
+
+    async def due_steps(self, now: datetime, limit: int) -> list[UUID]:
+        """Return the ids of suggestions of which something is due, the longest due first."""
+        due = self._all.find({"step_at": {"$lte": now}}, {"_id": 1}).sort("step_at", ASCENDING).limit(limit)
+        return [found["_id"] async for found in due]
 
     async def count_due_steps(self, now: datetime) -> int:
-        """Return how many introductions have something due."""
+        """Return of how many suggestions something is due."""
         return await self._all.count_documents({"step_at": {"$lte": now}})
 
-    async def stepped(self, kept: Kept, *, next_at: datetime | None) -> None:
-        """Note when the next step is due of an introduction whose due ones are made, unless another act came since."""
-        await self._all.update_one(
-            {"_id": kept.suggestion_id, "acts_given": kept.acts_given}, {"$set": {"step_at": next_at}}
-        )
+    async def stepped(self, kept: Kept, *, next_at: datetime | None) -> bool:
+        """Note when the next step is due of a suggestion whose due ones are made; False: it is in another state by now.
+
+        Then it is due as that state says.
+        """
+        result = await self._all.update_one(_as_read(kept), {"$set": {"step_at": next_at}})
+        return result.matched_count == 1
+
+    async def step_later(self, suggestion_id: UUID, at: datetime) -> None:
+        """Look at a suggestion again then: something went wrong with it now."""
+        await self._all.update_one({"_id": suggestion_id, "step_at": {"$ne": None}}, {"$set": {"step_at": at}})
 
     async def with_unannounced_acts(self, limit: int) -> list[Kept]:
         """Return suggestions with acts that are not confirmed to be on the log."""
@@ -203,18 +232,19 @@ class Suggestions:
     async def forget_ambassador(self, ambassador: str) -> None:
         """Remove a person from whatever they were told and did. Open ones that nobody knows of now wait for somebody.
 
-        Where they led, the next one told does: those who are left must not each believe that another acts.
+        Where they led, the next one told does: those who are left must not each believe that another acts. What they
+        introduced stays introduced, by nobody any more: both sides have been asked, and are not asked anew.
         """
         touched = {"$or": [{"told.ambassador": ambassador}, {"acts.ambassador": ambassador}]}
         async for found in self._all.find(touched):
             kept = _read(found)
-            acts = [given for given in kept.acts if given.ambassador != ambassador]
+            acts = _without(kept.acts, ambassador)
             told = [entry for entry in found.get("told") or [] if entry["ambassador"] != ambassador]
             if told and not any(entry["leads"] for entry in told):
                 told[0] = told[0] | {"leads": True}
             # Put aside, it was answered; taken in hand, it was not, and the two sides still have not met.
             answered = bool(kept.acts) and kept.acts[-1].act is Act.NOT_RELEVANT
-            orphan = not told and not answered and kept.lapsed is None
+            orphan = not told and not answered and kept.lapsed is None and introduction(acts) is None
             change = _acts_fields(acts, kept.revision) | {"told": None if orphan else told}
             if orphan:
                 change["pending"] = True
@@ -222,6 +252,9 @@ class Suggestions:
             if result.matched_count == 0:  # changed in between: look at it again
                 await self.forget_ambassador(ambassador)
                 return
+        # Last: while they are told of something, what they open is noted.
+        theirs = {"opened": {"ambassador": ambassador}}
+        await self._all.update_many({"opened.ambassador": ambassador}, {"$pull": theirs})
 
     async def count_unrouted(self) -> int:
         """Return how many open suggestions nobody is told of."""
@@ -250,6 +283,7 @@ def _keep(event: SuggestionMade, traceparent: str | None) -> UpdateOne:
         "body": {"$literal": event.model_dump_json()},
         "traceparent": traceparent,
         "made_at": event.made_at,
+        "posted_at": {"$ifNull": ["$posted_at", event.posted_at]},
         "clusters": {"$literal": sorted({event.request.party.cluster, event.offer.party.cluster})},
         "told": {"$cond": [{"$eq": ["$revision", event.revision]}, {"$ifNull": ["$told", None]}, None]},
         "dismissed": {"$cond": [{"$eq": ["$revision", event.revision]}, {"$ifNull": ["$dismissed", []]}, []]},
@@ -267,27 +301,38 @@ def _as_told(kept: Kept) -> Document:
 
 
 def _as_read(kept: Kept) -> Document:
-    """Ask for it with the same acts as well: writing them whole must not bring back those of somebody erased since."""
-    acts = [_act_document(given) for given in kept.acts]
-    return _as_told(kept) | {"acts_given": kept.acts_given or None, "acts": acts or {"$in": [None, []]}}
+    """Ask for it with the same acts as well: writing them whole must not bring back those of somebody erased since.
+
+    By what counts them: what else an act holds depends on the version that stored it.
+    """
+    revs = {"$ifNull": ["$acts.rev", []]}
+    same = {"$eq": [revs, [given.rev for given in kept.acts]]}
+    return _as_told(kept) | {"acts_given": kept.acts_given or None, "$expr": same}
 
 
 def _acts_fields(acts: Sequence[Given], revision: int) -> Document:
-    """The acts, with what the views of an inbox ask for, and when to look at what follows from an introduction."""
+    """The acts, with what the views of an inbox ask for, and that there is something to look at."""
     people = sorted({given.ambassador for given in acts})
     introduced = introduction(acts)
     where = {person: standing(acts, ambassador=person, revision=revision, lapsed=False) for person in people}
     return {
         "acts": [_act_document(given) for given in acts],
         "taken": taken_by(acts, revision) is not None,
-        "dismissed": [person for person in people if where[person] is Standing.DISMISSED],
+        "dismissed": [person for person in people if where[person] in (Standing.DISMISSED, Standing.PASSED)],
         "introduced": None if introduced is None else _UNDER_WAY if introduced.is_open else _ENDED,
-        "step_at": None if introduced is None else acts[-1].at,
-    }
+    } | ({"step_at": acts[-1].at} if acts else {})
+
+
+def _without(acts: Sequence[Given], ambassador: str) -> list[Given]:
+    """Return acts without those of a person; of those that tell of an introduction, without the person."""
+    nobody = str(AmbassadorKey.decode(ambassador.encode()).model_copy(update={"ambassador_id": ERASED}))
+    kept = [given for given in acts if given.ambassador != ambassador or given.act in OF_INTRODUCTIONS]
+    return [replace(given, ambassador=nobody) if given.ambassador == ambassador else given for given in kept]
 
 
 def _told_document(told: Told) -> Document:
-    return {"ambassador": told.ambassador, "leads": told.leads, "channels": list(told.channels)}
+    always = {"ambassador": told.ambassador, "leads": told.leads, "channels": list(told.channels)}
+    return always | ({"stands_in": True} if told.stands_in else {})
 
 
 def _act_document(given: Given) -> Document:
@@ -298,10 +343,11 @@ def _act_document(given: Given) -> Document:
         "act": given.act.value,
         "reason": given.reason.value if given.reason else None,
         "at": given.at,
-        "side": given.side.value if given.side else None,
-        "result": given.result.value if given.result else None,
-        "silent": given.silent,
-    }
+    } | {name: value for name, value in _of_introductions(given).items() if value}
+
+
+def _of_introductions(given: Given) -> Document:
+    return {"side": given.side, "result": given.result, "silent": given.silent, "person": given.person}
 
 
 def _read(found: Mapping[str, Any]) -> Kept:
@@ -314,18 +360,24 @@ def _read(found: Mapping[str, Any]) -> Kept:
         made=SuggestionMade.model_validate_json(body) if body else None,
         lapsed=LapseReason(lapsed) if lapsed else None,
         told=_read_told(found),
-        acts=tuple(_read_act(act) for act in found.get("acts", ())),
+        acts=tuple(read_act(act) for act in found.get("acts", ())),
         acts_given=found.get("acts_given") or 0,
+        told_at=found.get("told_at"),
         traceparent=found.get("traceparent"),
     )
 
 
 def _read_told(found: Mapping[str, Any]) -> tuple[Told, ...] | None:
     told = found.get("told")
-    return None if told is None else tuple(Told(t["ambassador"], t["leads"], tuple(t["channels"])) for t in told)
+    if told is None:
+        return None
+    return tuple(
+        Told(one["ambassador"], one["leads"], tuple(one["channels"]), one.get("stands_in", False)) for one in told
+    )
 
 
-def _read_act(found: Mapping[str, Any]) -> Given:
+def read_act(found: Mapping[str, Any]) -> Given:
+    """Return an act as kept."""
     return Given(
         rev=found["rev"],
         revision=found["revision"],
@@ -333,8 +385,8 @@ def _read_act(found: Mapping[str, Any]) -> Given:
         act=Act(found["act"]),
         reason=NotRelevantReason(found["reason"]) if found["reason"] else None,
         at=found["at"],
-        # Earlier versions wrote none of these.
         side=Side(found["side"]) if found.get("side") else None,
         result=Result(found["result"]) if found.get("result") else None,
         silent=found.get("silent", False),
+        person=found.get("person"),
     )

@@ -35,11 +35,15 @@ def due_by(name: str, deadline: datetime) -> SuggestionMade:
     return made(name, request=request)
 
 
-def names_of(mail: EmailMessage) -> str:
-    """The suggestions that a mail tells, in its order."""
+def names_of(mail: EmailMessage, *, again: bool = False) -> str:
+    """The suggestions that a mail tells, or reminds of (`again`), in its order."""
     by_id = {sid(chr(letter)): chr(letter) for letter in range(ord("a"), ord("z") + 1)}
-    return "".join(by_id[UUID(found)] for found in re.findall(r"/s/([0-9a-f-]{36})", parts_of(mail)[0]))
+    before, *rest = re.split(r"/s/([0-9a-f-]{36})", parts_of(mail)[0])
+    texts = [before, *rest[1::2]]
+    reminds = ["Toujours en attente" in text for text in texts]
+    return "".join(by_id[UUID(found)] for found, so in zip(rest[::2], reminds, strict=False) if so is again)
 
 
 def told(world: World) -> list[str]:
-    return [names_of(mail) for _, mail in world.mail.mails]
+    """What each mail tells that has not been told before."""
+    return [names for _, mail in world.mail.mails if (names := names_of(mail))]

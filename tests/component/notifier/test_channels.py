@@ -10,15 +10,28 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
+from schemas.feedback import Side
 from schemas.ids import derived_id
 from schemas.suggestions import Evidence, SharedTerm, SuggestionMade
-from services.notifier.channels import Channel, Colleague, Item, Message, RefusedError, UnreachableError
+from services.notifier.channels import (
+    Channel,
+    Colleague,
+    Introducer,
+    Invitation,
+    Item,
+    Message,
+    RefusedError,
+    UnreachableError,
+)
 from services.notifier.channels.email import TIMEOUT_SECONDS, EmailChannel, SmtpServer, message_id
 from services.notifier.channels.webhook import WebhookChannel, is_public
+from services.notifier.composing import introducer
+from services.notifier.domain.introduction import Purpose
+from services.notifier.domain.preferences import Preferences, person_of
 from services.notifier.pages.letters import Letters
 from services.notifier.pages.reader import Readers
 from tests.component.notifier.receivers import LOOPBACK, HookReceiver, MailServer, parts_of
-from tests.unit.notifier.samples import EVIDENCE, NOW, SECRET, made, person
+from tests.unit.notifier.samples import EVIDENCE, NOW, SECRET, contact, made, person
 
 LINK = "https://maillage.example.org/inbox/token/s/1"
 NID = derived_id("test-notification")
@@ -338,3 +351,32 @@ async def test_nothing_is_sent_in_the_clear(hook: HookReceiver) -> None:
 )
 def test_which_addresses_are_public(address: str, public: bool) -> None:
     assert is_public(address) is public
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "=?utf-8?q?Hi=0D=0AReply-To:_evil=40evil.example=0D=0A=0D=0APay?=",
+        "=?utf-8?b?SGkNClJlcGx5LVRvOiBldmlsQGV2aWwuZXhhbXBsZQ0K?=",
+    ],
+)
+async def test_no_name_breaks_out_of_its_header(mail: MailServer, word: str) -> None:
+    """Encoded words in what is assigned are decoded by the library, line breaks and all."""
+    base = item().suggestion
+    party = base.request.party.model_copy(update={"name": word})
+    named = base.model_copy(update={"request": base.request.model_copy(update={"party": party})})
+    invitation = Invitation(
+        notification_id=NID, to=contact("sensors-lab", language="en"), purpose=Purpose.ASK, side=Side.OFFERING,
+        suggestion=named, introducer=Introducer(word, "", "amina@example.org"), introduced_at=NOW, contact=None,
+        link=LINK, now=datetime.now(UTC),
+    )  # fmt: skip
+    await email(mail.address).deliver(invitation)
+    [(_, received)] = mail.mails
+    assert received.get_all("Reply-To") == ["amina@example.org"]
+    assert "evil" not in str(received["Reply-To"])
+    assert parts_of(received)[0].startswith("Hello Youssef Idrissi,")
+
+
+def test_an_answer_goes_to_no_address_that_would_be_encoded() -> None:
+    assert introducer(made(), person_of(person(email="amína@example.org"), Preferences())).email is None
+    assert introducer(made(), person_of(person(email="amina@exämple.org"), Preferences())).email == "amina@exämple.org"

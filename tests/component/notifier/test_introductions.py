@@ -327,24 +327,168 @@ async def test_erasing_leaves_nothing_of_an_introduction(process: Process) -> No
     assert world.mail.mails == []
 
 
-async def test_an_erased_ambassadors_introduction_ends_and_somebody_else_may_make_it(process: Process) -> None:
+async def test_an_erased_ambassadors_introduction_ends_and_nobody_is_asked_anew(process: Process) -> None:
     world = process.world
     await introduced(process)
+    await answer(process, ASKING, NO)
+    await process.run()
     await process.take(erased(AmbassadorKey(cluster="souss", ambassador_id="amina"), 2))
     assert (await process.see(answer_address(sid("soil"), ASKING))).status_code == 404
+    assert "amina" not in (await world.words()).lower()
     world.mail.mails.clear()
-    world.now += timedelta(days=20)
+    world.now += timedelta(days=60)
     await process.run()
     assert world.mail.mails == []
     theirs = inbox("souss/badr") + f"/s/{sid('soil')}"
-    await act(process, INTRODUCE, item=theirs)
+    assert "Les deux ne se rencontreront pas" in (await process.see(theirs)).text
+    assert "<form" not in (await process.see(theirs)).text
+
+
+async def test_what_the_only_one_told_had_introduced_is_nobodys_task_when_they_are_erased(world: World) -> None:
+    process = await world.start()
+    await process.take(person(), person("desk", city=None), made(), contact("atlas"), contact("sensors-lab"))
+    await act(process, INTRODUCE)
+    await process.run()
+    await process.take(erased(AmbassadorKey(cluster="souss", ambassador_id="amina"), 2))
+    await process.run()
+    assert [recipient for recipient, _ in world.mail.mails if recipient == "desk@example.org"] == []
+
+
+async def test_a_new_contact_is_told_of_nobody_whom_it_has_not_accepted(process: Process) -> None:
+    """Whoever accepted is gone: neither is the other side shown to their successor, nor the successor to it."""
+    world = process.world
+    await introduced(process)
+    await answer(process, ASKING, YES)
+    await process.take(contact("atlas", rev=2, name="Karim Alami", email="karim@example.org"))
+    assert (await process.see(answer_address(sid("soil"), ASKING))).status_code == 404
+    world.mail.mails.clear()
+    await answer(process, OFFERING, YES)
+    await process.run()
+    assert [recipient for recipient, _ in world.mail.mails] == [LAB]
+    for page in (answer_address(sid("soil"), OFFERING), answer_address(sid("soil"), ASKING, email="karim@example.org")):
+        text = (await process.see(page)).text
+        assert "karim@example.org" not in text
+        assert LAB not in text
+    assert "Karim" not in world.mail.mails[0][1].as_string()
+    assert "has named nobody to write to any more" in parts_of(world.mail.mails[0][1])[0]
+
+
+async def test_a_contact_that_is_corrected_meanwhile_gets_its_letter(process: Process) -> None:
+    world = process.world
+    await process.take(erased(MemberKey(cluster="souss", member_id="atlas"), 2), contact("atlas", rev=3))
+    await introduced(process)
+    await answer(process, ASKING, YES)
+    await answer(process, OFFERING, YES)
+    await process.take(erased(MemberKey(cluster="souss", member_id="atlas"), 4))
+    world.mail.mails.clear()
+    await process.run(lambda: _sent_to(world, LAB))
+    await process.take(contact("atlas", rev=5))
+    world.now += timedelta(hours=1)
+    await process.run()
+    assert sorted(recipient for recipient, _ in world.mail.mails) == [ATLAS, LAB]
+
+
+async def _sent_to(world: World, recipient: str) -> bool:
+    rows = await world.rows(purpose="met")
+    return any(to == recipient for to, _ in world.mail.mails) and any(row["reason"] for row in rows)
+
+
+async def test_letters_to_members_keep_the_quiet_hours(world: World) -> None:
+    world.settings = world.settings.model_copy(update={"quiet_hours": "10:00-20:00"})  # it is half past ten there
+    process = await world.start()
+    await process.take(person(email=None), made(), contact("atlas"), contact("sensors-lab"))
+    await act(process, INTRODUCE)
+    await process.run()
+    assert world.mail.mails == []
+    await process.take(lapsed())  # the first letter goes all the same
+    world.now += timedelta(hours=10)
     await process.run()
     assert len(world.mail.mails) == 2
 
 
+async def test_silence_counts_from_when_the_first_letter_came(world: World) -> None:
+    process = await world.start()
+    await process.take(person(), made(), contact("atlas"), contact("sensors-lab"))
+    await act(process, INTRODUCE)
+    world.now += timedelta(days=14)  # away since
+    later = await world.start()
+    await later.run()
+    assert [one.act for one in feedback(world)] == [Act.INTRODUCED]
+    assert {ATLAS, LAB} <= {recipient for recipient, _ in world.mail.mails}
+    world.now += timedelta(days=14)
+    await later.run()
+    assert [one.silent for one in feedback(world)] == [False, True, True]
+
+
+async def test_an_address_ends_after_half_a_year(process: Process) -> None:
+    await introduced(process)
+    await answer(process, ASKING, YES)
+    await answer(process, OFFERING, YES)
+    process.world.now += timedelta(days=179)
+    assert LAB in (await process.see(answer_address(sid("soil"), ASKING))).text
+    process.world.now += timedelta(days=1)
+    assert (await process.see(answer_address(sid("soil"), ASKING))).status_code == 404
+
+
+async def test_the_ambassadors_page_stands_when_a_contact_is_gone(process: Process) -> None:
+    await introduced(process)
+    await answer(process, ASKING, YES)
+    await answer(process, OFFERING, YES)
+    await process.take(erased(MemberKey(cluster="souss", member_id="atlas"), 2))
+    page = await process.see(ITEM)
+    assert page.status_code == 200
+    assert ATLAS not in page.text
+    assert LAB in page.text
+
+
+async def test_the_same_outcome_twice_counts_once(process: Process) -> None:
+    await introduced(process)
+    await answer(process, ASKING, YES)
+    await answer(process, OFFERING, YES)
+    for _ in range(2):
+        await act(process, {"act": "outcome", "result": "meeting"})
+    await process.run()
+    assert [one.act for one in feedback(process.world)].count(Act.OUTCOME) == 1
+
+
+async def test_what_an_earlier_version_stored_is_acted_on_and_erased(process: Process) -> None:
+    """Acts were stored without what introductions have; suggestions without what is due of them."""
+    await act(process, {"act": "taken"})
+    suggestions = process.world.database["suggestions"]
+    old = {"rev", "revision", "ambassador", "act", "reason", "at"}
+    found = await suggestions.find_one({"_id": sid("soil")})
+    acts = [{name: one[name] for name in old} for one in found["acts"]]
+    gone = dict.fromkeys(("introduced", "step_at", "told_at"), "")
+    await suggestions.update_one({"_id": sid("soil")}, {"$set": {"acts": acts}, "$unset": gone})
+    await act(process, INTRODUCE)
+    await process.run()
+    assert [one.act for one in feedback(process.world)] == [Act.TAKEN, Act.INTRODUCED]
+    await suggestions.update_one({"_id": sid("soil")}, {"$set": {"acts": acts}, "$unset": gone})
+    await process.take(erased(AmbassadorKey(cluster="souss", ambassador_id="amina"), 2))
+    assert "amina" not in (await process.world.words()).lower()
+
+
+async def test_what_is_due_is_found_by_an_index(process: Process) -> None:
+    due = process.world.database["suggestions"].find({"step_at": {"$lte": process.world.now}}, {"_id": 1})
+    plan = await due.sort("step_at", 1).limit(100).explain()
+    assert "COLLSCAN" not in str(plan["queryPlanner"]["winningPlan"])
+    invited = {"state": "to_invite", "due": {"$lte": process.world.now}, "receiver": {"$nin": []}}
+    rows = await process.world.database["notifications"].find(invited).sort("due", 1).explain()
+    assert "COLLSCAN" not in str(rows["queryPlanner"]["winningPlan"])
+
+
+async def test_one_that_cannot_be_read_keeps_no_other_waiting(process: Process) -> None:
+    await process.take(made("other"))
+    await act(process, INTRODUCE)
+    suggestions = process.world.database["suggestions"]
+    await suggestions.update_one({"_id": sid("other")}, {"$set": {"body": "{", "step_at": process.world.now - LEASE}})
+    await process.run()
+    assert {recipient for recipient, _ in process.world.mail.mails} >= {ATLAS, LAB}
+
+
 STEPS = [
     f"{when} {call}"
-    for call in ("add_act", "with_due_steps", "add", "stepped", "lease", "delivered", "announced")
+    for call in ("add_act", "due_steps", "add", "stepped", "lease", "delivered", "announced")
     for when in ("before", "after")
 ]
 
@@ -388,6 +532,38 @@ async def _is(died: list[str]) -> bool:
     return bool(died)
 
 
+@pytest.mark.parametrize("step", [one for one in STEPS if "lease" not in one])
+async def test_a_crash_after_the_last_answer_tells_each_side_once(world: World, step: str) -> None:
+    died: list[str] = []
+
+    def dying_at(here: str) -> bool:
+        if here == step and not died:
+            died.append(here)
+            return True
+        return False
+
+    setting = await world.start()
+    await setting.take(person(), made(), contact("atlas"), contact("sensors-lab"))
+    await act(setting, INTRODUCE)
+    await answer(setting, ASKING, YES)
+    await setting.run()
+    world.mail.mails.clear()
+    first = await world.start(dying_at)
+    try:
+        await answer(first, OFFERING, YES)
+        await crashing(first.run(lambda: _is(died)))
+    except CrashError:
+        pass
+    assert died
+    world.now += LEASE
+    second = await world.start()
+    await answer(second, OFFERING, YES)
+    await second.run()
+    by_id = {str(mail["Message-ID"]): recipient for recipient, mail in world.mail.mails}
+    assert sorted(by_id.values()) == [ATLAS, LAB]
+    assert [one.act for one in feedback(world)] == [Act.INTRODUCED, Act.ACCEPTED, Act.ACCEPTED]
+
+
 async def test_replicas_that_step_at_once_write_each_letter_once(world: World) -> None:
     replicas = [await world.start() for _ in range(3)]
     await replicas[0].take(person(), made(), contact("atlas"), contact("sensors-lab"))
@@ -396,7 +572,7 @@ async def test_replicas_that_step_at_once_write_each_letter_once(world: World) -
     await act(replicas[0], INTRODUCE)
     for days in (0, 3, 4, 7):
         world.now += timedelta(days=days)
-        await asyncio.gather(*(replica.parts.introducing.take_steps() for replica in replicas))
+        await asyncio.gather(*(replica.parts.stepping.take_steps() for replica in replicas))
         await asyncio.gather(*(replica.run() for replica in replicas))
     ids = world.mail.ids()
     assert len(ids) == len(set(ids)) == 6

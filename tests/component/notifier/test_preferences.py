@@ -122,6 +122,44 @@ async def test_what_waits_when_letters_end_is_never_sent(world: World) -> None:
     assert world.mail.mails == []
 
 
+async def test_what_ended_stays_ended_when_the_log_is_read_again(world: World) -> None:
+    world.now = EVENING
+    process = await world.start()
+    await process.take(person(), *some("abc"))
+    await send(process, f"{BASE}/unsubscribe/{Tokens(SIGNING).unsubscribe(AMINA)}", dict(ONE_CLICK))
+    world.now = MORNING
+    await process.run()
+    await send(process, f"{BASE}/unsubscribe/{Tokens(SIGNING).unsubscribe(AMINA)}", {"mail": "again"})
+    await process.take(person(), *some("abc"))
+    await process.run()
+    assert world.mail.mails == []
+
+
+async def test_a_page_that_was_open_when_one_click_ended_letters_does_not_begin_them_again(world: World) -> None:
+    process = await world.start()
+    await process.take(person())
+    await send(process, f"{BASE}/unsubscribe/{Tokens(SIGNING).unsubscribe(AMINA)}", dict(ONE_CLICK))
+    await send(process, PAGE, FILLED | {"mail": "on"})
+    assert 'value="never" checked' in (await process.see(PAGE)).text
+    await send(process, PAGE, FILLED | {"mail": "off"})
+    assert 'value="never" checked' not in (await process.see(PAGE)).text
+
+
+async def test_what_is_not_set_follows_the_profile(world: World) -> None:
+    process = await world.start()
+    await process.take(paced(rhythm="daily", at="08:00", days=["MO"]))
+    shown = {"rhythm": "daily", "at": "08:00", "days": ["MO"], "quiet_from": "21:00", "quiet_to": "07:00", "most": ""}
+    away = {"away_from": "2026-12-24", "away_to": "2026-12-31"}
+    assert (await send(process, PAGE, shown | {"mail": "on"} | away)).status_code == 303
+    kept = await process.store.ambassadors.preferences(AMINA)
+    assert kept.absence is not None
+    assert (kept.rhythm, kept.at, kept.days, kept.quiet, kept.most_per_day) == (None, None, None, None, None)
+    await process.take(paced(rhythm="weekly", at="09:00", days=["TU"]).model_copy(update={"rev": 2}))
+    page = (await process.see(PAGE)).text
+    assert 'value="weekly" checked' in page
+    assert 'value="2026-12-24"' in page
+
+
 async def test_the_address_that_ends_letters_opens_nothing(world: World) -> None:
     process = await world.start()
     await process.take(person(), made("a"))

@@ -21,8 +21,9 @@ from schemas.cloudevents import Envelope
 from schemas.feedback import Side
 from schemas.topics import Topic
 from services.notifier import delivering
-from services.notifier.address import Tokens, inbox_url
+from services.notifier.address import Invited, Tokens, inbox_url
 from services.notifier.app import Parts, compose
+from services.notifier.domain.introduction import person_id
 from services.notifier.settings import NotifierSettings
 from services.notifier.store import NotifierStore
 from services.runtime.errors import BrokerUnavailableError
@@ -30,7 +31,7 @@ from services.runtime.periodic import Periodic
 from services.runtime.store import Database, Store
 from tests.component.notifier.receivers import HookReceiver, MailServer
 from tests.parts.wire import carried
-from tests.unit.notifier.samples import NOW
+from tests.unit.notifier.samples import NOW, contact
 
 BASE = "https://maillage.example.org"
 SIGNING = "signs-the-inboxes-of-these-tests-only"
@@ -145,9 +146,7 @@ class Process:
 
     async def run(self, until: Callable[[], Awaitable[bool]] | None = None, within: float = 30.0) -> None:
         """Deliver and announce until nothing is due any more, or `until` is so."""
-        tasks = [
-            asyncio.create_task(self.works[name].run()) for name in ("introductions", "letters", "deliver", "announce")
-        ]
+        tasks = [asyncio.create_task(self.works[name].run()) for name in ("steps", "letters", "deliver", "announce")]
         try:
             await eventually(until or self._quiet, within)
         finally:
@@ -156,7 +155,7 @@ class Process:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _quiet(self) -> bool:
-        due = {"state": "waiting", "due": {"$lte": self.world.now}}
+        due = {"state": {"$in": ["waiting", "to_invite"]}, "due": {"$lte": self.world.now}}
         leased = {"lease": {"$ne": None}}
         rows = self.world.database["notifications"]
         # In the order in which work goes on: what has left the one is in the next.
@@ -178,9 +177,10 @@ class Process:
             return await client.get(path)
 
 
-def answer_address(suggestion_id: UUID, side: Side, rev: int = 1) -> str:
-    """The address at which a side answers."""
-    return f"{BASE}/introduction/{Tokens(SIGNING).side(suggestion_id, rev, side)}"
+def answer_address(suggestion_id: UUID, side: Side, rev: int = 1, **who: str) -> str:
+    """The address at which the contact of a side answers."""
+    person = person_id(contact("atlas" if side is Side.REQUESTING else "sensors-lab", **who))
+    return f"{BASE}/introduction/{Tokens(SIGNING).answering(Invited(suggestion_id, rev, side, person))}"
 
 
 def inbox(ambassador: str = "souss/amina") -> str:

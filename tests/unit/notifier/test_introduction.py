@@ -1,6 +1,6 @@
 """The life of an introduction: every letter and step that is due, at any moment, whatever was answered."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -8,6 +8,7 @@ from schemas.feedback import Act, Result, Side
 from services.notifier.domain.acts import Given
 from services.notifier.domain.introduction import (
     CLOSED_AFTER,
+    GIVEN_UP_AFTER,
     OUTCOME_ASKED_AFTER,
     Answer,
     Introduction,
@@ -43,6 +44,11 @@ def history(*acts: Told) -> list[Given]:
     return [made, *later]
 
 
+def written(day: float = 0.0) -> dict[Side, datetime]:
+    """The first letters, delivered to both on a day."""
+    return dict.fromkeys(Side, NOW + timedelta(days=day))
+
+
 def told(*acts: Told) -> Introduction:
     found = introduction(history(*acts))
     assert found is not None
@@ -57,7 +63,7 @@ BOTH = ((1.0, YES, ASKING), (2.0, YES, OFFERING))
 @pytest.mark.parametrize(
     ("acts", "day", "posts", "next_day"),
     [
-        # Nobody answers: asked, reminded on the third and the seventh day, closed on the fourteenth.
+        # Nobody answers: asked, reminded on the third and the seventh day, looked at on the fourteenth.
         ((), 0, FIRST, 3),
         ((), 2.9, FIRST, 3),
         ((), 3, FIRST | {("remind", ASKING, 1), ("remind", OFFERING, 1)}, 7),
@@ -86,7 +92,7 @@ def test_what_is_due(
 ) -> None:
     of, now = told(*acts), NOW + timedelta(days=day)
     assert {(post.purpose.value, post.side, post.number) for post in due_posts(of, now)} == posts
-    assert next_step(of, now) == (None if next_day is None else NOW + timedelta(days=next_day))
+    assert next_step(of, written(), now) == (None if next_day is None else NOW + timedelta(days=next_day))
 
 
 @pytest.mark.parametrize(
@@ -137,13 +143,23 @@ def test_a_side_answers_once_and_while_it_matters(acts: tuple[Told, ...], asking
     )
 
 
-def test_silence_is_an_answer_after_two_weeks_and_not_before() -> None:
+def test_silence_is_an_answer_two_weeks_after_the_first_letter_and_not_before() -> None:
+    of, end = told((1.0, YES, ASKING)), NOW + CLOSED_AFTER
+    assert silent(of, written(), end - timedelta(seconds=1)) == ()
+    assert silent(of, written(), end) == (OFFERING,)
+    assert silent(of, written(1), end) == ()
+    assert silent(of, written(1), end + timedelta(days=1)) == (OFFERING,)
+    assert next_step(of, written(1), end) == end + timedelta(days=1)
+    assert silent(told(*BOTH), written(), end) == ()
+    assert silent(told((1.0, NO, ASKING)), written(), end) == ()
+    assert silent(told((14.0, SILENT, ASKING)), written(), end) == (OFFERING,)
+
+
+def test_a_side_that_no_letter_reaches_is_given_up_later() -> None:
     of = told((1.0, YES, ASKING))
-    assert silent(of, NOW + CLOSED_AFTER - timedelta(seconds=1)) == ()
-    assert silent(of, NOW + CLOSED_AFTER) == (OFFERING,)
-    assert silent(told(*BOTH), NOW + CLOSED_AFTER) == ()
-    assert silent(told((1.0, NO, ASKING)), NOW + CLOSED_AFTER) == ()
-    assert silent(told((14.0, SILENT, ASKING)), NOW + CLOSED_AFTER) == (OFFERING,)
+    assert silent(of, {}, NOW + CLOSED_AFTER) == ()
+    assert next_step(of, {}, NOW + CLOSED_AFTER) == NOW + GIVEN_UP_AFTER
+    assert silent(of, {}, NOW + GIVEN_UP_AFTER) == (OFFERING,)
 
 
 @pytest.mark.parametrize(
@@ -170,4 +186,4 @@ def test_a_letter_that_lies_for_a_while_is_sent_only_if_it_still_makes_sense(
 
 
 def test_the_month_counts_from_the_last_answer() -> None:
-    assert next_step(told(*BOTH), NOW + timedelta(days=2)) == NOW + timedelta(days=2) + OUTCOME_ASKED_AFTER
+    assert next_step(told(*BOTH), written(), NOW + timedelta(days=2)) == NOW + timedelta(days=2) + OUTCOME_ASKED_AFTER

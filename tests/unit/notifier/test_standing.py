@@ -9,7 +9,7 @@ from services.notifier.domain.standing import Standing, open_acts, standing, tak
 from tests.unit.notifier.samples import NOW
 
 ACTS = {"t": Act.TAKEN, "n": Act.NOT_RELEVANT, "i": Act.INTRODUCED, "y": Act.ACCEPTED, "d": Act.DECLINED}
-ACTS |= {"s": Act.DECLINED, "o": Act.OUTCOME}
+ACTS |= {"p": Act.PASSED, "s": Act.DECLINED, "o": Act.OUTCOME}
 SIDES = {"r": Side.REQUESTING, "f": Side.OFFERING}
 
 
@@ -38,6 +38,10 @@ def history(*acts: str) -> list[Given]:
         (["a1n"], 2, False, Standing.OPEN, Standing.OPEN, None),
         (["a1t", "a1n"], 2, False, Standing.OPEN, Standing.OPEN, None),
         (["a1t"], 1, True, Standing.LAPSED, Standing.LAPSED, "a"),
+        (["a1p"], 1, False, Standing.PASSED, Standing.OPEN, None),
+        (["a1t", "a1p"], 1, False, Standing.PASSED, Standing.OPEN, None),
+        (["a1p", "b1t"], 1, False, Standing.PASSED, Standing.MINE, "b"),
+        (["a1p"], 2, False, Standing.OPEN, Standing.OPEN, None),
         (["a1i"], 1, False, Standing.INTRODUCED, Standing.INTRODUCED, "a"),
         (["a1t", "a1i"], 1, False, Standing.INTRODUCED, Standing.INTRODUCED, "a"),
         (["a1i"], 2, True, Standing.INTRODUCED, Standing.INTRODUCED, "a"),
@@ -63,12 +67,13 @@ def test_where_it_stands(
 @pytest.mark.parametrize(
     ("where", "acts"),
     [
-        (Standing.OPEN, {Act.TAKEN, Act.INTRODUCED, Act.NOT_RELEVANT}),
-        (Standing.MINE, {Act.INTRODUCED, Act.NOT_RELEVANT}),
+        (Standing.OPEN, {Act.TAKEN, Act.INTRODUCED, Act.PASSED, Act.NOT_RELEVANT}),
+        (Standing.MINE, {Act.INTRODUCED, Act.PASSED, Act.NOT_RELEVANT}),
         (Standing.ANOTHERS, {Act.NOT_RELEVANT}),
         (Standing.INTRODUCED, set()),
         (Standing.CLOSED, set()),
         (Standing.DISMISSED, set()),
+        (Standing.PASSED, set()),
         (Standing.LAPSED, set()),
     ],
 )
