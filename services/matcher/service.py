@@ -204,8 +204,9 @@ class Matcher:
         told: dict[str, Told] = {}
         states: list[Told] = []
         if touched:
-            view.keeper.change()
-            await self._read(touched.members | touched.owners)
+            concerned = touched.members | touched.owners
+            view.keeper.change(concerned)
+            await self._read(concerned)
             pairs = await self._find_pairs(touched, now)
             told = await self._told(touched, pairs)
             owners = [key for pair in pairs.values() for key in (pair.ask.owner, pair.member)]

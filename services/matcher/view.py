@@ -83,8 +83,7 @@ class View:
         self._seen = {share: claim.version for share, claim in shares.items()}
         self._begin = shares
         self._unread = iter(sorted(directory.owners()))
-        if others:
-            self.keeper.change()
+        self.keeper.change(others)
         self.current = True
         self.measure()
         self._log.info(
@@ -203,10 +202,13 @@ class View:
         changed = take_over(self.directory, stored, is_theirs)
         self.directory.refresh_conventions()
         bring(sorted(changed), self.directory, self.pairing, self._clock())
+        self.keeper.change(changed)
 
     async def _hold(self, holding: Holding) -> None:
         asked = self.pairing.holding
-        owners = (owner for owner in sorted(self.directory.owners()) if owner in holding and owner not in asked)
+        gained = [owner for owner in sorted(self.directory.owners()) if owner in holding and owner not in asked]
+        self.keeper.change(gained)
+        owners = iter(gained)
         while some := list(islice(owners, READ_AHEAD)):
             await self._store.read_ahead(self.directory, some)
             self._on_progress()

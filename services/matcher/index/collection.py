@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from threading import Thread
 
 import numpy as np
@@ -178,16 +179,19 @@ class Collection:
         self._young = self._new_arena()
         self._held = None
 
-    @property
-    def settled(self) -> Base:
-        """The settled documents: after `merge` all of them."""
-        return self._base
-
     def merge(self) -> None:
         """Settle all young documents now."""
+        self.settle()
         self._finish_merge(wait=True)
-        self._start_merge()
+
+    def settle(self) -> Callable[[], Base]:
+        """Begin to settle all young documents; return what waits for the base of all documents of this moment.
+
+        Changes may come meanwhile. They change nothing of that base but what tells of removed documents (`dead`,
+        `graves`, `buried`).
+        """
         self._finish_merge(wait=True)
+        return self._start_merge().base
 
     def _new_arena(self) -> Arena:
         documents = int(
@@ -224,11 +228,12 @@ class Collection:
         if self._merge is not None:
             self._merge.changed.append(document)
 
-    def _start_merge(self) -> None:
+    def _start_merge(self) -> _Merge:
         self._settling, self._young = self._young, self._new_arena()
         self._segment[self._segment == _YOUNG] = _SETTLING
         self._held = None
         self._merge = _Merge(self._base, self._settling, self._frequencies.size, self._members, self._slot.size)
+        return self._merge
 
     def _finish_merge(self, *, wait: bool) -> None:
         if self._merge is None or not (wait or self._merge.done):
@@ -256,9 +261,8 @@ class _Merge:
         # What is removed from now on is told by `changed`; the thread must not see it halfway.
         base = base._replace(dead=base.dead.copy())
         settling = settling._replace(owners=settling.owners.copy())
-        self._parts = (base, settling, terms, members, documents)
         self._result: tuple[Base, Ints8, Ints32] | None = None
-        self._thread = Thread(target=self._run, daemon=True)
+        self._thread = Thread(target=self._run, args=(base, settling, terms, members, documents), daemon=True)
         self._thread.start()
 
     @property
@@ -272,8 +276,11 @@ class _Merge:
             raise RuntimeError("the index could not be merged")
         return self._result
 
-    def _run(self) -> None:
-        base, settling, terms, members, documents = self._parts
+    def base(self) -> Base:
+        """Wait for the new base."""
+        return self.result()[0]
+
+    def _run(self, base: Base, settling: Arena, terms: int, members: int, documents: int) -> None:
         alive = live_documents(base, settling)
         segment, slot = np.full(documents, _NOWHERE, np.int8), np.zeros(documents, np.int32)
         _place(alive.documents, segment, slot)

@@ -11,10 +11,11 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any, Final
@@ -37,6 +38,9 @@ _LAYOUT: Final = 2
 _MANIFEST: Final = "manifest.json"
 _DATA: Final = "data-"
 
+_AT_ONCE: Final = 10_000
+"""Entries put into JSON while no other thread can run: within a few milliseconds."""
+
 
 class SnapshotError(Exception):
     """There is no snapshot that this process can start with; the message says why. Start without."""
@@ -46,13 +50,13 @@ class SnapshotError(Exception):
 class Image:
     """All that a snapshot says of an index at one moment. It shares nothing that a change of the index changes.
 
-    What takes long to put into its form is in `later`, each part under what its names begin with.
+    Attributes:
+        parts: puts it into its form, which takes long: yields arrays, and what JSON can say, each with its name.
+        weighting: the constants of the score.
+        documents: how many offers there are.
     """
 
-    arrays: Mapping[str, Array]
-    later: Mapping[str, Callable[[], dict[str, Array]]]
-    lists: Mapping[str, Sequence[Any]]
-    notes: Mapping[str, Any]
+    parts: Callable[[], Iterator[tuple[str, object]]]
     weighting: Weighting
     documents: int
 
@@ -70,9 +74,7 @@ class Image:
             data = folder / f"{_DATA}{uuid4().hex}"
             data.mkdir(mode=0o700)
             try:
-                files = {f"{name}.npy": _write_array(data / f"{name}.npy", a) for name, a in self._arrays()}
-                said: dict[str, object] = {**self.lists, "notes": self.notes}
-                files |= {f"{name}.json": _write_json(data / f"{name}.json", a) for name, a in said.items()}
+                files = dict(_write(data, name, part) for name, part in self.parts())
                 _sync(data)
                 manifest = {
                     "format": _FORMAT,
@@ -95,12 +97,6 @@ class Image:
                 if other != data:  # the one before, or what a crash left behind
                     shutil.rmtree(other, ignore_errors=True)
             return data.name
-
-    def _arrays(self) -> Iterator[tuple[str, Array]]:
-        yield from self.arrays.items()
-        for prefix, part in self.later.items():
-            for name, array in part().items():
-                yield f"{prefix}_{name}", array
 
 
 def exists(folder: Path) -> bool:
@@ -190,6 +186,13 @@ class Files:
         return path
 
 
+def _write(data: Path, name: str, part: object) -> tuple[str, tuple[int, int]]:
+    """Write a part of a snapshot; return the name of its file, its size and its check sum."""
+    if isinstance(part, np.ndarray):
+        return f"{name}.npy", _write_array(data / f"{name}.npy", part)
+    return f"{name}.json", _write_json(data / f"{name}.json", part)
+
+
 def _write_array(path: Path, array: Array) -> tuple[int, int]:
     with _new_file(path) as descriptor, os.fdopen(descriptor, "wb", closefd=False) as file:
         np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
@@ -197,10 +200,23 @@ def _write_array(path: Path, array: Array) -> tuple[int, int]:
 
 
 def _write_json(path: Path, content: object) -> tuple[int, int]:
-    written = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    written = _json(content)
     with _new_file(path) as descriptor, os.fdopen(descriptor, "wb", closefd=False) as file:
         file.write(written)
     return len(written), crc32(written)
+
+
+def _json(content: object) -> bytes:
+    match content:
+        case list() if len(content) > _AT_ONCE:
+            parts = (content[start : start + _AT_ONCE] for start in range(0, len(content), _AT_ONCE))
+            return b"[%b]" % b",".join(_json(part)[1:-1] for part in parts)
+        case dict() if len(content) > _AT_ONCE:
+            items = iter(content.items())
+            return b"{%b}" % b",".join(_json(part)[1:-1] for part in iter(lambda: dict(islice(items, _AT_ONCE)), {}))
+        case dict():  # what is in it may be long
+            return b"{%b}" % b",".join(b"%b:%b" % (_json(key), _json(value)) for key, value in content.items())
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
 
 
 @contextmanager

@@ -37,21 +37,26 @@ SHARE_DECIMALS = 12
 """Digits by which shares are ordered: those beyond are noise of sums and would decide ties at random."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Name:
+    """What a member is called: the numbers of its words in reading order, and start and end of each."""
+
+    words: Ints32
+    spans: Ints32
+
+
 @dataclass(slots=True)
 class _Member:
-    """A member with a number; `documents` are those of its offers."""
+    """A member with a number, which it keeps; `documents` are those of its offers."""
 
     key: str
     number: int
-    group: int
     documents: set[int]
-    name: Reading | None = None
-    name_digest: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class _Offer:
-    """An offer, and the numbers of its words in reading order."""
+    """An offer: where its words stand, and their numbers in reading order."""
 
     document_id: str
     member: _Member
@@ -83,6 +88,9 @@ class OfferIndex:
         self._free_members: list[int] = []
         self._groups: dict[Hashable, int] = {}
         self._digests = array("Q")
+        self._names_by_number: list[_Name | None] = []
+        self._name_digests = array("Q")
+        self._group_numbers = array("i")
 
     def __len__(self) -> int:
         """Return the number of live offers."""
@@ -140,7 +148,9 @@ class OfferIndex:
             self._by_document.append(None)
             self._digests.append(0)
         self._digests[number] = said
-        offer = _Offer(document_id, owner, number, reading, self.vocabulary.numbers(reading.words))
+        numbers = self.vocabulary.numbers(reading.words)
+        # Numbers tell the words: a hundred thousand offers would hold millions of them once more.
+        offer = _Offer(document_id, owner, number, reading._replace(words=()), numbers)
         self._documents[document_id] = self._by_document[number] = offer
         owner.documents.add(number)
         self._index(offer)
@@ -161,24 +171,25 @@ class OfferIndex:
         """Make `name` what a member is called; requests that say it find the member sooner. "" forgets it."""
         if not name:
             known = self._members.get(member)
-            if known is not None and known.name is not None:
-                known.name, known.name_digest = None, 0
+            if known is not None and self._name(known) is not None:
+                self._names_by_number[known.number], self._name_digests[known.number] = None, 0
                 self._names.remove(known.number)
                 self._forget_if_empty(known)
             return
         owner = self._member(member)
         said = digest(member, name, language)
-        if owner.name_digest == said:
+        if self._name_digests[owner.number] == said:
             return
-        owner.name_digest = said
-        owner.name = read(self._analyser, title="", text=name, language=language)
-        numbers = self.vocabulary.numbers(owner.name.words)
+        reading = read(self._analyser, title="", text=name, language=language)
+        numbers = self.vocabulary.numbers(reading.words)
+        self._names_by_number[owner.number] = _Name(numbers, reading.spans)
+        self._name_digests[owner.number] = said
         words = np.unique(numbers)
         level = length_level(words.size)
         short = {
             number
-            for number, span in zip(numbers.tolist(), owner.name.all_spans(), strict=True)
-            if acronym(name[span.start : span.end], name)
+            for number, (start, end) in zip(numbers.tolist(), reading.spans.tolist(), strict=True)
+            if acronym(name[start:end], name)
         }
         times = [frequency_level(ACRONYM_TIMES if number in short else 1) for number in words.tolist()]
         codes = np.array([level << 3 | each for each in times], np.uint8)
@@ -188,8 +199,8 @@ class OfferIndex:
         """Say which members are eligible for the same requests: those of one group (None until it is said)."""
         owner = self._member(member)
         number = self._group(group)
-        if number != owner.group:
-            owner.group = number
+        if number != self._group_numbers[owner.number]:
+            self._group_numbers[owner.number] = number
             # All out before any goes in: a merge that begins in between must not find the member in two groups.
             for document in owner.documents:
                 self._offers.remove(document)
@@ -305,7 +316,7 @@ class OfferIndex:
     def name_of(self, member: str) -> tuple[UInts32, Ints64]:
         """Return what a member's name holds, nothing if it has none, and how many names there are of each level."""
         known = self._members.get(member)
-        row = np.zeros(0, np.uint32) if known is None or known.name is None else self._names.row(known.number)
+        row = np.zeros(0, np.uint32) if known is None or self._name(known) is None else self._names.row(known.number)
         return row, self._names.statistics.lengths
 
     # Members and documents by number
@@ -316,8 +327,15 @@ class OfferIndex:
             number = self._free_members.pop() if self._free_members else len(self._by_number)
             if number == len(self._by_number):
                 self._by_number.append(None)
-            known = self._members[key] = self._by_number[number] = _Member(key, number, self._group(None), set())
+                self._names_by_number.append(None)
+                self._name_digests.append(0)
+                self._group_numbers.append(0)
+            known = self._members[key] = self._by_number[number] = _Member(key, number, set())
+            self._group_numbers[number] = self._group(None)
         return known
+
+    def _name(self, member: _Member) -> _Name | None:
+        return self._names_by_number[member.number]
 
     def _take_out(self, document_id: str) -> _Member | None:
         """Remove an offer; return whose it was."""
@@ -332,9 +350,10 @@ class OfferIndex:
         return offer.member
 
     def _forget_if_empty(self, member: _Member) -> None:
-        if not member.documents and member.name is None:
+        if not member.documents and self._name(member) is None:
             del self._members[member.key]
             self._by_number[member.number] = None
+            self._group_numbers[member.number] = 0
             self._free_members.append(member.number)
 
     def _group(self, group: Hashable) -> int:
@@ -342,7 +361,8 @@ class OfferIndex:
 
     def _index(self, offer: _Offer) -> None:
         terms, codes = self.vocabulary.row(offer.words, offer.reading.title, self.weighting.opening)
-        self._offers.put(offer.number, offer.member.number, offer.member.group, terms, codes)
+        owner = offer.member.number
+        self._offers.put(offer.number, owner, self._group_numbers[owner], terms, codes)
 
     def _allowed(self, groups: Callable[[Hashable], bool]) -> UInts8:
         return np.fromiter(map(groups, self._groups), np.uint8, len(self._groups))
@@ -397,11 +417,12 @@ class OfferIndex:
         Names are searched for the words themselves, without their variants.
         """
         found: dict[int, list[Span]] = {}
-        if member.name is not None:
-            own = {self.vocabulary.word(number): group for group, number in enumerate(request.words)}
-            for place, word in enumerate(member.name.words):
-                if word in own:
-                    found.setdefault(own[word], []).append(member.name.span(place)._replace(field="name"))
+        name = self._name(member)
+        if name is not None:
+            own = {number: group for group, number in enumerate(request.words)}
+            for number, (start, end) in zip(name.words.tolist(), name.spans.tolist(), strict=True):
+                if number in own:
+                    found.setdefault(own[number], []).append(Span("name", start, end))
         return found
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
@@ -34,23 +35,10 @@ ROUND: Final = 0.1
 MOST_REFRESHED: Final = 64
 """Norms that are computed again with one look, at the most; where there are no more of them, all."""
 
+Text: TypeAlias = tuple[Ints32, Ints32, int]
+"""The numbers of a text's words in reading order, start and end of each, and how many of them are the title's."""
 
-class RequestsImage(NamedTuple):
-    """Open requests at one moment, by number.
-
-    Attributes:
-        base: their terms.
-        keys: "" where there is none.
-        free: the numbers without a request, the next to be taken last.
-        norms: l2 norm of each, infinite where there is none.
-        readings: of each, the numbers of its words, their spans, and how many are its title's.
-    """
-
-    base: Base
-    keys: list[str]
-    free: list[int]
-    norms: Floats64
-    readings: list[tuple[Ints32, Ints32, int]]
+NO_WORDS: Final[Text] = (np.zeros(0, np.int32), np.zeros((0, 2), np.int32), 0)
 
 
 class Readings(Protocol):
@@ -64,6 +52,39 @@ class Readings(Protocol):
 
     def places(self, number: int) -> Reading:
         """Return where the words of a text stand, without the words."""
+
+
+class RequestsImage(NamedTuple):
+    """Open requests at one moment, by number. It shares nothing that a change of theirs changes.
+
+    Attributes:
+        frequencies: of each term, how many of them hold it.
+        keys: "" where there is none.
+        free: the numbers without a request, the next to be taken last.
+        norms: l2 norm of each, infinite where there is none.
+        asked: those that were read, None elsewhere.
+        restored: the others, if there are any.
+        base: waits for the base of their terms; see `Collection.settle`.
+    """
+
+    frequencies: Ints32
+    keys: list[str]
+    free: list[int]
+    norms: Floats64
+    asked: list[Request | None]
+    restored: Readings | None
+    base: Callable[[], Base]
+
+    def texts(self) -> Iterator[Text]:
+        """Yield the text of each."""
+        for number, request in enumerate(self.asked):
+            if request is not None:
+                yield request.numbers, request.reading.spans, request.reading.title
+            elif self.restored is None or not self.keys[number]:
+                yield NO_WORDS
+            else:
+                places = self.restored.places(number)
+                yield self.restored.words_of(number), places.spans, places.title
 
 
 class RequestIndex:
@@ -156,11 +177,16 @@ class RequestIndex:
         self._made_among = np.full(self._norms.size, len(self._offers), np.int32)
 
     def image(self) -> RequestsImage:
-        """Return the requests as they are; settles the young ones first."""
-        self._requests.merge()
-        norms = self._norms[: len(self._keys)].copy()
-        readings = [self._read(number) for number in range(len(self._keys))]
-        return RequestsImage(self._requests.settled, list(self._keys), list(self._free), norms, readings)
+        """Return the requests as they are; begins to settle the young ones."""
+        return RequestsImage(
+            self._requests.statistics.frequencies.copy(),
+            list(self._keys),
+            list(self._free),
+            self._norms[: len(self._keys)].copy(),
+            list(self._asked),
+            self._restored,
+            self._requests.settle(),
+        )
 
     def facing(self, member: str, least: float) -> list[str]:
         """Return the keys of the requests in which a member may have a score of at least `least`.
@@ -265,12 +291,3 @@ class RequestIndex:
                 raise KeyError(number)
             request = self._asked[number] = self._offers.request_as_read(self._restored.reading(number))
         return request
-
-    def _read(self, number: int) -> tuple[Ints32, Ints32, int]:
-        request = self._asked[number]
-        if request is not None:
-            return request.numbers, request.reading.spans, request.reading.title
-        if self._restored is None or not self._keys[number]:
-            return np.zeros(0, np.int32), np.zeros((0, 2), np.int32), 0
-        places = self._restored.places(number)
-        return self._restored.words_of(number), places.spans, places.title

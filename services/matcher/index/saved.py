@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from itertools import chain
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Iterable, Mapping
+from itertools import chain, islice
+from operator import itemgetter
+from typing import Any, Final, TypeAlias, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from services.matcher.index.compiled.arrays import Floats64, Ints32, Ints64
-from services.matcher.index.folder import Files, SnapshotError
-from services.matcher.index.offers import _Member, _Offer
+from services.matcher.index.folder import Array, Files, SnapshotError
+from services.matcher.index.offers import _Member, _Name, _Offer
 from services.matcher.index.text.fields import Reading
 
 V = TypeVar("V")
 
+Links: TypeAlias = tuple[list[int], list[float]]
 Flat: TypeAlias = tuple[Ints32, Ints64, Ints32, Floats64]
+
+AT_ONCE: Final = 1000
+"""Lists or texts put end to end while no other thread can run: within a few milliseconds."""
+
+_OTHERS: Final = itemgetter(0)
+_CLOSENESS: Final = itemgetter(1)
 
 
 class SavedReadings:
@@ -71,28 +80,26 @@ class SavedOffer(_Offer):
         return self._readings.words_of(self.number)
 
 
-class SavedMember(_Member):
-    """A member whose name is read when it is asked for, until it gets another."""
+class SavedName(_Name):
+    """A name that is read when it is asked for; its number is that of the member."""
 
-    __slots__ = ("_other", "_readings")
+    __slots__ = ("_number", "_readings")
+    __setattr__ = object.__setattr__  # as above
+    __delattr__ = object.__delattr__
 
-    def __init__(self, key: str, number: int, group: int, name_digest: int, readings: SavedReadings) -> None:
-        self.key = key
-        self.number = number
-        self.group = group
-        self.documents = set()
-        self.name_digest = name_digest
-        self._other: Reading | None = None
-        self._readings: SavedReadings | None = readings if name_digest else None
+    def __init__(self, number: int, readings: SavedReadings) -> None:
+        self._number = number
+        self._readings = readings
 
     @property
-    def name(self) -> Reading | None:
-        """Its name as it was read; None if it has none."""
-        return self._other if self._readings is None else self._readings.reading(self.number)
+    def words(self) -> Ints32:
+        """The numbers of its words."""
+        return self._readings.words_of(self._number)
 
-    @name.setter
-    def name(self, name: Reading | None) -> None:
-        self._other, self._readings = name, None
+    @property
+    def spans(self) -> Ints32:
+        """Start and end of each of them."""
+        return self._readings.places(self._number).spans
 
 
 class _Lists(dict[int, V], ABC):
@@ -129,36 +136,45 @@ class _Lists(dict[int, V], ABC):
         return self[word] if self._was_saved(word) else super().setdefault(word, default)
 
 
-class SavedLinks(_Lists[tuple[list[int], list[float]]]):
+class SavedLinks(_Lists[Links]):
     """For each word asked for, the words that resemble it, and how close each is."""
 
-    def _read(self, others: list[int], closeness: list[float]) -> tuple[list[int], list[float]]:
+    def _read(self, others: list[int], closeness: list[float]) -> Links:
         return others, closeness
 
-    def flat(self) -> Flat:
-        """Return all lists end to end, without reading those that were not asked for; see `flat_links`."""
-        words = self._saved
-        unread = np.fromiter((word not in self for word in words.tolist()), np.bool_, words.size)
+    def flat(self, read: Mapping[int, Links]) -> Flat:
+        """Return all lists end to end as `flat_links` does: of those that were not read by then, what was saved."""
+        words, read_sizes, others, closeness = flat_links(read)
+        unread = ~np.isin(self._saved, words)
         sizes = np.diff(self._pointers)
         here = np.repeat(unread, sizes)
-        read, read_sizes, others, closeness = flat_links(self)
         return (
-            np.concatenate((words[unread], read)),
+            np.concatenate((self._saved[unread], words)),
             np.concatenate((sizes[unread], read_sizes)),
             np.concatenate((self._others[here], others)),
             np.concatenate((self._closeness[here], closeness)),
         )
 
 
-def flat_links(links: Mapping[int, tuple[list[int], list[float]]]) -> Flat:
-    """Return the words asked for, how many resemble each, those end to end, and how close each is."""
+def flat_links(links: Mapping[int, Links]) -> Flat:
+    """Return the words asked for, how many resemble each, those end to end, and how close each is.
+
+    The lists may grow meanwhile, by words that are new.
+    """
     lists = list(links.values())
-    return (
-        np.fromiter(links, np.int32, len(links)),
-        np.fromiter((len(others) for others, _ in lists), np.int64, len(lists)),
-        np.fromiter(chain.from_iterable(others for others, _ in lists), np.int32),
-        np.fromiter(chain.from_iterable(closeness for _, closeness in lists), np.float64),
-    )
+    sizes, others, closeness = [np.zeros(0, np.int64)], [np.zeros(0, np.int32)], [np.zeros(0, np.float64)]
+    for start in range(0, len(lists), AT_ONCE):
+        some = lists[start : start + AT_ONCE]
+        each = list(map(len, map(_CLOSENESS, some)))  # the other list grows first
+        sizes.append(np.array(each, np.int64))
+        others.append(_end_to_end(map(islice, map(_OTHERS, some), each), np.int32, sum(each)))
+        closeness.append(_end_to_end(map(islice, map(_CLOSENESS, some), each), np.float64, sum(each)))
+    words = np.fromiter(links, np.int32, len(links))
+    return words, np.concatenate(sizes), np.concatenate(others), np.concatenate(closeness)
+
+
+def _end_to_end(lists: Iterable[Iterable[float]], kind: npt.DTypeLike, size: int) -> Array:
+    return np.fromiter(chain.from_iterable(lists), kind, size)
 
 
 class SavedBackLinks(_Lists[list[tuple[int, float]]]):

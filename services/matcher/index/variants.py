@@ -127,7 +127,7 @@ class Variants:
     def _link(self, asked: int, other: int, closeness: float) -> None:
         words, all_closeness = self._of[asked]
         words.append(other)
-        all_closeness.append(closeness)
+        all_closeness.append(closeness)  # last: what is here is whole, for a thread that looks meanwhile
         self._asked_as.setdefault(other, []).append((asked, closeness))
         self.version += 1
 
@@ -231,6 +231,11 @@ def _move(lists: Pieces, larger: Pieces) -> None:
                 larger.pool[moved + at] = lists.pool[offset + at]
             larger.lists[there, 0], larger.lists[there, 1], larger.lists[there, 2] = moved, count, count
             larger.used[0] += count
+
+
+def copied(lists: Pieces) -> Pieces:
+    """Return the lists as they are, without room to grow."""
+    return Pieces(lists.pieces.copy(), lists.lists.copy(), lists.pool[: lists.used[0]].copy(), lists.used.copy())
 
 
 def renumbered(lists: Pieces, numbers: Ints32) -> Pieces:

@@ -36,6 +36,11 @@ class Vocabulary:
         self._numbers = dict(zip(words, range(len(words)), strict=True))
 
     @property
+    def words(self) -> list[str]:
+        """All words, by number; others come behind them."""
+        return self._words
+
+    @property
     def hashes(self) -> UInts32:
         """A hash of each word."""
         return self._hashes[: len(self._words)]

@@ -49,7 +49,7 @@ class System:
             given=self.given,
             log_id=lambda: "the log",
             on_told=lambda: None,
-            keeper=Keeper(self.snapshot),
+            keeper=Keeper(self.snapshot, clock=lambda: self.now.timestamp()),
         )
         self._handle = events_to(self.matcher)
         await self.matcher.restore()

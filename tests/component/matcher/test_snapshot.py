@@ -15,6 +15,7 @@ from schemas.cloudevents import Envelope
 from schemas.ids import derived_id
 from schemas.members import Admission, MemberKind, Reach, Visibility
 from schemas.needs import Direction, NeedStatus
+from services.matcher.keeping import ENOUGH, LATEST_SECONDS, WRITE_SECONDS
 from tests.component.matcher.actors import (
     FISH_ASSET,
     SOIL_ASSET,
@@ -372,6 +373,30 @@ async def test_a_start_reads_no_event_that_nobody_asks_for(system: System) -> No
     await system.matcher.read_ahead()
     await system.database["members"].drop()
     assert {known.event.cluster for known in directory.members.values()} == {"atlas"}
+
+
+async def test_what_a_few_members_changed_is_not_written_at_once(system: System) -> None:
+    await play(system, BEFORE)
+    await system.matcher.keep()
+    first = written(system)
+    await system.give(soil_lab(rev=2))
+    await system.pass_time(timedelta(seconds=WRITE_SECONDS))
+    await system.matcher.keep()
+    assert written(system) == first
+    await system.give(*(member(f"neuf-{number}", MemberKind.COMPANY) for number in range(ENOUGH)))
+    await system.matcher.keep()
+    second = written(system)
+    assert second != first
+    await system.give(irrigation(rev=2))
+    await system.pass_time(timedelta(seconds=LATEST_SECONDS))
+    await system.matcher.keep()
+    assert written(system) != second
+
+
+def written(system: System) -> str:
+    """The name of the snapshot that is there."""
+    assert system.snapshot is not None
+    return str(json.loads((system.snapshot / "manifest.json").read_text())["data"])
 
 
 def words_on_disk(folder: Path) -> bytes:

@@ -133,7 +133,7 @@ def test_requests_come_back_as_they_were_read(tmp_path: Path, seed: int) -> None
             title, said = text(random, 3), f"{text(random, random.randrange(1, 12))} propre{chr(97 + number % 26)}mot"
             requests.put(key, index.request(said, title=title))
             written[key] = title, said
-    snapshot.take(index, requests=requests, notes={"kept": "so"}).write(tmp_path)
+    snapshot.take(index, requests=requests, notes=lambda: {"kept": "so"}).write(tmp_path)
     kept = snapshot.open_all(tmp_path, Analyser())
     assert told(kept.index, kept.requests, written) == told(index, requests, written)
     assert kept.notes == {"kept": "so"}
@@ -408,9 +408,50 @@ def test_a_process_keeps_what_it_opened_while_the_next_is_written(tmp_path: Path
     assert answers(opened) == answers(index)
 
 
-def test_an_image_shows_the_moment_when_it_was_taken(tmp_path: Path) -> None:
-    index, same = filled(), filled()
-    image = snapshot.take(index)
-    change(index, Random(7), 100)
-    image.write(tmp_path)
-    assert answers(snapshot.open(tmp_path, Analyser())) == answers(same)
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in data_of(folder).iterdir()}
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_an_image_shows_the_moment_when_it_was_taken(tmp_path: Path, opened: bool) -> None:
+    index = filled()
+    requests, names = RequestIndex(index), {f"m{number}": "Institut des sols" for number in range(5)}
+    for member, name in names.items():
+        index.name(member, name)
+    for asked, title in ASKED:
+        requests.put(asked, index.request(asked, title=title))
+    if opened:
+        snapshot.take(index, requests=requests).write(tmp_path / "first")
+        kept = snapshot.open_all(tmp_path / "first", Analyser())
+        index, requests = kept.index, kept.requests
+        index.search(index.request("étalonner"), 3)  # some of what it holds is read by now
+    snapshot.take(index, requests=requests).write(tmp_path / "then")
+    image = snapshot.take(index, requests=requests)
+
+    index.name("m0", "Laboratoire de tensiométrie")
+    index.name("m1", "")
+    index.put("d0", "m2", "étalonnages, tensiométrique, salinisation", title="Métrologiques")
+    index.put("new", "new", "biopolymérisation", title="Hydrogènes")
+    index.name("new", "Nouvelle venue")
+    index.group("m3", "elsewhere")
+    for key in index.offers_of("m4"):
+        index.remove(key)
+    requests.remove(ASKED[0][0])
+    requests.put(ASKED[1][0], index.request("hydrogènes et microfluidiques"))
+    requests.put("new", index.request("capteur"))
+    requests.remove(ASKED[2][0])
+    change(index, Random(7), 200)
+    image.write(tmp_path / "later")
+    assert contents(tmp_path / "later") == contents(tmp_path / "then")
+
+
+def test_long_lists_are_kept_as_they_are(tmp_path: Path) -> None:
+    index = OfferIndex(Analyser())
+    words = [f"x{number}" for number in range(25_000)]
+    index.put("d", "m", " ".join(words))
+    notes = {"askers": {f"need:{word}": "é" for word in words}, "few": {}, "none": None}
+    snapshot.take(index, notes=lambda: notes).write(tmp_path)
+    kept = snapshot.open_all(tmp_path, Analyser())
+    assert kept.notes == notes
+    assert kept.index.vocabulary.words == index.vocabulary.words
+    assert len(set(kept.index.vocabulary.words)) == len(words)

@@ -41,11 +41,6 @@ class Reading(NamedTuple):
     spans: Ints32
     title: int
 
-    def span(self, place: int) -> Span:
-        """Return where the word at a place stands."""
-        start, end = self.spans[place].tolist()
-        return Span("title" if place < self.title else "text", start, end)
-
     def all_spans(self) -> list[Span]:
         """Return where each word stands, in reading order."""
         return [
