@@ -5,12 +5,14 @@
 
 import argparse
 import hashlib
+import hmac
 from typing import NamedTuple
 from uuid import UUID
 
 from itsdangerous import BadData, URLSafeSerializer
 
 from schemas.ambassadors import AmbassadorKey
+from schemas.contacts import ContactPublished
 from schemas.feedback import Side
 from services.notifier.settings import NotifierSettings
 from services.runtime.settings import load
@@ -39,6 +41,7 @@ class Tokens:
     """Signs and reads what only this service may have written: private addresses and the hidden field of a form."""
 
     def __init__(self, secret: str) -> None:
+        self._secret = secret.encode()
         self._inbox = _serializer(secret, "maillage.inbox.v1")
         self._form = _serializer(secret, "maillage.form.v1")
         self._unsubscribe = _serializer(secret, "maillage.unsubscribe.v1")
@@ -59,6 +62,11 @@ class Tokens:
     def unsubscribing(self, token: str) -> AmbassadorKey | None:
         """Return whose e-mails `token` ends; none unless it was signed here."""
         return _named(self._unsubscribe, token)
+
+    def person(self, contact: ContactPublished) -> str:
+        """Return what tells one contact of a member from the next; whoever lacks our secret learns nothing from it."""
+        said = f"{contact.key}\n{contact.email.casefold()}".encode()
+        return hmac.new(self._secret, b"maillage.person.v1\n" + said, hashlib.sha256).hexdigest()[:32]
 
     def answering(self, invited: Invited) -> str:
         """Return the token with which a side answers an introduction."""

@@ -17,7 +17,6 @@ from services.notifier.domain.introduction import (
     introduction,
     other,
     party_of,
-    person_id,
     stands,
 )
 from services.notifier.domain.preferences import Person
@@ -79,13 +78,15 @@ class Composing:
         mine = told_to(kept, row.ambassador)
         if mine is None or (row.number and not _untouched(kept, row.ambassador)):
             return None
+        colleagues = await self.colleagues(kept, row.ambassador)
         return Item(
             row=row.notification_id,
             suggestion=kept.made,
             leads=mine.leads,
-            colleagues=await self.colleagues(kept, row.ambassador),
+            colleagues=colleagues,
             link=self.link(person.key, kept.suggestion_id),
             stands_in=mine.stands_in,
+            passed_by=next((who for who in colleagues if who.ambassador == mine.passed_by), None),
             told_at=kept.told_at if row.number else None,
         )
 
@@ -126,12 +127,16 @@ class Composing:
         known = await self._contacts.known(keys.values())
         return {side: known[str(key)] for side, key in keys.items() if str(key) in known}
 
+    def person(self, contact: ContactPublished) -> str:
+        """Return what tells one contact of a member from the next."""
+        return self._tokens.person(contact)
+
     async def met(self, kept: Kept, introduced: Introduction) -> dict[Side, ContactPublished]:
         """Return who may be told of whom: once both have accepted, those who did, as far as they are still there."""
         if not introduced.met:
             return {}
         contacts = await self.contacts(kept)
-        return {side: who for side, who in contacts.items() if introduced.accepted_by.get(side) == person_id(who)}
+        return {side: who for side, who in contacts.items() if introduced.accepted_by.get(side) == self.person(who)}
 
     async def colleagues(self, kept: Kept, ambassador: str) -> tuple[Colleague, ...]:
         """Return who else is told, the one who leads first."""
@@ -156,7 +161,7 @@ class Composing:
 
     def _answer_link(self, kept: Kept, introduced: Introduction, side: Side, contact: ContactPublished) -> str:
         """Return the private address at which somebody answers for a side."""
-        invited = Invited(kept.suggestion_id, introduced.rev, side, person_id(contact))
+        invited = Invited(kept.suggestion_id, introduced.rev, side, self.person(contact))
         return f"{self._base}/introduction/{self._tokens.answering(invited)}"
 
     def _letter_link(self, key: AmbassadorKey, letter: UUID) -> str:

@@ -32,7 +32,7 @@ class Item:
 
     Attributes:
         leads: whether this ambassador is the one to act.
-        stands_in: whether this ambassador is told because nobody else did anything.
+        stands_in: whether this ambassador is told because nobody else did anything; `passed_by`: passed it on to them.
         where: where it stands for this ambassador.
         mine: what this ambassador did last.
         taker: the colleague who has it in hand, when it is not this ambassador; none too when that person is gone.
@@ -50,6 +50,7 @@ class Item:
     card: Card
     leads: bool
     stands_in: bool
+    passed_by: Colleague | None
     colleagues: tuple[Colleague, ...]
     where: Standing
     lapse: LapseReason | None
@@ -132,7 +133,7 @@ class Inbox:
         return replace(
             item,
             not_reached=await self._not_reached(kept, key),
-            contacts=await self._composing.contacts(kept),
+            contacts=await self._contacts(kept, item.introduced),
             deputy=await self._deputy(kept, key),
             not_invited=await self._not_invited(kept) if item.introduced else frozenset(),
         )
@@ -186,6 +187,7 @@ class Inbox:
             card=card(kept.made, now=self._clock()),
             leads=told.leads,
             stands_in=told.stands_in,
+            passed_by=next((who for who in colleagues if who.ambassador == told.passed_by), None),
             colleagues=colleagues,
             where=where,
             lapse=kept.lapsed,
@@ -199,6 +201,12 @@ class Inbox:
     async def _not_reached(self, kept: Kept, key: AmbassadorKey) -> frozenset[Channel]:
         rows = await self._deliveries.to_ambassador(kept.suggestion_id, kept.revision, str(key))
         return frozenset(row.channel for row in rows if row.state is State.FAILED)
+
+    async def _contacts(self, kept: Kept, introduced: Introduction | None) -> Mapping[Side, ContactPublished]:
+        """Return whom to write to; once the two have met, those who accepted, and not who came after them."""
+        if introduced is not None and introduced.met:
+            return await self._composing.met(kept, introduced)
+        return await self._composing.contacts(kept)
 
     async def _deputy(self, kept: Kept, key: AmbassadorKey) -> str | None:
         person = await self._ambassadors.get(key)

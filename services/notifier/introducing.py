@@ -1,6 +1,6 @@
 """Introductions: letters to both sides, what they answer, and what follows from it, each once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -24,7 +24,6 @@ from services.notifier.domain.introduction import (
     open_answers,
     other,
     party_of,
-    person_id,
     silent,
 )
 from services.notifier.store import Kept, NotifierStore, Row
@@ -80,7 +79,7 @@ class Introducing:
         person = await self._ambassadors.get(key_of(introduced.by))
         mine = (await self._composing.contacts(kept)).get(invited.side)
         ended = self._clock() >= introduced.at + LINKS_END_AFTER
-        if person is None or mine is None or person_id(mine) != invited.person or ended:
+        if person is None or mine is None or self._composing.person(mine) != invited.person or ended:
             return None
         met = await self._composing.met(kept, introduced)
         return Shown(
@@ -108,24 +107,31 @@ class Introducing:
         Repeated after a crash, it does no harm.
         """
         now = self._clock()
-        written_at = await self._written_at(kept.suggestion_id)
+        contacts = await self._composing.contacts(kept)
+        people = {side: self._composing.person(contact) for side, contact in contacts.items()}
+        written_at = await self._written_at(kept, introduced, people)
         if sides := silent(introduced, written_at, now):
             await self._say(kept, introduced, sides[0], Act.DECLINED, silent=True)
             return True
-        rows = [_row(kept, introduced, post) for post in due_posts(introduced, now)]
+        rows = [_row(kept, introduced, post, people) for post in due_posts(introduced, now)]
         if await self._deliveries.add(rows, now=now):
             self._queued()
         if not await self._suggestions.stepped(kept, next_at=next_step(introduced, written_at, now)):
             await self._take_back(rows)
         return False
 
-    async def _written_at(self, suggestion_id: UUID) -> dict[Side, datetime]:
-        rows = await self._deliveries.about_introduction(suggestion_id)
-        delivered = [
-            row for row in rows if row.state is State.DELIVERED and row.purpose in (Purpose.ASK, Purpose.REMIND)
-        ]
-        latest_first = sorted(delivered, key=lambda row: row.ended_at or row.made_at, reverse=True)
-        return {row.side: row.ended_at for row in latest_first if row.side is not None and row.ended_at is not None}
+    async def _written_at(
+        self, kept: Kept, introduced: Introduction, people: Mapping[Side, str]
+    ) -> dict[Side, datetime]:
+        """Return when the contact of each side got its first letter; whoever answered before them does not count."""
+        asked = {_id(kept, introduced, Post(Purpose.ASK, side), people): side for side in people}
+        rows = {row.notification_id: row for row in await self._deliveries.about_introduction(kept.suggestion_id)}
+        found = {side: rows[one] for one, side in asked.items() if one in rows}
+        return {
+            side: row.ended_at
+            for side, row in found.items()
+            if row.state is State.DELIVERED and row.ended_at is not None
+        }
 
     async def _take_back(self, rows: Sequence[Row]) -> None:
         """The suggestion or its ambassador may have been erased between our reading and our rows for them."""
@@ -162,10 +168,15 @@ class Introducing:
         return stored
 
 
-def _row(kept: Kept, introduced: Introduction, post: Post) -> Row:
+def _id(kept: Kept, introduced: Introduction, post: Post, people: Mapping[Side, str]) -> UUID:
+    person = people.get(post.side, "") if post.side else ""
+    return post_id(kept.suggestion_id, introduced.rev, post, person)
+
+
+def _row(kept: Kept, introduced: Introduction, post: Post, people: Mapping[Side, str]) -> Row:
     member = party_of(kept.made, post.side).key if kept.made and post.side else None
     return Row(
-        notification_id=post_id(kept.suggestion_id, introduced.rev, post),
+        notification_id=_id(kept, introduced, post, people),
         suggestion_id=kept.suggestion_id,
         revision=introduced.revision,
         ambassador=introduced.by,

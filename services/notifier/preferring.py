@@ -30,9 +30,9 @@ class Preferring:
         others = [person for person in people.values() if person.key != key]
         return {person.ambassador_id: person.name for person in sorted(others, key=lambda person: person.name)}
 
-    async def prefer(self, key: AmbassadorKey, preferences: Preferences) -> None:
+    async def prefer(self, key: AmbassadorKey, preferences: Preferences, *, with_mail: bool) -> None:
         """Keep what somebody has set. What waits for their next e-mail comes with the next by the new hours."""
-        await self._ambassadors.prefer(key, preferences)
+        await self._ambassadors.prefer(key, preferences, with_mail=with_mail)
         await self._pacing.keep_pace([key])
 
     async def want_mail(self, key: AmbassadorKey, *, wanted: bool) -> None:

@@ -33,7 +33,7 @@ class Item:
     Attributes:
         row: the id of its delivery: that of the message itself, if it is alone in it.
         leads: whether the reader is the one to act.
-        stands_in: whether the reader is told because nobody else did anything.
+        stands_in: whether the reader is told because nobody else did anything; `passed_by`: passed it on to them.
         told_at: when the reader was told of it already, should this be a reminder.
         link: private address of this suggestion in the reader's inbox.
     """
@@ -44,6 +44,7 @@ class Item:
     colleagues: tuple[Colleague, ...]
     link: str
     stands_in: bool = False
+    passed_by: Colleague | None = None
     told_at: datetime | None = None
 
 

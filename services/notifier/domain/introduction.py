@@ -9,9 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from schemas.contacts import ContactPublished
 from schemas.feedback import Act, Result, Side
-from schemas.ids import derived_id
 from schemas.suggestions import Party, SuggestionMade
 from services.notifier.domain.acts import Given
 
@@ -151,11 +149,6 @@ def party_of(suggestion: SuggestionMade, side: Side) -> Party:
 def other(side: Side) -> Side:
     """Return the side that faces this one."""
     return Side.OFFERING if side is Side.REQUESTING else Side.REQUESTING
-
-
-def person_id(contact: ContactPublished) -> str:
-    """Return what tells one contact of a member from the next, and tells nobody who it is."""
-    return derived_id("person", str(contact.key), contact.email.casefold()).hex
 
 
 def open_answers(of: Introduction, side: Side) -> frozenset[Act]:

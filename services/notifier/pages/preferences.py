@@ -97,7 +97,8 @@ class _Pages:
             except ValidationError as error:
                 wrong = {str(part["loc"][0]) if part["loc"] else "" for part in error.errors()}
                 return await self._form(reader, token, person, form, wrong=wrong)
-            await self._preferring.prefer(person.key, wanted)
+            chosen = (form.rhythm == _NEVER) is (form.mail == "on")
+            await self._preferring.prefer(person.key, wanted, with_mail=chosen)
             return RedirectResponse(f"/inbox/{token}/preferences?kept=1#said", 303, headers=PRIVATE)
 
         return await self._for_owner(request, self._tokens.ambassador(token), keep)

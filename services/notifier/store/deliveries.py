@@ -100,7 +100,7 @@ class Row:
         return said
 
 
-_QUEUED: Final[Document] = {"$in": [State.WAITING.value, State.TO_INVITE.value]}
+_QUEUES: Final = (State.WAITING.value, State.TO_INVITE.value)
 
 
 def notification_id(suggestion_id: UUID, revision: int, ambassador: str, channel: Channel, number: int = 0) -> UUID:
@@ -109,10 +109,11 @@ def notification_id(suggestion_id: UUID, revision: int, ambassador: str, channel
     return derived_id("notification", str(suggestion_id), str(revision), ambassador, channel.value, *again)
 
 
-def post_id(suggestion_id: UUID, rev: int, post: Post) -> UUID:
-    """Return the id of a letter about the introduction that was made by the act `rev` on a suggestion."""
+def post_id(suggestion_id: UUID, rev: int, post: Post, person: str) -> UUID:
+    """Return the id of a letter to one person about the introduction that was made by the act `rev`."""
     side = post.side.value if post.side else ""
-    return derived_id("introduction", str(suggestion_id), str(rev), post.purpose.value, side, str(post.number))
+    parts = (str(suggestion_id), str(rev), post.purpose.value, side, str(post.number), person)
+    return derived_id("introduction", *parts)
 
 
 class Deliveries:
@@ -129,7 +130,7 @@ class Deliveries:
             partialFilterExpression={"state": State.WAITING.value},
         )
         await self._rows.create_index(
-            [("due", ASCENDING), ("receiver", ASCENDING)],
+            [("due", ASCENDING), ("receiver", ASCENDING), ("channel", ASCENDING)],
             partialFilterExpression={"state": State.TO_INVITE.value},
             name="to_invite",
         )
@@ -197,7 +198,7 @@ class Deliveries:
 
     async def take_back(self, holder: str, *, but: Sequence[UUID], now: datetime) -> int:
         """Put what `holder` leased and has not in hand (`but`) back into the queue; return how many rows."""
-        held = {"state": _QUEUED, "lease": {"$ne": None}, "holder": holder, "_id": {"$nin": list(but)}}
+        held = {"state": {"$in": list(_QUEUES)}, "lease": {"$ne": None}, "holder": holder, "_id": {"$nin": list(but)}}
         result = await self._rows.update_many(held, {"$set": {"due": now, "lease": None}})
         return int(result.modified_count)
 
@@ -286,14 +287,17 @@ class Deliveries:
     async def count_waiting(self, channel: Channel | None = None) -> int:
         """Return how many deliveries are due now or later, by one channel or by all."""
         by = {"channel": channel.value} if channel else {}
-        return await self._rows.count_documents({"state": _QUEUED} | by)
+        # One after the other: each has an index of its own.
+        return sum([await self._rows.count_documents({"state": state} | by) for state in _QUEUES])
 
     async def due_since(self, channel: Channel) -> datetime | None:
         """Return when the delivery of a channel that is due longest became due; none waits: None."""
-        found = await self._rows.find_one(
-            {"channel": channel.value, "state": _QUEUED}, {"due": 1}, sort=[("due", ASCENDING)]
-        )
-        return found["due"] if found else None
+        due: list[datetime] = []
+        for state in _QUEUES:
+            queue = {"channel": channel.value, "state": state}
+            if found := await self._rows.find_one(queue, {"due": 1}, sort=[("due", ASCENDING)]):
+                due.append(found["due"])
+        return min(due, default=None)
 
     async def count_unannounced(self) -> int:
         """Return how many ended deliveries are not confirmed to be on the log."""

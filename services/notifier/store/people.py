@@ -97,9 +97,10 @@ class Ambassadors(_People[AmbassadorKey, Person]):
         found = await self._people.find_one({"_id": self._id(key)}, {"preferences": 1})
         return _preferences(found or {})
 
-    async def prefer(self, key: AmbassadorKey, preferences: Preferences) -> None:
-        """Keep what somebody has set; nothing of who is unknown or erased."""
-        set_by_them = {"$set": {"preferences": preferences.model_dump(mode="json")}}
+    async def prefer(self, key: AmbassadorKey, preferences: Preferences, *, with_mail: bool) -> None:
+        """Keep what somebody has set, whether they want e-mails too or not; nothing of who is unknown or erased."""
+        said = preferences.model_dump(mode="json", exclude=set() if with_mail else {"mail"})
+        set_by_them = {"$set": {f"preferences.{name}": value for name, value in said.items()}}
         await self._people.update_one({"_id": self._id(key)} | _KNOWN, set_by_them)
 
     async def want_mail(self, key: AmbassadorKey, *, wanted: bool) -> None:

@@ -36,12 +36,18 @@ _ENDED: Final = "ended"
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """Somebody who is told of a suggestion, and by which channels. `stands_in`: because nobody else did anything."""
+    """Somebody who is told of a suggestion, and by which channels.
+
+    Attributes:
+        stands_in: told because those who were told first did nothing, or passed it on.
+        passed_by: who passed it on to them.
+    """
 
     ambassador: str
     leads: bool
     channels: tuple[str, ...]
     stands_in: bool = False
+    passed_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,8 @@ class Suggestions:
         await self._all.create_index("clusters", partialFilterExpression={"pending": True})
         await self._all.create_index("unannounced", partialFilterExpression={"unannounced": True})
         await self._all.create_index("step_at", sparse=True)
+        await self._all.create_index("acts.ambassador", sparse=True)
+        await self._all.create_index("opened.ambassador", sparse=True)
 
     async def put_made(self, made: Sequence[SuggestionMade], traces: Mapping[UUID, str | None]) -> None:
         """Keep each, unless a state as new is kept already. A new revision is to be told again."""
@@ -145,7 +153,8 @@ class Suggestions:
                 UpdateOne(
                     {"_id": kept.suggestion_id, "rev": kept.rev, "told": None},
                     {
-                        "$set": {"told": [_told_document(one) for one in told], "told_at": now, "step_at": look_at},
+                        "$set": {"told": [_told_document(one) for one in told], "told_at": now}
+                        | ({} if introduction(kept.acts) else {"step_at": look_at}),  # that has steps of its own
                         "$min": {"first_told_at": now},
                     },
                 )
@@ -154,10 +163,14 @@ class Suggestions:
         )
         return await self.load([kept.suggestion_id for kept, _ in decisions])
 
-    async def also_tell(self, kept: Kept, more: Sequence[Told]) -> None:
-        """Have others told as well, unless the suggestion is in another state by now; what it brings is due at once."""
+    async def also_tell(self, kept: Kept, more: Sequence[Told], *, told_at: datetime | None) -> None:
+        """Have others told as well, unless the suggestion is in another state by now; what it brings is due at once.
+
+        With `told_at`, what is done when nobody does anything counts from then.
+        """
         told = [_told_document(one) for one in (*(kept.told or ()), *more)]
-        await self._all.update_one(_as_told(kept), {"$set": {"told": told}})
+        anew = {} if told_at is None else {"told_at": told_at}
+        await self._all.update_one(_as_told(kept), {"$set": {"told": told} | anew})
 
     async def settled(self, kept: Sequence[Kept]) -> list[UUID]:
         """Note that the consequences of these states are made; return the ids that are in another state by now.
@@ -239,13 +252,19 @@ class Suggestions:
         async for found in self._all.find(touched):
             kept = _read(found)
             acts = _without(kept.acts, ambassador)
-            told = [entry for entry in found.get("told") or [] if entry["ambassador"] != ambassador]
+            told = [
+                entry | ({"passed_by": ERASED} if entry.get("passed_by") == ambassador else {})
+                for entry in found.get("told") or []
+                if entry["ambassador"] != ambassador
+            ]
             if told and not any(entry["leads"] for entry in told):
                 told[0] = told[0] | {"leads": True}
             # Put aside, it was answered; taken in hand, it was not, and the two sides still have not met.
             answered = bool(kept.acts) and kept.acts[-1].act is Act.NOT_RELEVANT
             orphan = not told and not answered and kept.lapsed is None and introduction(acts) is None
             change = _acts_fields(acts, kept.revision) | {"told": None if orphan else told}
+            if kept.made is not None:
+                change["step_at"] = kept.made.made_at  # what is left of it is looked at now
             if orphan:
                 change["pending"] = True
             result = await self._all.update_one(_as_read(kept), {"$set": change})
@@ -290,6 +309,8 @@ def _keep(event: SuggestionMade, traceparent: str | None) -> UpdateOne:
         "lapsed": None,
         "erased": False,
         "pending": True,
+        # What stands again is looked at: while it had lapsed, nothing was due of it.
+        "step_at": {"$cond": [{"$eq": [{"$ifNull": ["$lapsed", None]}, None]}, "$step_at", event.made_at]},
     }
     return UpdateOne({"_id": event.suggestion_id, "rev": {"$lt": event.rev}}, [{"$set": fields}], upsert=True)
 
@@ -332,7 +353,8 @@ def _without(acts: Sequence[Given], ambassador: str) -> list[Given]:
 
 def _told_document(told: Told) -> Document:
     always = {"ambassador": told.ambassador, "leads": told.leads, "channels": list(told.channels)}
-    return always | ({"stands_in": True} if told.stands_in else {})
+    stands_in = {"stands_in": True} if told.stands_in else {}
+    return always | stands_in | ({"passed_by": told.passed_by} if told.passed_by else {})
 
 
 def _act_document(given: Given) -> Document:
@@ -372,7 +394,14 @@ def _read_told(found: Mapping[str, Any]) -> tuple[Told, ...] | None:
     if told is None:
         return None
     return tuple(
-        Told(one["ambassador"], one["leads"], tuple(one["channels"]), one.get("stands_in", False)) for one in told
+        Told(
+            one["ambassador"],
+            one["leads"],
+            tuple(one["channels"]),
+            one.get("stands_in", False),
+            one.get("passed_by"),
+        )
+        for one in told
     )
 
 

@@ -6,10 +6,11 @@ from datetime import timedelta
 
 import pytest
 
+from schemas.ambassadors import AmbassadorKey
 from schemas.feedback import Act, FeedbackGiven
 from tests.component.notifier.letters import names_of
 from tests.component.notifier.receivers import parts_of
-from tests.component.notifier.world import LEASE, Process, World, crashing, hidden_field, inbox
+from tests.component.notifier.world import LEASE, Process, World, crashing, erased, hidden_field, inbox
 from tests.unit.notifier.samples import changed, contact, lapsed, made, person, sid
 
 AMINA, ZINEB, DESK = "amina@example.org", "zineb@example.org", "desk@example.org"
@@ -59,9 +60,8 @@ async def test_what_a_reminder_and_a_stand_in_read(process: Process) -> None:
     await weeks(process, 1)
     [(_, to_deputy)] = process.world.mail.mails
     for part in parts_of(to_deputy):
-        assert "n’y a pas encore donné suite" in part
-        assert "Amina Tazi" in part
-    assert "n’y a pas encore donné suite" in (await process.see(inbox("souss/zineb") + f"/s/{sid('a')}")).text
+        assert "Personne ne s’en occupe encore" in part
+    assert "Personne ne s’en occupe encore" in (await process.see(inbox("souss/zineb") + f"/s/{sid('a')}")).text
 
 
 @pytest.mark.parametrize("what", ["taken", "introduced", "lapsed", "put aside by all"])
@@ -149,6 +149,91 @@ async def test_what_is_passed_on_is_the_deputys_at_once(process: Process) -> Non
         (Act.PASSED, "amina"),
         (Act.TAKEN, "zineb"),
     ]
+
+
+async def test_who_gets_it_passed_on_reads_by_whom_and_is_reminded(process: Process) -> None:
+    await act(process, {"act": "not_relevant", "reason": "other"}, "souss/badr")
+    process.world.now += timedelta(days=30)  # chased already
+    await process.run()
+    process.world.mail.mails.clear()
+    await process.take(person("chama", city="tan-tan"), person(rev=2, deputy="chama"))
+    await act(process, {"act": "passed"})
+    await process.run()
+    [(recipient, mail)] = process.world.mail.mails
+    assert recipient == "chama@example.org"
+    for part in parts_of(mail):
+        assert "vous le transmet" in part
+        assert "Amina Tazi" in part
+    assert (await weeks(process, 1))[0].count("chama@example.org") == 1
+
+
+async def test_what_was_passed_on_to_somebody_who_is_gone_goes_to_the_desk(world: World) -> None:
+    process = await world.start()
+    await process.take(person(deputy="zineb"), person("zineb", city="dakhla"), person("desk", city=None), made("a"))
+    await act(process, {"act": "passed"})
+    await process.run()
+    world.mail.mails.clear()
+    await process.take(erased(AmbassadorKey(cluster="souss", ambassador_id="zineb"), 2))
+    await process.run()
+    assert [recipient for recipient, _ in world.mail.mails] == [DESK]
+
+
+async def test_a_deputy_who_put_aside_what_was_passed_on_ends_it(world: World) -> None:
+    process = await world.start()
+    await process.take(person(deputy="zineb"), person("zineb", city="dakhla"), person("desk", city=None), made("a"))
+    await act(process, {"act": "passed"})
+    await process.run()
+    await act(process, {"act": "not_relevant", "reason": "other"}, "souss/zineb")
+    await process.take(person("chama", city="tan-tan"), person(rev=2, deputy="chama"))
+    await process.run()
+    world.mail.mails.clear()
+    assert await weeks(process, 4) == [[], [], [], []]
+
+
+async def test_what_an_earlier_version_told_can_be_passed_on(process: Process) -> None:
+    gone = {"$unset": dict.fromkeys(("told_at", "step_at", "introduced"), "")}
+    await process.world.database["suggestions"].update_one({"_id": sid("a")}, gone)
+    process.world.mail.mails.clear()
+    await act(process, {"act": "passed"})
+    await process.run()
+    assert [recipient for recipient, _ in process.world.mail.mails] == [ZINEB]
+
+
+async def test_nobody_is_reminded_of_what_their_letters_have_not_told_yet(world: World) -> None:
+    world.settings = world.settings.model_copy(update={"letters_per_day": 1})
+    process = await world.start()
+    await process.take(
+        person(alerting={"rhythm": "weekly", "days": ["MO"]}), made("a", score=0.9), made("b", score=0.1)
+    )
+    told: list[str] = []
+    for _ in range(40):
+        world.mail.mails.clear()
+        world.now += timedelta(days=1)
+        await process.run()
+        told += [f"{names_of(mail)}/{names_of(mail, again=True)}" for _, mail in world.mail.mails]
+    assert [one for one in told if one.startswith(("a/", "b/"))] == ["a/", "b/"]
+    assert sorted(one.strip("/") for one in told if one.startswith("/")) in (["a"], ["a", "b"], ["ab"])
+
+
+async def test_what_stands_again_is_chased_again(process: Process) -> None:
+    await process.take(lapsed("a"))
+    process.world.now += timedelta(days=8)
+    await process.run()
+    process.world.mail.mails.clear()
+    await process.take(made("a", rev=3))
+    await process.run()
+    assert AMINA in {recipient for recipient, _ in process.world.mail.mails}
+
+
+async def test_what_the_erased_had_in_hand_is_chased_with_who_is_left(world: World) -> None:
+    process = await world.start()
+    await process.take(person(), person("badr"), person("desk", city=None), made("a"))
+    await act(process, {"act": "taken"})
+    await process.run()
+    await process.take(erased(AmbassadorKey(cluster="souss", ambassador_id="amina"), 2))
+    world.mail.mails.clear()
+    came = await weeks(process, 3)
+    assert came == [["badr@example.org"], [], [DESK]]
 
 
 async def test_without_a_deputy_nothing_can_be_passed_on(world: World) -> None:

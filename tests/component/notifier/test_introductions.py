@@ -371,6 +371,24 @@ async def test_a_new_contact_is_told_of_nobody_whom_it_has_not_accepted(process:
         assert LAB not in text
     assert "Karim" not in world.mail.mails[0][1].as_string()
     assert "has named nobody to write to any more" in parts_of(world.mail.mails[0][1])[0]
+    assert "karim@example.org" not in (await process.see(ITEM)).text
+
+
+async def test_who_is_named_after_the_letters_gets_one_and_their_own_time(process: Process) -> None:
+    world = process.world
+    await introduced(process)
+    await answer(process, OFFERING, YES)
+    world.now += timedelta(days=8)
+    await process.run()
+    await process.take(contact("atlas", rev=2, name="Karim Alami", email="karim@example.org"))
+    world.mail.mails.clear()
+    world.now += timedelta(days=6)
+    await process.run()
+    assert "karim@example.org" in {recipient for recipient, _ in world.mail.mails}
+    assert [one.act for one in feedback(world)] == [Act.INTRODUCED, Act.ACCEPTED]
+    world.now += timedelta(days=14)
+    await process.run()
+    assert [one.silent for one in feedback(world)] == [False, False, True]
 
 
 async def test_a_contact_that_is_corrected_meanwhile_gets_its_letter(process: Process) -> None:
@@ -473,8 +491,10 @@ async def test_what_is_due_is_found_by_an_index(process: Process) -> None:
     plan = await due.sort("step_at", 1).limit(100).explain()
     assert "COLLSCAN" not in str(plan["queryPlanner"]["winningPlan"])
     invited = {"state": "to_invite", "due": {"$lte": process.world.now}, "receiver": {"$nin": []}}
-    rows = await process.world.database["notifications"].find(invited).sort("due", 1).explain()
-    assert "COLLSCAN" not in str(rows["queryPlanner"]["winningPlan"])
+    rows = process.world.database["notifications"]
+    for query in (invited, {"state": "to_invite", "channel": "email"}, {"state": "waiting", "channel": "email"}):
+        found = await rows.find(query).sort("due", 1).explain()
+        assert "COLLSCAN" not in str(found["queryPlanner"]["winningPlan"])
 
 
 async def test_one_that_cannot_be_read_keeps_no_other_waiting(process: Process) -> None:

@@ -23,7 +23,6 @@ from schemas.topics import Topic
 from services.notifier import delivering
 from services.notifier.address import Invited, Tokens, inbox_url
 from services.notifier.app import Parts, compose
-from services.notifier.domain.introduction import person_id
 from services.notifier.settings import NotifierSettings
 from services.notifier.store import NotifierStore
 from services.runtime.errors import BrokerUnavailableError
@@ -179,8 +178,9 @@ class Process:
 
 def answer_address(suggestion_id: UUID, side: Side, rev: int = 1, **who: str) -> str:
     """The address at which the contact of a side answers."""
-    person = person_id(contact("atlas" if side is Side.REQUESTING else "sensors-lab", **who))
-    return f"{BASE}/introduction/{Tokens(SIGNING).answering(Invited(suggestion_id, rev, side, person))}"
+    tokens = Tokens(SIGNING)
+    person = tokens.person(contact("atlas" if side is Side.REQUESTING else "sensors-lab", **who))
+    return f"{BASE}/introduction/{tokens.answering(Invited(suggestion_id, rev, side, person))}"
 
 
 def inbox(ambassador: str = "souss/amina") -> str:
