@@ -12,7 +12,7 @@ from schemas.suggestions import Evidence, SharedTerm, SuggestionMade
 from services.notifier.address import Tokens
 from services.notifier.store.deliveries import notification_id
 from tests.browser.conftest import Site
-from tests.browser.looking import LANGUAGES, SCHEMES, WIDTHS, measure, opened
+from tests.browser.looking import LANGUAGES, SCHEMES, measure, opened
 from tests.component.notifier.world import BASE, SIGNING, inbox
 from tests.unit.notifier.samples import lapsed, made, passage, person, sid
 
@@ -70,8 +70,7 @@ def unbreakable() -> SuggestionMade:
     )
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize(("language", "width"), [("fr", 390), ("ar", 390), ("en", 390), ("ar", 1280)])
 async def test_pages_fit_and_read(browser: Browser, site: Site, shots: Path | None, language: str, width: int) -> None:
     await site.process.take(person(language=language), person("badr"), made(), argan(), unbreakable(), made("gone"))
     await site.process.take(lapsed("gone"))

@@ -21,7 +21,7 @@ async def kill_services(run: Run) -> None:
 
     async def one(name: str) -> None:
         kept = run.stack.services[name]
-        for _ in run.times(3, 200):
+        for _ in run.times(2, 200):
             await run.moment(0.1, 1.0)
             await kept.kill()
             run.done[f"kill -9 {name}"] += 1

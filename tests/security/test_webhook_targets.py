@@ -142,7 +142,9 @@ async def test_no_proxy_of_the_machine_hears_of_it(
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     await WebhookChannel(allow_private=True).deliver(message(hook.url))
-    assert (len(hook.taken), other.requests) == (1, [])
+    # Another test of this process may have left an exporter of traces, which obeys what the machine says of proxies.
+    ours = [request for request in other.requests if "/v1/traces" not in request.line]
+    assert (len(hook.taken), ours) == (1, [])
 
 
 async def test_no_line_break_becomes_a_header(hook: HookReceiver) -> None:
