@@ -53,7 +53,9 @@ from services.runtime.store import Store
 from tests.unit.notifier.samples import made, person
 
 BATCH: Final = 200
-MORNING: Final = datetime(2026, 11, 23, 9, tzinfo=UTC)
+MORNING: Final = datetime.now(UTC)
+"""Receivers refuse messages that say they are of another day."""
+
 DIGESTS: Final = timedelta(days=1)
 KINDS: Final = ("at once",) * 5 + ("digest",) * 2 + ("webhook",) * 2 + ("inbox",)
 QUIET_SECONDS: Final = 3600.0

@@ -43,7 +43,7 @@ async def take_introduction(browser: Browser, system: System, ambassador: str, n
         await asyncio.sleep(0.2)
     [link] = re.findall(r"http\S+/introduction/\S+", mails[0].text)
     await page.goto(link)
-    await page.screenshot(path=IMAGES / f"{name}.png")
+    await page.screenshot(path=IMAGES / f"{name}.png", full_page=True)
 
 
 async def main() -> None:
