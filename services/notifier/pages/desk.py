@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from fastapi import FastAPI, Request, Response
@@ -14,17 +14,11 @@ from services.notifier.domain.desk import Step
 from services.notifier.domain.preferences import Person
 from services.notifier.inbox import Inbox
 from services.notifier.pages import messages
-from services.notifier.pages.private import PRIVATE, private_page
+from services.notifier.pages.private import PRIVATE, Doorkeeper, Then, private_page
 from services.notifier.pages.reader import Reader, Readers
-from services.runtime import logs
-from services.runtime.errors import TransientError
-from services.runtime.outcome import describe
-from services.runtime.store import StoreError
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the beginning of something to compute (OWASP, CSV injection)."""
-
-Then = Callable[[Person, Reader], Awaitable[Response]]
 
 
 def desk_routes(app: FastAPI, *, inbox: Inbox, desk: Desk, tokens: Tokens, readers: Readers) -> None:
@@ -46,11 +40,9 @@ class _Pages:
     """Answers, each with the headers of a private page."""
 
     def __init__(self, *, inbox: Inbox, desk: Desk, tokens: Tokens, readers: Readers) -> None:
-        self._inbox = inbox
         self._desk = desk
         self._tokens = tokens
-        self._readers = readers
-        self._log = logs.get()
+        self._door = Doorkeeper(inbox=inbox, readers=readers)
 
     async def overview(self, request: Request, token: str) -> Response:
         async def show(person: Person, reader: Reader) -> Response:
@@ -75,19 +67,12 @@ class _Pages:
         return await self._for_desk(request, token, write)
 
     async def _for_desk(self, request: Request, token: str, then: Then) -> Response:
-        reader = self._readers.preferred(request.headers.get("accept-language", ""))
-        try:
-            key = self._tokens.ambassador(token)
-            person = await self._inbox.owner(key) if key else None
-            if person is None:
-                return private_page(reader, "denied.html", 403)
-            reader = self._readers.of(person.language)
+        async def judge(person: Person, reader: Reader) -> Response:
             if person.role is not AmbassadorRole.DESK:
                 return private_page(reader, "desk_denied.html", 403, token=token)
             return await then(person, reader)
-        except (StoreError, TransientError) as error:
-            self._log.warning("page_failed", error=describe(error))
-            return private_page(reader, "failed.html", 503, again=str(request.url.path))
+
+        return await self._door.open(request, self._tokens.ambassador(token), judge)
 
 
 def _csv(table: Table) -> str:

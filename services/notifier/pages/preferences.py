@@ -1,6 +1,5 @@
 """The page on which ambassadors set how they are told, and the address that ends their e-mails by one click."""
 
-from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final
 
 from fastapi import FastAPI, Form, Request, Response
@@ -8,23 +7,17 @@ from fastapi.responses import RedirectResponse
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import URL
 
-from schemas.ambassadors import Absence, AmbassadorKey
+from schemas.ambassadors import Absence
 from services.notifier.address import Tokens
 from services.notifier.domain.preferences import Person, Preferences
 from services.notifier.inbox import Inbox
 from services.notifier.pages import messages
-from services.notifier.pages.private import PRIVATE, from_our_page, private_page
+from services.notifier.pages.private import PRIVATE, Doorkeeper, from_our_page, private_page
 from services.notifier.pages.reader import Reader, Readers
 from services.notifier.preferring import Preferring
-from services.runtime import logs
-from services.runtime.errors import TransientError
-from services.runtime.outcome import describe
-from services.runtime.store import StoreError
 
 _NEVER: Final = "never"
 """The choice of no e-mails at all, beside the rhythms."""
-
-Then = Callable[[Person, Reader], Awaitable[Response]]
 
 
 class Filled(BaseModel):
@@ -73,19 +66,17 @@ class _Pages:
     """Answers, each with the headers of a private page."""
 
     def __init__(self, *, inbox: Inbox, preferring: Preferring, tokens: Tokens, readers: Readers, base: str) -> None:
-        self._inbox = inbox
         self._preferring = preferring
         self._tokens = tokens
-        self._readers = readers
+        self._door = Doorkeeper(inbox=inbox, readers=readers)
         self._origin = URL(base)
-        self._log = logs.get()
 
     async def preferences(self, request: Request, token: str) -> Response:
         async def show(person: Person, reader: Reader) -> Response:
             said = request.query_params.get("kept") == "1"
             return await self._form(reader, token, person, await self._as_filled(person), kept=said)
 
-        return await self._for_owner(request, self._tokens.ambassador(token), show)
+        return await self._door.open(request, self._tokens.ambassador(token), show)
 
     async def prefer(self, request: Request, token: str, form: Filled) -> Response:
         async def keep(person: Person, reader: Reader) -> Response:
@@ -101,7 +92,7 @@ class _Pages:
             await self._preferring.prefer(person.key, wanted, with_mail=chosen)
             return RedirectResponse(f"/inbox/{token}/preferences?kept=1#said", 303, headers=PRIVATE)
 
-        return await self._for_owner(request, self._tokens.ambassador(token), keep)
+        return await self._door.open(request, self._tokens.ambassador(token), keep)
 
     async def unsubscribe(self, request: Request, token: str, *, wanted: bool | None) -> Response:
         async def answer(person: Person, reader: Reader) -> Response:
@@ -110,7 +101,7 @@ class _Pages:
             mail = person.mail if wanted is None else wanted
             return private_page(reader, "unsubscribe.html", 200, token=token, mail=mail, done=wanted is not None)
 
-        return await self._for_owner(request, self._tokens.unsubscribing(token), answer)
+        return await self._door.open(request, self._tokens.unsubscribing(token), answer)
 
     async def _form(
         self, reader: Reader, token: str, person: Person, filled: Filled, *, wrong: set[str] | None = None, **said: Any
@@ -136,17 +127,6 @@ class _Pages:
             away_to=absence.last_day.isoformat() if absence else "",
             deputy=(absence.deputy if absence else None) or "",
         )
-
-    async def _for_owner(self, request: Request, key: AmbassadorKey | None, then: Then) -> Response:
-        reader = self._readers.preferred(request.headers.get("accept-language", ""))
-        try:
-            person = await self._inbox.owner(key) if key else None
-            if person is None:
-                return private_page(reader, "denied.html", 403)
-            return await then(person, self._readers.of(person.language))
-        except (StoreError, TransientError) as error:
-            self._log.warning("page_failed", error=describe(error))
-            return private_page(reader, "failed.html", 503, again=str(request.url.path))
 
 
 def _preferences(form: Filled, shown: Filled, kept: Preferences) -> Preferences:

@@ -1,13 +1,21 @@
 """What private pages have in common: their headers, and how to tell a form of ours from another's."""
 
 import hashlib
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse
 from starlette.datastructures import URL
 
-from services.notifier.pages.reader import HERE, Reader
+from schemas.ambassadors import AmbassadorKey
+from services.notifier.domain.preferences import Person
+from services.notifier.inbox import Inbox
+from services.notifier.pages.reader import HERE, Reader, Readers
+from services.runtime import logs
+from services.runtime.errors import TransientError
+from services.runtime.outcome import describe
+from services.runtime.store import StoreError
 
 SHEET: Final = (HERE / "static" / "inbox.css").read_bytes()
 SHEET_PATH: Final = f"/inbox-static/{hashlib.sha256(SHEET).hexdigest()[:12]}.css"
@@ -53,3 +61,28 @@ def from_our_page(request: Request, origin: URL) -> bool:
         return site == "same-origin"
     sent_from = request.headers.get("origin", "null")
     return sent_from == "null" or URL(sent_from).netloc in (origin.netloc, request.headers.get("host"))
+
+
+Then = Callable[[Person, Reader], Awaitable[Response]]
+
+
+class Doorkeeper:
+    """Opens pages to those whose inbox it is, in their language, and says so where that cannot be."""
+
+    def __init__(self, *, inbox: Inbox, readers: Readers) -> None:
+        self._inbox = inbox
+        self._readers = readers
+        self._log = logs.get()
+
+    async def open(self, request: Request, key: AmbassadorKey | None, then: Then) -> Response:
+        """Return what `then` answers to the owner of an inbox; `key` is none where the address names nobody."""
+        reader = self._readers.preferred(request.headers.get("accept-language", ""))
+        try:
+            person = await self._inbox.owner(key) if key else None
+            if person is None:
+                return private_page(reader, "denied.html", 403)
+            reader = self._readers.of(person.language)
+            return await then(person, reader)
+        except (StoreError, TransientError) as error:
+            self._log.warning("page_failed", error=describe(error))
+            return private_page(reader, "failed.html", 503, again=str(request.url.path))

@@ -1,7 +1,7 @@
 """The inbox over HTTP: a private address for each ambassador, pages that only read, forms that act."""
 
 import re
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import FastAPI, Form, Request, Response
@@ -19,16 +19,13 @@ from services.notifier.pages.private import (
     PRIVATE,
     SHEET,
     SHEET_PATH,
+    Doorkeeper,
     by_a_person,
     from_our_page,
     private_page,
 )
 from services.notifier.pages.reader import Reader, Readers
 from services.notifier.store import View
-from services.runtime import logs
-from services.runtime.errors import TransientError
-from services.runtime.outcome import describe
-from services.runtime.store import StoreError
 
 _PAGE: Final = re.compile(r"[1-9][0-9]{0,3}")
 _FOR_EVER: Final = {"cache-control": "public, max-age=31536000, immutable", "x-content-type-options": "nosniff"}
@@ -85,16 +82,15 @@ class _Pages:
     def __init__(self, *, inbox: Inbox, tokens: Tokens, readers: Readers, base: str) -> None:
         self._inbox = inbox
         self._tokens = tokens
-        self._readers = readers
+        self._door = Doorkeeper(inbox=inbox, readers=readers)
         self._origin = URL(base)
-        self._log = logs.get()
 
     async def index(self, request: Request, token: str, view: View, page: int) -> Response:
         async def show(person: AmbassadorPublished, reader: Reader) -> Response:
             listing = await self._inbox.listing(person.key, view, page)
             return private_page(reader, "index.html", 200, token=token, person=person, listing=listing, View=View)
 
-        return await self._for_owner(request, token, show)
+        return await self._door.open(request, self._tokens.ambassador(token), show)
 
     async def suggestion(self, request: Request, token: str, suggestion_id: str) -> Response:
         async def show(person: AmbassadorPublished, reader: Reader) -> Response:
@@ -111,7 +107,7 @@ class _Pages:
                 Side=Side,
             )  # fmt: skip
 
-        return await self._for_owner(request, token, show)
+        return await self._door.open(request, self._tokens.ambassador(token), show)
 
     async def letter(self, request: Request, token: str, letter_id: str) -> Response:
         async def show(person: AmbassadorPublished, reader: Reader) -> Response:
@@ -121,7 +117,7 @@ class _Pages:
             waiting = sum(item.where is Standing.OPEN for item in items)
             return private_page(reader, "told.html", 200, token=token, items=items, waiting=waiting)
 
-        return await self._for_owner(request, token, show)
+        return await self._door.open(request, self._tokens.ambassador(token), show)
 
     async def act(
         self, request: Request, token: str, suggestion_id: str, *, form: str, wanted: Wanted | None
@@ -136,21 +132,7 @@ class _Pages:
             await self._inbox.act(person.key, uuid, revision, wanted)
             return RedirectResponse(f"/inbox/{token}/s/{uuid}#said", 303, headers=PRIVATE)
 
-        return await self._for_owner(request, token, do)
-
-    async def _for_owner(self, request: Request, token: str, then: Any) -> Response:
-        reader = self._readers.preferred(request.headers.get("accept-language", ""))
-        try:
-            key = self._tokens.ambassador(token)
-            person = await self._inbox.owner(key) if key else None
-            if person is None:
-                return private_page(reader, "denied.html", 403)
-            reader = self._readers.of(person.language)
-            response: Response = await then(person, reader)
-            return response
-        except (StoreError, TransientError) as error:
-            self._log.warning("page_failed", error=describe(error))
-            return private_page(reader, "failed.html", 503, again=str(request.url.path))
+        return await self._door.open(request, self._tokens.ambassador(token), do)
 
 
 def _uuid(text: str) -> UUID | None:

@@ -10,7 +10,7 @@ from schemas.ambassadors import AmbassadorKey
 from schemas.feedback import Act, FeedbackGiven
 from tests.component.notifier.letters import names_of
 from tests.component.notifier.receivers import parts_of
-from tests.component.notifier.world import LEASE, Process, World, crashing, erased, hidden_field, inbox
+from tests.component.notifier.world import LEASE, Death, Process, World, crashing, erased, hidden_field, inbox
 from tests.unit.notifier.samples import changed, contact, lapsed, made, person, sid
 
 AMINA, ZINEB, DESK = "amina@example.org", "zineb@example.org", "desk@example.org"
@@ -256,21 +256,14 @@ async def test_a_crash_anywhere_reminds_and_escalates_once(world: World, step: s
     await setting.take(person(deputy="zineb"), person("zineb", city="dakhla"), person("desk", city=None), made("a"))
     await setting.run()
     world.mail.mails.clear()
-    died: list[str] = []
-
-    def dying_at(here: str) -> bool:
-        if here == step and not died:
-            died.append(here)
-            return True
-        return False
-
+    death = Death(step)
     for _ in range(4):
         world.now += timedelta(days=7)
-        process = await world.start(dying_at)
+        process = await world.start(death)
         await crashing(process.parts.stepping.take_steps())
         world.now += LEASE
         await (await world.start()).run()
-    assert died
+    assert death.over
     came = Counter({mail["Message-ID"]: recipient for recipient, mail in world.mail.mails}.values())
     assert came == {AMINA: 1, ZINEB: 1, DESK: 1}
 

@@ -1,39 +1,44 @@
-"""Introductions: two are asked, answer, learn how to reach each other; once each, whatever crashes."""
+"""Introductions: two are asked, answer, learn how to reach each other."""
 
 import asyncio
 import re
 from collections import Counter
 from datetime import timedelta
-from typing import Any
 
-import httpx
 import pytest
 
 from schemas.ambassadors import AmbassadorKey
-from schemas.feedback import Act, FeedbackGiven, Result, Side
+from schemas.feedback import Act, Result
 from schemas.members import MemberKey
 from schemas.notifications import NotificationDelivered, NotificationFailed
 from schemas.suggestions import SuggestionKey
+from tests.component.notifier.introductions import (
+    ASKING,
+    ATLAS,
+    INTRODUCE,
+    ITEM,
+    LAB,
+    NO,
+    OFFERING,
+    YES,
+    act,
+    answer,
+    feedback,
+    introduced,
+    sent,
+)
 from tests.component.notifier.receivers import parts_of
 from tests.component.notifier.world import (
     BASE,
     LEASE,
-    CrashError,
     Process,
     World,
     answer_address,
-    crashing,
     erased,
     hidden_field,
     inbox,
 )
 from tests.unit.notifier.samples import changed, contact, lapsed, made, person, sid
-
-ASKING, OFFERING = Side.REQUESTING, Side.OFFERING
-ITEM = inbox() + f"/s/{sid('soil')}"
-INTRODUCE = {"act": "introduced"}
-YES, NO = {"act": "accepted"}, {"act": "declined"}
-ATLAS, LAB = "atlas@example.org", "sensors-lab@example.org"
 
 
 @pytest.fixture
@@ -45,33 +50,6 @@ async def process(world: World) -> Process:
     await process.run()
     world.mail.mails.clear()
     return process
-
-
-async def act(process: Process, data: dict[str, str], *, item: str = ITEM) -> httpx.Response:
-    """Fill in the form of the ambassador's page and send it."""
-    async with process.browser() as client:
-        field = hidden_field((await client.get(item)).text)
-        return await client.post(item, data={"form": field, **data})
-
-
-async def answer(process: Process, side: Side, data: dict[str, str], **headers: str) -> httpx.Response:
-    async with process.browser(**headers) as client:
-        return await client.post(answer_address(sid("soil"), side), data=data)
-
-
-async def introduced(process: Process) -> None:
-    assert (await act(process, INTRODUCE)).status_code == 303
-    await process.run()
-
-
-def sent(world: World) -> list[tuple[str, str]]:
-    """Recipients and subjects of what was sent, each message once."""
-    by_id = {str(mail["Message-ID"]): (recipient, str(mail["Subject"])) for recipient, mail in world.mail.mails}
-    return sorted(by_id.values())
-
-
-def feedback(world: World) -> list[Any]:
-    return world.log.of(FeedbackGiven)
 
 
 async def test_both_are_asked_in_their_language_in_the_ambassadors_name(process: Process) -> None:
@@ -504,96 +482,3 @@ async def test_one_that_cannot_be_read_keeps_no_other_waiting(process: Process) 
     await suggestions.update_one({"_id": sid("other")}, {"$set": {"body": "{", "step_at": process.world.now - LEASE}})
     await process.run()
     assert {recipient for recipient, _ in process.world.mail.mails} >= {ATLAS, LAB}
-
-
-STEPS = [
-    f"{when} {call}"
-    for call in ("add_act", "due_steps", "add", "stepped", "lease", "delivered", "announced")
-    for when in ("before", "after")
-]
-
-
-@pytest.mark.parametrize("step", STEPS)
-async def test_a_crash_anywhere_asks_and_introduces_each_side_once(world: World, step: str) -> None:
-    died: list[str] = []
-
-    def dying_at(here: str) -> bool:
-        if here == step and not died:
-            died.append(here)
-            return True
-        return False
-
-    setting = await world.start()
-    await setting.take(person(), made(), contact("atlas"), contact("sensors-lab"))
-    await setting.run()
-    world.mail.mails.clear()
-    first = await world.start(dying_at)
-    try:
-        await act(first, INTRODUCE)
-        await crashing(first.run(lambda: _is(died)))
-    except CrashError:
-        pass
-    assert died
-    world.now += LEASE
-    second = await world.start()
-    await act(second, INTRODUCE) if "introduced" in (await second.see(ITEM)).text else None
-    await second.run()
-    await answer(second, ASKING, YES)
-    await answer(second, OFFERING, YES)
-    await second.run()
-    subjects = Counter(sent(world))
-    assert len(subjects) == 4
-    assert set(subjects.values()) == {1}
-    assert len(world.mail.mails) <= 4 + step.endswith("delivered")
-    assert [one.act for one in feedback(world)] == [Act.INTRODUCED, Act.ACCEPTED, Act.ACCEPTED]
-
-
-async def _is(died: list[str]) -> bool:
-    return bool(died)
-
-
-@pytest.mark.parametrize("step", [one for one in STEPS if one.startswith("after") and "lease" not in one])
-async def test_a_crash_after_the_last_answer_tells_each_side_once(world: World, step: str) -> None:
-    died: list[str] = []
-
-    def dying_at(here: str) -> bool:
-        if here == step and not died:
-            died.append(here)
-            return True
-        return False
-
-    setting = await world.start()
-    await setting.take(person(), made(), contact("atlas"), contact("sensors-lab"))
-    await act(setting, INTRODUCE)
-    await answer(setting, ASKING, YES)
-    await setting.run()
-    world.mail.mails.clear()
-    first = await world.start(dying_at)
-    try:
-        await answer(first, OFFERING, YES)
-        await crashing(first.run(lambda: _is(died)))
-    except CrashError:
-        pass
-    assert died
-    world.now += LEASE
-    second = await world.start()
-    await answer(second, OFFERING, YES)
-    await second.run()
-    by_id = {str(mail["Message-ID"]): recipient for recipient, mail in world.mail.mails}
-    assert sorted(by_id.values()) == [ATLAS, LAB]
-    assert [one.act for one in feedback(world)] == [Act.INTRODUCED, Act.ACCEPTED, Act.ACCEPTED]
-
-
-async def test_replicas_that_step_at_once_write_each_letter_once(world: World) -> None:
-    replicas = [await world.start() for _ in range(3)]
-    await replicas[0].take(person(), made(), contact("atlas"), contact("sensors-lab"))
-    await replicas[0].run()
-    world.mail.mails.clear()
-    await act(replicas[0], INTRODUCE)
-    for days in (0, 3, 4, 7):
-        world.now += timedelta(days=days)
-        await asyncio.gather(*(replica.parts.stepping.take_steps() for replica in replicas))
-        await asyncio.gather(*(replica.run() for replica in replicas))
-    ids = world.mail.ids()
-    assert len(ids) == len(set(ids)) == 6
-    assert Counter(one.act for one in feedback(world)) == {Act.INTRODUCED: 1, Act.DECLINED: 2}

@@ -12,7 +12,7 @@ from schemas.ambassadors import Alerting
 from schemas.suggestions import SuggestionMade
 from services.notifier.domain.pace import pace_of
 from tests.component.notifier.letters import EVENING, HOUSE, MORNING, names_of, paced, some
-from tests.component.notifier.world import LEASE, CrashError, Process, World, crashing
+from tests.component.notifier.world import LEASE, CrashError, Death, Process, World, crashing
 from tests.unit.notifier.samples import made, person
 
 
@@ -33,27 +33,20 @@ STEPS = [
 
 @pytest.mark.parametrize("step", STEPS)
 async def test_a_crash_anywhere_leaves_every_suggestion_in_one_letter(world: World, step: str) -> None:
-    died: list[str] = []
-
-    def dying_at(here: str) -> bool:
-        if here == step and not died:
-            died.append(here)
-            return True
-        return False
-
+    death = Death(step)
     events = (person(), *some("abcde"))
     world.now = EVENING
-    first = await world.start(dying_at)
+    first = await world.start(death)
     taken = False
     try:
         await first.take(*events)
         taken = True
         world.now = MORNING
         await first.parts.pacing.write_letters()
-        await crashing(first.run(lambda: _is(died)))
+        await crashing(first.run(death.is_over))
     except CrashError:
         pass
-    assert died
+    assert death.over
     world.now = MORNING + LEASE
     second = await world.start()
     if not taken:  # its offset was not committed
@@ -67,10 +60,6 @@ async def test_a_crash_anywhere_leaves_every_suggestion_in_one_letter(world: Wor
     # Only a crash between sending and noting it sends a letter again, under the same id.
     assert len(world.mail.mails) - len(by_id) <= (1 if step.endswith("delivered") else 0)
     assert {row["state"] for row in await world.rows()} == {"delivered"}
-
-
-async def _is(died: list[str]) -> bool:
-    return bool(died)
 
 
 async def test_replicas_that_write_letters_at_once_write_each_once(world: World) -> None:

@@ -20,6 +20,7 @@ from tests.component.notifier.receivers import HookReceiver
 from tests.component.notifier.world import (
     LEASE,
     CrashError,
+    Death,
     Process,
     World,
     counted,
@@ -246,20 +247,10 @@ STEPS = [
 
 @pytest.mark.parametrize("step", STEPS)
 async def test_a_crash_anywhere_loses_nothing_and_tells_nobody_twice(world: World, step: str) -> None:
-    died = []
-
-    def dying_at(here: str) -> bool:
-        if here == step and not died:
-            died.append(here)
-            return True
-        return False
-
+    death = Death(step)
     events = (with_hook(world.hook), person("badr"), made(), made("other"))
-    first = await world.start(dying_at)
+    first = await world.start(death)
     taken = False
-
-    async def until() -> bool:
-        return bool(died)
 
     try:
         await first.take(*events)
@@ -267,8 +258,8 @@ async def test_a_crash_anywhere_loses_nothing_and_tells_nobody_twice(world: Worl
     except CrashError:
         pass
     if taken:
-        await crashing(first.run(until))
-    assert died
+        await crashing(first.run(death.is_over))
+    assert death.over
     world.now += LEASE
     second = await world.start()
     if not taken:  # its offset was not committed

@@ -45,6 +45,23 @@ Trouble = Callable[[str], bool | Exception]
 """Given where a process is: whether it ends there, or the error that its call meets."""
 
 
+class Death:
+    """A `Trouble`: the process that first comes to a step ends there, and no other does."""
+
+    def __init__(self, step: str) -> None:
+        self._step = step
+        self.over = False
+
+    def __call__(self, here: str) -> bool:
+        dies = here == self._step and not self.over
+        self.over = self.over or dies
+        return dies
+
+    async def is_over(self) -> bool:
+        """Whether it has come: to be waited for."""
+        return self.over
+
+
 @dataclass
 class RecordingLog:
     """A `Publisher` that remembers what went over the wire; `lost_after` counts publications kept but not confirmed."""
