@@ -2,9 +2,10 @@
 
 from services.notifier.store.deliveries import Deliveries, Row
 from services.notifier.store.figures import Figures
+from services.notifier.store.kept import Kept, Told
 from services.notifier.store.letters import Letters
 from services.notifier.store.people import Ambassadors, Contacts
-from services.notifier.store.suggestions import Kept, Suggestions, Told, View
+from services.notifier.store.suggestions import Suggestions, View
 from services.runtime.store import Database
 
 __all__ = [

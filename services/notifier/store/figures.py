@@ -11,7 +11,7 @@ from pymongo import ASCENDING
 from schemas.notifications import Channel
 from services.notifier.domain.desk import Seen
 from services.notifier.store.deliveries import State
-from services.notifier.store.suggestions import read_act
+from services.notifier.store.kept import read_act
 from services.runtime.store import Collection, Database, Document
 
 _WITHOUT_TEXTS: Final[Document] = {

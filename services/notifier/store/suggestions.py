@@ -1,79 +1,38 @@
 """Suggestions as they were made, whom they concern, and what was made of them.
 
-One document a suggestion. `pending` says that its consequences (routing, rows to deliver, rows to cancel or remove) are
-not all made yet; it is set by the same write that changes the state, so no crash comes between. Its acts are in the
-document as well: an act is stored, counted and queued for publication in one atomic write.
+One document a suggestion; how it lies in the database is told in `kept`. `pending` says that its consequences (routing,
+rows to deliver, rows to cancel or remove) are not all made yet; it is set by the same write that changes the state, so no
+crash comes between. Its acts are in the document as well: an act is stored, counted and queued for publication in one
+atomic write.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
 from uuid import UUID
 
 from pymongo import ASCENDING, DESCENDING, UpdateOne
 
-from schemas.ambassadors import AmbassadorKey
-from schemas.feedback import Act, NotRelevantReason, Result, Side
-from schemas.suggestions import LapseReason, SuggestionLapsed, SuggestionMade
+from schemas.feedback import Act
+from schemas.suggestions import SuggestionLapsed, SuggestionMade
 from services.notifier.domain.acts import ERASED, Given
-from services.notifier.domain.introduction import OF_INTRODUCTIONS, introduction
-from services.notifier.domain.standing import Standing, standing, taken_by
+from services.notifier.domain.introduction import introduction
 from services.notifier.store.bulk import write
+from services.notifier.store.kept import (
+    ENDED,
+    UNDER_WAY,
+    WORDS,
+    Kept,
+    Told,
+    acts_fields,
+    as_read,
+    as_told,
+    read,
+    read_told,
+    told_document,
+    without,
+)
 from services.runtime.store import Collection, Database, Document
-
-_WORDS: Final = (
-    "body", "traceparent", "made_at", "clusters", "told", "acts", "lapsed", "revision", "taken", "dismissed",
-    "unannounced", "introduced", "step_at", "told_at", "opened", "first_told_at",
-    "posted_at",
-)  # fmt: skip
-
-
-_UNDER_WAY: Final = "under_way"
-_ENDED: Final = "ended"
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """Somebody who is told of a suggestion, and by which channels.
-
-    Attributes:
-        stands_in: told because those who were told first did nothing, or passed it on.
-        passed_by: who passed it on to them.
-    """
-
-    ambassador: str
-    leads: bool
-    channels: tuple[str, ...]
-    stands_in: bool = False
-    passed_by: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """A suggestion as stored.
-
-    Attributes:
-        made: none when erased, or lapsed before it was ever read.
-        lapsed: why it does not stand any more.
-        told: none while nobody is decided on.
-        told_at: when that was decided; none: an earlier version did.
-        traceparent: W3C trace context of the event that told it.
-        acts_given: acts counted so far; more than `acts` where those of an erased person are gone.
-    """
-
-    suggestion_id: UUID
-    rev: int
-    erased: bool
-    revision: int
-    made: SuggestionMade | None
-    lapsed: LapseReason | None
-    told: tuple[Told, ...] | None
-    acts: tuple[Given, ...]
-    acts_given: int
-    told_at: datetime | None = None
-    traceparent: str | None = None
 
 
 class View(StrEnum):
@@ -119,7 +78,7 @@ class Suggestions:
 
     async def erase(self, suggestion_id: UUID, rev: int | None) -> None:
         """Forget every word of it and every act on it; the id and the counters stay, so that older states stay out."""
-        gone: Document = {"$unset": dict.fromkeys(_WORDS, "")}
+        gone: Document = {"$unset": dict.fromkeys(WORDS, "")}
         if rev is None:
             await self._all.update_one({"_id": suggestion_id}, gone | {"$set": {"erased": True, "pending": True}})
             return
@@ -128,12 +87,12 @@ class Suggestions:
 
     async def load(self, ids: Iterable[UUID]) -> list[Kept]:
         """Return those of `ids` that are kept."""
-        return [_read(found) async for found in self._all.find({"_id": {"$in": list(ids)}})]
+        return [read(found) async for found in self._all.find({"_id": {"$in": list(ids)}})]
 
     async def get(self, suggestion_id: UUID) -> Kept | None:
         """Return one; none when it was never seen."""
         found = await self._all.find_one({"_id": suggestion_id})
-        return _read(found) if found else None
+        return read(found) if found else None
 
     async def waiting_for_somebody(self, clusters: Iterable[str]) -> list[UUID]:
         """Return the ids of what nobody is told of yet and concerns one of `clusters`."""
@@ -153,7 +112,7 @@ class Suggestions:
                 UpdateOne(
                     {"_id": kept.suggestion_id, "rev": kept.rev, "told": None},
                     {
-                        "$set": {"told": [_told_document(one) for one in told], "told_at": now}
+                        "$set": {"told": [told_document(one) for one in told], "told_at": now}
                         | ({} if introduction(kept.acts) else {"step_at": look_at}),  # that has steps of its own
                         "$min": {"first_told_at": now},
                     },
@@ -168,25 +127,25 @@ class Suggestions:
 
         With `told_at`, what is done when nobody does anything counts from then.
         """
-        told = [_told_document(one) for one in (*(kept.told or ()), *more)]
+        told = [told_document(one) for one in (*(kept.told or ()), *more)]
         anew = {} if told_at is None else {"told_at": told_at}
-        await self._all.update_one(_as_told(kept), {"$set": {"told": told} | anew})
+        await self._all.update_one(as_told(kept), {"$set": {"told": told} | anew})
 
     async def settled(self, kept: Sequence[Kept]) -> list[UUID]:
         """Note that the consequences of these states are made; return the ids that are in another state by now.
 
         What was taken from the only one told of it, since it was read, stays pending: somebody else is to be told.
         """
-        as_read = {one.suggestion_id: (one.rev, one.told) for one in kept}
+        states = {one.suggestion_id: (one.rev, one.told) for one in kept}
         done: Document = {"$set": {"pending": False}}
-        await write(self._all, [UpdateOne(_as_told(one), done) for one in kept])
-        now = self._all.find({"_id": {"$in": list(as_read)}}, {"rev": 1, "told": 1})
-        return [found["_id"] async for found in now if (found["rev"], _read_told(found)) != as_read[found["_id"]]]
+        await write(self._all, [UpdateOne(as_told(one), done) for one in kept])
+        now = self._all.find({"_id": {"$in": list(states)}}, {"rev": 1, "told": 1})
+        return [found["_id"] async for found in now if (found["rev"], read_told(found)) != states[found["_id"]]]
 
     async def of_ambassador(self, ambassador: str, view: View, *, skip: int, limit: int) -> list[Kept]:
         """Return one page of a view of an ambassador's inbox, newest first."""
         found = self._all.find(_in_view(ambassador, view)).sort([("made_at", DESCENDING), ("_id", ASCENDING)])
-        return [_read(document) async for document in found.skip(skip).limit(limit)]
+        return [read(document) async for document in found.skip(skip).limit(limit)]
 
     async def count_in_views(self, ambassador: str) -> dict[View, int]:
         """Return how many suggestions each view of an ambassador's inbox has."""
@@ -194,8 +153,8 @@ class Suggestions:
 
     async def add_act(self, kept: Kept, act: Given) -> bool:
         """Store `act` as the next one; False when another came first."""
-        change = _acts_fields((*kept.acts, act), kept.revision) | {"acts_given": act.rev, "unannounced": True}
-        result = await self._all.update_one(_as_read(kept), {"$set": change})
+        change = acts_fields((*kept.acts, act), kept.revision) | {"acts_given": act.rev, "unannounced": True}
+        result = await self._all.update_one(as_read(kept), {"$set": change})
         return result.matched_count == 1
 
     async def opened(self, suggestion_id: UUID, ambassador: str, *, now: datetime) -> None:
@@ -217,7 +176,7 @@ class Suggestions:
 
         Then it is due as that state says.
         """
-        result = await self._all.update_one(_as_read(kept), {"$set": {"step_at": next_at}})
+        result = await self._all.update_one(as_read(kept), {"$set": {"step_at": next_at}})
         return result.matched_count == 1
 
     async def step_later(self, suggestion_id: UUID, at: datetime) -> None:
@@ -226,7 +185,7 @@ class Suggestions:
 
     async def with_unannounced_acts(self, limit: int) -> list[Kept]:
         """Return suggestions with acts that are not confirmed to be on the log."""
-        return [_read(found) async for found in self._all.find({"unannounced": True}).limit(limit)]
+        return [read(found) async for found in self._all.find({"unannounced": True}).limit(limit)]
 
     async def count_unannounced(self) -> int:
         """Return how many suggestions have acts that are not confirmed to be on the log."""
@@ -250,8 +209,8 @@ class Suggestions:
         """
         touched = {"$or": [{"told.ambassador": ambassador}, {"acts.ambassador": ambassador}]}
         async for found in self._all.find(touched):
-            kept = _read(found)
-            acts = _without(kept.acts, ambassador)
+            kept = read(found)
+            acts = without(kept.acts, ambassador)
             told = [
                 entry | ({"passed_by": ERASED} if entry.get("passed_by") == ambassador else {})
                 for entry in found.get("told") or []
@@ -262,12 +221,12 @@ class Suggestions:
             # Put aside, it was answered; taken in hand, it was not, and the two sides still have not met.
             answered = bool(kept.acts) and kept.acts[-1].act is Act.NOT_RELEVANT
             orphan = not told and not answered and kept.lapsed is None and introduction(acts) is None
-            change = _acts_fields(acts, kept.revision) | {"told": None if orphan else told}
+            change = acts_fields(acts, kept.revision) | {"told": None if orphan else told}
             if kept.made is not None:
                 change["step_at"] = kept.made.made_at  # what is left of it is looked at now
             if orphan:
                 change["pending"] = True
-            result = await self._all.update_one(_as_read(kept), {"$set": change})
+            result = await self._all.update_one(as_read(kept), {"$set": change})
             if result.matched_count == 0:  # changed in between: look at it again
                 await self.forget_ambassador(ambassador)
                 return
@@ -288,10 +247,10 @@ def _in_view(ambassador: str, view: View) -> Document:
             return mine | {"lapsed": None, "introduced": None, "taken": {"$ne": True}}
         case View.UNDER_WAY:
             in_hand = {"lapsed": None, "introduced": None, "taken": True}
-            return mine | {"$or": [{"introduced": _UNDER_WAY}, in_hand]}
+            return mine | {"$or": [{"introduced": UNDER_WAY}, in_hand]}
         case View.DONE:
             lapsed = {"lapsed": {"$ne": None}, "introduced": None}
-            return told | {"$or": [lapsed, {"dismissed": ambassador}, {"introduced": _ENDED}]}
+            return told | {"$or": [lapsed, {"dismissed": ambassador}, {"introduced": ENDED}]}
 
 
 def _keep(event: SuggestionMade, traceparent: str | None) -> UpdateOne:
@@ -313,109 +272,3 @@ def _keep(event: SuggestionMade, traceparent: str | None) -> UpdateOne:
         "step_at": {"$cond": [{"$eq": [{"$ifNull": ["$lapsed", None]}, None]}, "$step_at", event.made_at]},
     }
     return UpdateOne({"_id": event.suggestion_id, "rev": {"$lt": event.rev}}, [{"$set": fields}], upsert=True)
-
-
-def _as_told(kept: Kept) -> Document:
-    """Ask for a suggestion in the state that was read, told to the same people."""
-    told = None if kept.told is None else [_told_document(one) for one in kept.told]
-    return {"_id": kept.suggestion_id, "rev": kept.rev, "told": told}
-
-
-def _as_read(kept: Kept) -> Document:
-    """Ask for it with the same acts as well: writing them whole must not bring back those of somebody erased since.
-
-    By what counts them: what else an act holds depends on the version that stored it.
-    """
-    revs = {"$ifNull": ["$acts.rev", []]}
-    same = {"$eq": [revs, [given.rev for given in kept.acts]]}
-    return _as_told(kept) | {"acts_given": kept.acts_given or None, "$expr": same}
-
-
-def _acts_fields(acts: Sequence[Given], revision: int) -> Document:
-    """The acts, with what the views of an inbox ask for, and that there is something to look at."""
-    people = sorted({given.ambassador for given in acts})
-    introduced = introduction(acts)
-    where = {person: standing(acts, ambassador=person, revision=revision, lapsed=False) for person in people}
-    return {
-        "acts": [_act_document(given) for given in acts],
-        "taken": taken_by(acts, revision) is not None,
-        "dismissed": [person for person in people if where[person] in (Standing.DISMISSED, Standing.PASSED)],
-        "introduced": None if introduced is None else _UNDER_WAY if introduced.is_open else _ENDED,
-    } | ({"step_at": acts[-1].at} if acts else {})
-
-
-def _without(acts: Sequence[Given], ambassador: str) -> list[Given]:
-    """Return acts without those of a person; of those that tell of an introduction, without the person."""
-    nobody = str(AmbassadorKey.decode(ambassador.encode()).model_copy(update={"ambassador_id": ERASED}))
-    kept = [given for given in acts if given.ambassador != ambassador or given.act in OF_INTRODUCTIONS]
-    return [replace(given, ambassador=nobody) if given.ambassador == ambassador else given for given in kept]
-
-
-def _told_document(told: Told) -> Document:
-    always = {"ambassador": told.ambassador, "leads": told.leads, "channels": list(told.channels)}
-    stands_in = {"stands_in": True} if told.stands_in else {}
-    return always | stands_in | ({"passed_by": told.passed_by} if told.passed_by else {})
-
-
-def _act_document(given: Given) -> Document:
-    return {
-        "rev": given.rev,
-        "revision": given.revision,
-        "ambassador": given.ambassador,
-        "act": given.act.value,
-        "reason": given.reason.value if given.reason else None,
-        "at": given.at,
-    } | {name: value for name, value in _of_introductions(given).items() if value}
-
-
-def _of_introductions(given: Given) -> Document:
-    return {"side": given.side, "result": given.result, "silent": given.silent, "person": given.person}
-
-
-def _read(found: Mapping[str, Any]) -> Kept:
-    body, lapsed = found.get("body"), found.get("lapsed")
-    return Kept(
-        suggestion_id=found["_id"],
-        rev=found["rev"],
-        erased=bool(found.get("erased")),
-        revision=found.get("revision", 0),
-        made=SuggestionMade.model_validate_json(body) if body else None,
-        lapsed=LapseReason(lapsed) if lapsed else None,
-        told=_read_told(found),
-        acts=tuple(read_act(act) for act in found.get("acts", ())),
-        acts_given=found.get("acts_given") or 0,
-        told_at=found.get("told_at"),
-        traceparent=found.get("traceparent"),
-    )
-
-
-def _read_told(found: Mapping[str, Any]) -> tuple[Told, ...] | None:
-    told = found.get("told")
-    if told is None:
-        return None
-    return tuple(
-        Told(
-            one["ambassador"],
-            one["leads"],
-            tuple(one["channels"]),
-            one.get("stands_in", False),
-            one.get("passed_by"),
-        )
-        for one in told
-    )
-
-
-def read_act(found: Mapping[str, Any]) -> Given:
-    """Return an act as kept."""
-    return Given(
-        rev=found["rev"],
-        revision=found["revision"],
-        ambassador=found["ambassador"],
-        act=Act(found["act"]),
-        reason=NotRelevantReason(found["reason"]) if found["reason"] else None,
-        at=found["at"],
-        side=Side(found["side"]) if found.get("side") else None,
-        result=Result(found["result"]) if found.get("result") else None,
-        silent=found.get("silent", False),
-        person=found.get("person"),
-    )
