@@ -1,9 +1,9 @@
 """Suggestions as they were made, whom they concern, and what was made of them.
 
 One document a suggestion; how it lies in the database is told in `kept`. `pending` says that its consequences (routing,
-rows to deliver, rows to cancel or remove) are not all made yet; it is set by the same write that changes the state, so no
-crash comes between. Its acts are in the document as well: an act is stored, counted and queued for publication in one
-atomic write.
+rows to deliver, rows to cancel or remove) are not all made yet; it is set by the same write that changes the state, so
+no crash comes between. Its acts are in the document as well: an act is stored, counted and queued for publication in
+one atomic write.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
