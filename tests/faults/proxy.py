@@ -35,6 +35,7 @@ class Proxy:
         network: how the network is now; see `be`.
         late: seconds that a message takes each way while the network is slow.
         intercept: looks at what clients say to a Kafka; see `frames`.
+        stopped: set once what `stop_at` waits for was said.
 
     Args:
         frames: what clients say is in frames of Kafka's protocol.
@@ -47,6 +48,8 @@ class Proxy:
         self.network = Network.WHOLE
         self.late = 0.2
         self.intercept: Intercept | None = None
+        self.stopped = asyncio.Event()
+        self._stop_at = b""
         self._open: set[_Connection] = set()
         self._server: asyncio.Server | None = None
 
@@ -67,6 +70,10 @@ class Proxy:
         if network is Network.HALF_OPEN:
             for connection in self._open:
                 connection.lost = True
+
+    def stop_at(self, words: bytes) -> None:
+        """Have the network half-open from the moment at which a client says `words`, which do not arrive."""
+        self._stop_at = words
 
     async def _listen(self) -> None:
         host, _, port = self.address.partition(":")
@@ -104,6 +111,10 @@ class Proxy:
         while data := await self._next(source, asked):
             if self.network is Network.SLOW:
                 await asyncio.sleep(self.late)
+            if asked is not None and self._stop_at and self._stop_at in data:
+                self._stop_at = b""
+                await self.be(Network.HALF_OPEN)
+                self.stopped.set()
             if not connection.lost:
                 sink.write(data)
                 await sink.drain()

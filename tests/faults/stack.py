@@ -220,7 +220,7 @@ class Stack:
         env = {PREFIX + key: value for key, value in settings.items()}
         if self.shape.clocks:
             env |= _fake_clock(self.clock(service), self._sleep)
-        return _module(name, [f"services.{service}"], self.folder, ready=_started, env=env)
+        return module(name, [f"services.{service}"], self.folder, ready=started, env=env)
 
     async def _open(self, stack: AsyncExitStack) -> None:
         for service in SERVICES if self.shape.proxied else ():
@@ -230,7 +230,7 @@ class Stack:
         await self._open_mongo(stack)
         mail_port = self.smtp.rpartition(":")[2]
         mail = ["services.console.embedded.mail", "--maildir", str(self.maildir), "--port", mail_port]
-        self.mail = Kept(_module("mail", mail, self.folder, ready=ready_json("smtp")))
+        self.mail = Kept(module("mail", mail, self.folder, ready=ready_json("smtp")))
         stack.push_async_callback(self.mail.leave, in_order=False)
         await self.mail.start()
         if self.shape.proxied:
@@ -342,7 +342,7 @@ def _fake_clock(file: Path, sleep: Path) -> dict[str, str]:
     }
 
 
-def _module(
+def module(
     name: str, argv: list[str], folder: Path, *, ready: ReadyLine, env: Mapping[str, str] | None = None
 ) -> ChildProcess:
     return ChildProcess(
@@ -356,5 +356,5 @@ def _module(
     )
 
 
-def _started(line: str) -> str | None:
+def started(line: str) -> str | None:
     return line if '"event": "started"' in line else None
