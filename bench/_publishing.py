@@ -30,7 +30,7 @@ class Posts:
         acknowledged: those that the service took, with the time from first sending to acknowledgement, seconds.
         refused: why others were not taken.
         retried: requests sent again.
-        seconds: from the first sending to the last answer.
+        seconds: from the first sending to the last answer, without what lay between two lots of them.
     """
 
     at: dict[str, float] = field(default_factory=dict)
@@ -89,7 +89,7 @@ class Publishing:
         try:
             await asyncio.gather(*(take() for _ in range(CONCURRENT)))
         finally:
-            posts.seconds = time.monotonic() - began
+            posts.seconds += time.monotonic() - began
 
     async def _put(self, path: str, entity_id: str, profile: BaseModel, alerts: bool | None, posts: Posts) -> None:
         content = profile.model_dump_json(exclude_defaults=True).encode()

@@ -59,6 +59,7 @@ class Plan:
     cities: int
     suggestions: int | None
     settings: Mapping[str, str]
+    muted: bool
     rate: float | None
     timeout: float
     folder: Path
@@ -164,7 +165,10 @@ async def _play(run: _Run, folder: Folder) -> None:
                 await _put(run, "members", [*organisations, *askers], run.members, alerts=False)
                 await _until_quiet(run, waiting)
             async with _phase(run, "live"):
-                await _put(run, "needs", needs, run.needs, alerts=True, rate=run.plan.rate)
+                muted, live = (needs[:-1], needs[-1:]) if run.plan.muted else ([], needs)
+                await _put(run, "needs", muted, run.needs, alerts=False)
+                await _until_quiet(run, waiting)
+                await _put(run, "needs", live, run.needs, alerts=True, rate=run.plan.rate)
                 await _until_quiet(run, waiting)
     except TimeoutError:
         run.timed_out = ", ".join(f"{what}: {count}" for what, count in waiting.items() if count) or "requests in hand"

@@ -53,6 +53,9 @@ def main(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="A setting of the services, as in BAR=0.3; may be repeated.")
     ] = None,
+    muted: Annotated[
+        bool, typer.Option("--muted", help="Post needs without alerts as an import does, the last one with.")
+    ] = False,
     rate: Annotated[
         float | None, typer.Option(min=0.01, help="Needs posted per second. Otherwise: as fast as they are taken.")
     ] = None,
@@ -73,6 +76,7 @@ def main(
             cities=cities,
             suggestions=suggestions or None,
             settings=dict(_setting(one) for one in settings or ()),
+            muted=muted,
             rate=rate,
             timeout=timeout,
             folder=(keep or Path(passing)).absolute(),
