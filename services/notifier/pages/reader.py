@@ -4,7 +4,7 @@ import gettext
 import io
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from functools import partial
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -139,8 +139,7 @@ class Readers:
     """A reader of each language."""
 
     def __init__(self, *, timezone: str) -> None:
-        make = partial(Reader, zone=ZoneInfo(timezone))
-        self._readers = {language: make(language) for language in LOCALES}
+        self._readers = {language: _reader(language, timezone) for language in LOCALES}
 
     def of(self, language: str) -> Reader:
         """Return the reader of a language of an ambassador."""
@@ -151,6 +150,12 @@ class Readers:
         ranked = sorted(_ranges(accept_language), key=lambda range_: -range_[1])
         tags = [tag.partition("-")[0].lower() for tag, _ in ranked]
         return self._readers[next((tag for tag in tags if tag in self._readers), "fr")]
+
+
+@cache
+def _reader(language: str, timezone: str) -> Reader:
+    """Return what is made once in a process: its templates are compiled when they are first used."""
+    return Reader(language, zone=ZoneInfo(timezone))
 
 
 def catalogue(language: str) -> gettext.NullTranslations:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
 
 from schemas.base import Event, Key
 from schemas.cloudevents import Envelope
@@ -23,6 +22,7 @@ from services.ingest.settings import IngestSettings
 from services.ingest.store import EntityStore
 from services.runtime.errors import BrokerUnavailableError
 from services.runtime.store import Database, Store
+from tests.parts.databases import Found
 from tests.parts.wire import carried
 
 CLUSTER = "souss"
@@ -150,11 +150,13 @@ class World:
     def __init__(self, url: str) -> None:
         self.now = datetime(2026, 3, 2, 8, tzinfo=UTC)
         self.log = Log()
-        self._store = Store(url=url, database=f"ingest-{uuid4().hex}")
+        self._found = Found(url, "ingest")
+        self._store = Store(url=url, database=self._found.name)
         self.database = self._store.database
 
     async def replica(self) -> Replica:
         """A new process, nothing of it pending."""
+        await self._found.begin(self.database)
         replica = Replica(self)
         await replica.entities.prepare()
         return replica
@@ -171,7 +173,7 @@ class World:
         return "\n".join(rows).casefold()
 
     async def close(self) -> None:
-        await self.database.client.drop_database(self.database.name)
+        self._found.give_back()
         self._store.close()
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import httpx
 from fastapi import FastAPI
@@ -29,6 +29,7 @@ from services.runtime.errors import BrokerUnavailableError
 from services.runtime.periodic import Periodic
 from services.runtime.store import Database, Store
 from tests.component.notifier.receivers import HookReceiver, MailServer
+from tests.parts.databases import Found
 from tests.parts.wire import carried
 from tests.unit.notifier.samples import NOW, contact
 
@@ -102,7 +103,8 @@ class World:
         self.mail = mail
         self.hook = hook
         self.log = RecordingLog()
-        self._runtime_store = Store(url=url, database=f"notifier-{uuid4().hex}")
+        self._found = Found(url, "notifier")
+        self._runtime_store = Store(url=url, database=self._found.name)
         self.database: Database = self._runtime_store.database
         self.settings = NotifierSettings(
             secret=SIGNING,
@@ -116,6 +118,7 @@ class World:
 
     async def start(self, dying_at: Trouble = lambda _: False) -> "Process":
         """A new process: nothing but the database is left of the one before."""
+        await self._found.begin(self.database)
         store = NotifierStore(self.database)
         await store.ensure_indexes()
         store.ambassadors = _Dying(store.ambassadors, dying_at)  # type: ignore[assignment]
@@ -135,7 +138,7 @@ class World:
         return [row async for row in self.database["notifications"].find(query).sort("_id")]
 
     async def close(self) -> None:
-        await self.database.client.drop_database(self.database.name)
+        self._found.give_back()
         self._runtime_store.close()
 
 
@@ -153,7 +156,8 @@ class Process:
         self.parts.delivering._chance = random.Random(1)
 
     def _every(self, seconds: float, name: str, work: Callable[[], Awaitable[None]]) -> Periodic:
-        self.works[name] = Periodic(name, work, seconds=seconds)
+        # What nobody wakes a loop for is looked for at leisure; a test need not wait for it.
+        self.works[name] = Periodic(name, work, seconds=min(seconds, 0.05))
         return self.works[name]
 
     async def take(self, *events: Event | Envelope) -> None:
