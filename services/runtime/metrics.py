@@ -41,7 +41,8 @@ DATABASE_FREE = Gauge("maillage_database_free_bytes", "Free space on the file sy
 DATABASE_SIZE = Gauge("maillage_database_size_bytes", "Size of the file system of the service's database")
 REQUESTS = Histogram(
     "maillage_http_request_seconds",
-    "Time from an HTTP request to the end of its answer, by route (its pattern, never the path itself) and status",
+    "Time from an HTTP request to the end of its answer (to its begin where that is a stream of events), by route "
+    "(its pattern, never the path itself) and status",
     ["method", "route", "status"],
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
 )

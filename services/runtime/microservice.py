@@ -8,6 +8,7 @@ frame.run()
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from socket import socket
 from time import monotonic
 
 import uvicorn
@@ -58,6 +59,19 @@ STUCK_STATUS = 70
 
 REFUSED_STATUS = 78
 """Exit status of a process that broker or database do not let in: an operator has to act (EX_CONFIG)."""
+
+
+class _Server(uvicorn.Server):
+    """Calls `leaving` before it waits for answers that are being given."""
+
+    def __init__(self, config: uvicorn.Config, leaving: Sequence[Callable[[], None]]) -> None:
+        super().__init__(config)
+        self._leaving = leaving
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        for hook in self._leaving:
+            hook()
+        await super().shutdown(sockets)
 
 
 class Microservice:
@@ -113,6 +127,7 @@ class Microservice:
         self._hooks: list[Hook] = []
         self._last: list[Hook] = []
         self._waiting: dict[str, Callable[[], Awaitable[int]]] = {}
+        self._leaving: list[Callable[[], None]] = []
         self._republish: Hook | None = None
         self._periodic: list[Periodic] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -168,6 +183,13 @@ class Microservice:
         A failure is logged: it keeps nobody from stopping.
         """
         self._last.extend(hooks)
+
+    def on_leaving(self, *hooks: Callable[[], None]) -> None:
+        """Call `hooks` when the service is told to stop, before it waits for the answers that it is giving.
+
+        For answers that would have no end by themselves.
+        """
+        self._leaving.extend(hooks)
 
     def on_new_log(self, republish: Hook) -> None:
         """Await `republish` when the log is another one than before: everything that this service owns must be on it.
@@ -323,7 +345,7 @@ class Microservice:
             limit_concurrency=CONNECTIONS,
             timeout_graceful_shutdown=max(1, int(self.settings.grace_seconds * _HTTP_PART)),
         )
-        self._server = uvicorn.Server(config)
+        self._server = _Server(config, self._leaving)
         self._server.run()
         tracing.end()
         raise SystemExit(self._status)

@@ -15,6 +15,9 @@ _OTHER: Final = "other"
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
+_EVENTS: Final = b"text/event-stream"
+"""An answer that goes on for as long as the reader listens: what took time is over when it begins."""
+
 _OURS: Final = 500
 """The least status that says that the fault is ours."""
 
@@ -31,11 +34,14 @@ class Observed:
             await self._app(scope, receive, send)
             return
         status = _OURS  # what is answered to whoever met an exception
+        streams_since: float | None = None
 
         async def watch(message: Message) -> None:
-            nonlocal status
+            nonlocal status, streams_since
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if (b"content-type", _EVENTS) in [(name, value[: len(_EVENTS)]) for name, value in message["headers"]]:
+                    streams_since = perf_counter()
             await send(message)
 
         method = scope["method"] if scope["method"] in _METHODS else _OTHER
@@ -45,7 +51,7 @@ class Observed:
                 await self._app(scope, receive, watch)
             finally:
                 route = str(getattr(scope.get("route"), "path", _OTHER))
-                metrics.REQUESTS.labels(method, route, str(status)).observe(perf_counter() - began)
+                metrics.REQUESTS.labels(method, route, str(status)).observe((streams_since or perf_counter()) - began)
                 span.rename(f"{method} {route}")
                 span.note({"http.request.method": method, "http.route": route, "http.response.status_code": status})
                 if status >= _OURS:

@@ -5,7 +5,8 @@ compile against the successor today, and changing over is a change of this file.
 """
 
 import ipaddress
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from uuid import UUID
 
 from bson.binary import Binary
 from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo.asynchronous.change_stream import AsyncChangeStream
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
@@ -30,6 +32,9 @@ T = TypeVar("T")
 
 # Long enough to ride out the election of a new primary, short enough that a request in hand gets its 503.
 _SELECT_SERVER_MS = 4_000
+
+# Waiting for a change takes a thread of motor's, and the end of the process waits for the thread.
+_AWAIT_CHANGE_MS = 500
 
 _SRV: Final = "mongodb+srv://"
 
@@ -171,3 +176,24 @@ class Store:
     def close(self) -> None:
         """Release the connections."""
         self._client.close()
+
+
+@asynccontextmanager
+async def changes(
+    database: Database, pipeline: Sequence[Document], *, after: Document | None
+) -> AsyncIterator[AsyncChangeStream[Document]]:
+    """Follow what changes in a database, each change with the document as it is then (`fullDocument`).
+
+    Args:
+        database: must be of a replica set, if only of one.
+        pipeline: what is done with each change.
+        after: the `resume_token` of an earlier stream, to miss nothing in between; none: from now on.
+
+    Raises:
+        StoreError: it does not answer, or does not know any more what came after `after`.
+    """
+    stream: Any = database.watch(
+        list(pipeline), full_document="updateLookup", resume_after=after, max_await_time_ms=_AWAIT_CHANGE_MS
+    )
+    async with stream:  # with the successor, `watch` is to be awaited
+        yield cast("AsyncChangeStream[Document]", stream)
