@@ -46,6 +46,7 @@ class Tokens:
         self._form = _serializer(secret, "maillage.form.v1")
         self._unsubscribe = _serializer(secret, "maillage.unsubscribe.v1")
         self._side = _serializer(secret, "maillage.introduction.v1")
+        self._feed = _serializer(secret, "maillage.feed.v1")
 
     def inbox(self, key: AmbassadorKey) -> str:
         """Return the token that names an ambassador."""
@@ -62,6 +63,14 @@ class Tokens:
     def unsubscribing(self, token: str) -> AmbassadorKey | None:
         """Return whose e-mails `token` ends; none unless it was signed here."""
         return _named(self._unsubscribe, token)
+
+    def feed(self, key: AmbassadorKey) -> str:
+        """Return the token that reads an ambassador's feed and opens nothing else: other programs keep it."""
+        return _text(self._feed.dumps(str(key)))
+
+    def feeding(self, token: str) -> AmbassadorKey | None:
+        """Return whose feed `token` reads; none unless it was signed here."""
+        return _named(self._feed, token)
 
     def person(self, contact: ContactPublished) -> str:
         """Return what tells one contact of a member from the next; whoever lacks our secret learns nothing from it."""

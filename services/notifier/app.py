@@ -17,13 +17,18 @@ from services.notifier.chasing import Chasing
 from services.notifier.composing import Composing
 from services.notifier.delivering import Delivering
 from services.notifier.desk import Desk
+from services.notifier.exporting import Exporting
 from services.notifier.handlers import Handlers
 from services.notifier.inbox import Inbox
 from services.notifier.introducing import Introducing
+from services.notifier.live import Live
 from services.notifier.pacing import Pacing
 from services.notifier.pages.answering import answering_routes
 from services.notifier.pages.desk import desk_routes
+from services.notifier.pages.export import export_routes
+from services.notifier.pages.feed import feed_routes
 from services.notifier.pages.letters import Letters
+from services.notifier.pages.live import live_routes
 from services.notifier.pages.preferences import preferences_routes
 from services.notifier.pages.reader import Readers
 from services.notifier.pages.routes import inbox_routes
@@ -51,13 +56,14 @@ Every = Callable[[float, str, Callable[[], Awaitable[None]]], Periodic]
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The notifier without its frame: what takes events, delivers, announces, writes letters, makes steps."""
+    """The notifier without its frame: takes events, delivers, announces, writes letters, makes steps, tells pages."""
 
     handlers: Handlers
     delivering: Delivering
     announcing: Announcing
     pacing: Pacing
     stepping: Stepping
+    live: Live
 
 
 def build(settings: NotifierSettings) -> Microservice:
@@ -71,6 +77,7 @@ def build(settings: NotifierSettings) -> Microservice:
     frame.consumption.handle_with(parts.handlers.take)
     frame.on_start(store.ensure_indexes)
     frame.on_start(parts.pacing.free)
+    frame.on_leaving(parts.live.close)
     frame.on_new_log(parts.announcing.announce_again)
     frame.waits("deliveries", store.deliveries.count_waiting)
     frame.waits("letters", parts.pacing.count_due)
@@ -119,13 +126,19 @@ def compose(
     stepping = Stepping(store=store, introducing=introducing, chasing=chasing, clock=clock)
     step = every(_STEPS_SECONDS, "steps", stepping.take_steps)
     inbox = Inbox(store=store, composing=composing, clock=clock, acted=acted)
-    inbox_routes(app, inbox=inbox, tokens=tokens, readers=readers, base=settings.base)
+    live = Live(changes=store.changes)
+    every(_RESTART_SECONDS, "live", live.follow)
+    live_routes(app, inbox=inbox, live=live, tokens=tokens, readers=readers)
+    inbox_routes(app, inbox=inbox, live=live, tokens=tokens, readers=readers, base=settings.base)
     answering_routes(app, introducing=introducing, tokens=tokens, readers=readers, base=settings.base, clock=clock)
+    feed_routes(app, store=store, inbox=inbox, tokens=tokens, readers=readers, base=settings.base, clock=clock)
     desk = Desk(store=store, clock=clock, timezone=settings.timezone)
     desk_routes(app, inbox=inbox, desk=desk, tokens=tokens, readers=readers)
+    exporting = Exporting(store=store, composing=composing, clock=clock)
+    export_routes(app, inbox=inbox, exporting=exporting, tokens=tokens, readers=readers)
     preferring = Preferring(store=store, pacing=pacing)
     preferences_routes(app, inbox=inbox, preferring=preferring, tokens=tokens, readers=readers, base=settings.base)
-    return Parts(Handlers(service=service), delivering, announcing, pacing, stepping)
+    return Parts(Handlers(service=service), delivering, announcing, pacing, stepping, live)
 
 
 def _channels(settings: NotifierSettings, letters: Letters) -> dict[ChannelName, Channel]:

@@ -1,5 +1,6 @@
 """What a person is told, put together at the moment of sending from what is so at that moment."""
 
+from collections.abc import Mapping
 from uuid import UUID
 
 from schemas.ambassadors import AmbassadorKey
@@ -144,16 +145,7 @@ class Composing:
         if not others or kept.made is None:
             return ()
         people = await self._ambassadors.known(key_of(told.ambassador) for told in others)
-        return tuple(
-            Colleague(
-                ambassador=told.ambassador,
-                name=people[told.ambassador].name,
-                city_name=city_name(kept.made, people[told.ambassador]),
-                leads=told.leads,
-            )
-            for told in others
-            if told.ambassador in people
-        )
+        return colleagues_among(people, kept, ambassador)
 
     def link(self, key: AmbassadorKey, suggestion_id: UUID) -> str:
         """Return the private address of a suggestion in somebody's inbox."""
@@ -172,6 +164,22 @@ class Composing:
 def told_to(kept: Kept, ambassador: str) -> Told | None:
     """Return how `ambassador` is told of a suggestion; none when they are not."""
     return next((told for told in kept.told or () if told.ambassador == ambassador), None)
+
+
+def colleagues_among(people: Mapping[str, Person], kept: Kept, ambassador: str) -> tuple[Colleague, ...]:
+    """Return who of `people`, by key as text, is told of a suggestion besides `ambassador`, who leads first."""
+    if kept.made is None:
+        return ()
+    return tuple(
+        Colleague(
+            ambassador=told.ambassador,
+            name=people[told.ambassador].name,
+            city_name=city_name(kept.made, people[told.ambassador]),
+            leads=told.leads,
+        )
+        for told in kept.told or ()
+        if told.ambassador != ambassador and told.ambassador in people
+    )
 
 
 def _untouched(kept: Kept, ambassador: str) -> bool:

@@ -39,6 +39,7 @@ OVERDUE = Gauge(
     ["channel"],
 )
 HELD = Gauge("maillage_suggestions_held", "Suggestions that wait for their readers' next e-mails")
+LIVE = Gauge("maillage_live_pages", "Pages open in browsers that are told when something changes")
 UNROUTED = Gauge("maillage_unrouted_suggestions", "Open suggestions that nobody is told of: no ambassador, no desk")
 
 for _channel in Channel:

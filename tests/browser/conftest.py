@@ -1,18 +1,15 @@
 """A browser, and the notifier's pages served to it."""
 
-import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import uvicorn
 from playwright.async_api import Browser, async_playwright
 
-from services.console.embedded.process import LOOPBACK, free_port
 from tests.component.notifier.conftest import hook, mail, world
-from tests.component.notifier.world import Process, World
+from tests.component.notifier.world import Process, World, served
 
 __all__ = ["hook", "mail", "world"]
 
@@ -56,14 +53,8 @@ class Site:
 @pytest.fixture
 async def site(world: World) -> AsyncIterator[Site]:
     process = await world.start()
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(process.app, host=LOOPBACK, port=port, log_config=None, lifespan="off"))
-    serving = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
-    yield Site(process, f"http://{LOOPBACK}:{port}")
-    server.should_exit = True
-    await serving
+    async with served(process) as base:
+        yield Site(process, base)
 
 
 @pytest.fixture(scope="session")

@@ -14,11 +14,14 @@ SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 @asynccontextmanager
 async def opened(
-    browser: Browser, *, width: int, scheme: Literal["light", "dark"] = "light"
+    browser: Browser, *, width: int, scheme: Literal["light", "dark"] = "light", scripts: bool = False
 ) -> AsyncIterator[tuple[Page, list[str]]]:
-    """A page without scripts, with everything that went wrong on it or was asked of elsewhere."""
+    """A page without scripts, unless wanted, with everything that went wrong on it or was asked of elsewhere."""
     context = await browser.new_context(
-        viewport={"width": width, "height": 900}, java_script_enabled=False, color_scheme=scheme, has_touch=width < 600
+        viewport={"width": width, "height": 900},
+        java_script_enabled=scripts,
+        color_scheme=scheme,
+        has_touch=width < 600,
     )
     page = await context.new_page()
     wrong: list[str] = []

@@ -14,7 +14,8 @@ import httpx
 from standardwebhooks.webhooks import Webhook
 
 from services.notifier.channels import Invitation, Message, RefusedError, UnreachableError
-from services.notifier.domain.presentation import Card, Excerpt, Side, card
+from services.notifier.domain.described import described, moment
+from services.notifier.domain.presentation import card
 
 CONNECT_SECONDS: Final = 5.0
 ANSWER_SECONDS: Final = 15.0
@@ -115,7 +116,7 @@ def payload(message: Message) -> dict[str, Any]:
     shown = card(suggestion, now=suggestion.made_at)
     return {
         "type": "maillage.suggestion.told",
-        "timestamp": suggestion.made_at.isoformat().replace("+00:00", "Z"),
+        "timestamp": moment(suggestion.made_at),
         "data": {
             "notification_id": str(message.notification_id),
             "suggestion_id": str(suggestion.suggestion_id),
@@ -123,48 +124,9 @@ def payload(message: Message) -> dict[str, Any]:
             "url": item.link,
             "leads": item.leads,
             "told_with": [{"name": c.name, "city": c.city_name, "leads": c.leads} for c in item.colleagues],
-            "request": _side(shown.request),
-            "offer": _side(shown.offer),
-            "why": _why(shown),
-            "facts": {
-                "deadline": shown.facts.deadline.isoformat().replace("+00:00", "Z") if shown.facts.deadline else None,
-                "trl": shown.facts.trl,
-                "stage": shown.facts.stage,
-                "intellectual_property": shown.facts.intellectual_property,
-                "languages": list(shown.facts.languages),
-            },
+            **described(shown),
         },
     }
-
-
-def _side(side: Side) -> dict[str, Any]:
-    party = side.party
-    return {
-        "cluster": party.cluster,
-        "member_id": party.member_id,
-        "name": party.name,
-        "kind": party.kind,
-        "locality": party.locality,
-        "city": party.city_name,
-        "title": side.title,
-        "passages": [_passage(excerpt) for excerpt in side.excerpts],
-    }
-
-
-def _passage(excerpt: Excerpt) -> dict[str, Any]:
-    return {
-        "language": excerpt.language,
-        "text": "".join(segment.text for segment in excerpt.segments),
-        "shared_words": [segment.text for segment in excerpt.segments if segment.marked],
-    }
-
-
-def _why(shown: Card) -> dict[str, Any]:
-    terms = [
-        {"request_words": list(t.request_words), "offer_words": list(t.offer_words), "percent": t.percent}
-        for t in shown.terms
-    ]
-    return {"terms": terms, "other_terms_percent": shown.rest_percent}
 
 
 async def _post(

@@ -1,5 +1,6 @@
 """What ambassadors have set themselves: it goes before what their cluster says of them."""
 
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import Field
@@ -8,11 +9,19 @@ from schemas.ambassadors import Absence, AmbassadorPublished, Hours, LocalTime, 
 from schemas.base import Contract
 
 
+class Digits(StrEnum):
+    """Digits of numbers in Arabic, by CLDR's names of numbering systems: 0123 as Morocco writes, or ٠١٢٣."""
+
+    LATIN = "latn"
+    ARABIC_INDIC = "arab"
+
+
 class Preferences(Contract):
     """What one ambassador has set. What is none is as in the profile, also when that changes.
 
     Attributes:
         mail: whether they want e-mails that tell of suggestions; the inbox has them in any case.
+        digits: of all numbers that they read.
         absence: when somebody else is told; it is added to the absences of the profile.
     """
 
@@ -23,15 +32,17 @@ class Preferences(Contract):
     quiet: Hours | None = None
     most_per_day: Annotated[int | None, Field(ge=1, le=100)] = None
     absence: Absence | None = None
+    digits: Digits = Digits.LATIN
 
 
 _OF_ALERTING = ("rhythm", "at", "days", "quiet", "most_per_day")
 
 
 class Person(AmbassadorPublished):
-    """An ambassador as the profile says, with what they have set themselves. `mail` as in `Preferences`."""
+    """An ambassador as the profile says, with what they have set themselves. `mail`, `digits` as in `Preferences`."""
 
     mail: bool = True
+    digits: Digits = Digits.LATIN
 
 
 def person_of(profile: AmbassadorPublished, preferences: Preferences) -> Person:
@@ -40,4 +51,5 @@ def person_of(profile: AmbassadorPublished, preferences: Preferences) -> Person:
     alerting = profile.alerting.model_copy(update={name: value for name, value in said.items() if value is not None})
     absences = (*profile.absences, *([preferences.absence] if preferences.absence else []))
     fields = {name: getattr(profile, name) for name in AmbassadorPublished.model_fields}
-    return Person.model_construct(**fields | {"mail": preferences.mail, "alerting": alerting, "absences": absences})
+    own = {"mail": preferences.mail, "digits": preferences.digits, "alerting": alerting, "absences": absences}
+    return Person.model_construct(**fields | own)

@@ -19,7 +19,7 @@ class Letters:
         return self._invitation(message) if isinstance(message, Invitation) else self._suggestions(message)
 
     def _suggestions(self, message: Message) -> Letter:
-        reader = self._readers.of(message.to.language)
+        reader = self._readers.to(message.to)
         items = [(item, card(item.suggestion, now=message.now)) for item in message.items]
         item, best = items[0]
         template = "letter" if len(items) == 1 else "digest"
@@ -32,7 +32,7 @@ class Letters:
         )
 
     def _invitation(self, message: Invitation) -> Letter:
-        reader, shown = self._readers.of(message.to.language), card(message.suggestion, now=message.now)
+        reader, shown = self._readers.to(message.to), card(message.suggestion, now=message.now)
         values = {
             "message": message,
             "card": shown,

@@ -12,6 +12,7 @@ from services.notifier.address import Tokens
 from services.notifier.domain.preferences import Person, Preferences
 from services.notifier.inbox import Inbox
 from services.notifier.pages import messages
+from services.notifier.pages.feed import ENTRIES, feed_url
 from services.notifier.pages.private import PRIVATE, Doorkeeper, from_our_page, private_page
 from services.notifier.pages.reader import Reader, Readers
 from services.notifier.preferring import Preferring
@@ -33,6 +34,7 @@ class Filled(BaseModel):
     away_from: str = ""
     away_to: str = ""
     deputy: str = ""
+    digits: str = ""
 
 
 def preferences_routes(
@@ -70,6 +72,7 @@ class _Pages:
         self._tokens = tokens
         self._door = Doorkeeper(inbox=inbox, readers=readers)
         self._origin = URL(base)
+        self._base = base
 
     async def preferences(self, request: Request, token: str) -> Response:
         async def show(person: Person, reader: Reader) -> Response:
@@ -111,6 +114,7 @@ class _Pages:
             reader, "preferences.html", 422 if wrong else 200, token=token, person=person, filled=filled,
             deputies=deputies, wrong=wrong or set(), zone=pace.zone.key, most=pace.most_per_day,
             rhythms=messages.RHYTHMS, days=reader.weekdays(), kept=said.get("kept", False),
+            feed=feed_url(self._base, self._tokens, person), entries=ENTRIES,
         )  # fmt: skip
 
     async def _as_filled(self, person: Person) -> Filled:
@@ -126,6 +130,7 @@ class _Pages:
             away_from=absence.first_day.isoformat() if absence else "",
             away_to=absence.last_day.isoformat() if absence else "",
             deputy=(absence.deputy if absence else None) or "",
+            digits=person.digits.value,
         )
 
 
@@ -146,6 +151,8 @@ def _preferences(form: Filled, shown: Filled, kept: Preferences) -> Preferences:
         said["quiet"] = {"start": form.quiet_from, "end": form.quiet_to}
     if form.most != shown.most:
         said["most_per_day"] = form.most or None
+    if form.digits:  # asked of those alone who read Arabic
+        said["digits"] = form.digits
     # A page that was opened before a click ended e-mails, and is sent after it, must not begin them again.
     never = form.rhythm == _NEVER
     said["mail"] = False if never else kept.mail if form.mail == "on" else True

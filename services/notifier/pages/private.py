@@ -19,6 +19,8 @@ from services.runtime.store import StoreError
 
 SHEET: Final = (HERE / "static" / "inbox.css").read_bytes()
 SHEET_PATH: Final = f"/inbox-static/{hashlib.sha256(SHEET).hexdigest()[:12]}.css"
+SCRIPT: Final = (HERE / "static" / "live.js").read_bytes()
+SCRIPT_PATH: Final = f"/inbox-static/{hashlib.sha256(SCRIPT).hexdigest()[:12]}.js"
 ICON: Final = (HERE / "static" / "icon.svg").read_bytes()
 
 PRIVATE: Final = {
@@ -33,10 +35,24 @@ PRIVATE: Final = {
     "cross-origin-opener-policy": "same-origin",
 }
 
+_WITH_SCRIPT: Final = {
+    **PRIVATE,
+    "content-security-policy": f"{PRIVATE['content-security-policy']}; script-src 'self'; connect-src 'self'",
+}
 
-def private_page(reader: Reader, template: str, status: int, **values: Any) -> Response:
-    """Return a page that nobody but its reader is to see."""
-    return HTMLResponse(reader.page(template, sheet=SHEET_PATH, **values), status, headers=PRIVATE)
+
+def private_page(reader: Reader, template: str, status: int, *, live: str | None = None, **values: Any) -> Response:
+    """Return a page that nobody but its reader is to see.
+
+    Args:
+        reader: of its language.
+        template: the page's.
+        status: of the answer.
+        live: of a page that keeps up to date, the place that it is at; read before what is on the page is.
+        values: for the template.
+    """
+    page = reader.page(template, sheet=SHEET_PATH, script=SCRIPT_PATH, live=live, **values)
+    return HTMLResponse(page, status, headers=PRIVATE if live is None else _WITH_SCRIPT)
 
 
 def by_a_person(request: Request) -> bool:
@@ -81,7 +97,7 @@ class Doorkeeper:
             person = await self._inbox.owner(key) if key else None
             if person is None:
                 return private_page(reader, "denied.html", 403)
-            reader = self._readers.of(person.language)
+            reader = self._readers.to(person)
             return await then(person, reader)
         except (StoreError, TransientError) as error:
             self._log.warning("page_failed", error=describe(error))

@@ -15,9 +15,12 @@ from babel.dates import format_date, format_skeleton, format_timedelta, get_day_
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal, format_percent
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
 
-from schemas.ambassadors import Weekday
+from schemas.ambassadors import AmbassadorPublished, Weekday
+from schemas.contacts import ContactPublished
+from services.notifier.domain.preferences import Digits, Person
 from services.notifier.domain.presentation import Facts, Term
 from services.notifier.pages import messages
 
@@ -29,15 +32,18 @@ LOCALES: Final = {"fr": "fr", "ar": "ar_MA", "en": "en"}
 Morocco."""
 
 
+_ARABIC_INDIC: Final = str.maketrans("0123456789%", "٠١٢٣٤٥٦٧٨٩٪")
+
 STRONGEST: Final = 3
 """Words that a short card shows."""
 
 
 class Reader:
-    """What depends on the language of whoever reads."""
+    """What depends on the language of whoever reads, and on the digits that they like."""
 
-    def __init__(self, language: str, *, zone: ZoneInfo) -> None:
+    def __init__(self, language: str, *, zone: ZoneInfo, digits: Digits = Digits.LATIN) -> None:
         self.language = language
+        self.digits = digits
         self.locale = Locale.parse(LOCALES[language])
         self.direction = str(self.locale.text_direction)
         self._zone = zone
@@ -57,9 +63,13 @@ class Reader:
         """Return a marked message in the reader's language."""
         return self.translations.gettext(message)
 
+    def number(self, number: int) -> str:
+        """Return a number as the reader writes it."""
+        return self._in_digits(format_decimal(number, locale=self.locale, numbering_system=self.digits.value))
+
     def percent(self, whole: int) -> str:
         """Return `whole` percent as the reader writes it."""
-        return str(format_percent(whole / 100, locale=self.locale))
+        return self._in_digits(format_percent(whole / 100, locale=self.locale, numbering_system=self.digits.value))
 
     def day(self, moment: datetime) -> str:
         """Return day, month and year, where the reader lives."""
@@ -67,15 +77,15 @@ class Reader:
             here = moment.astimezone(self._zone)
         except OverflowError:  # on the last day of the year 9999, which people write for "no deadline"
             here = moment
-        return str(format_date(here, "long", locale=self.locale))
+        return self._in_digits(format_date(here, "long", locale=self.locale))
 
     def month(self, day: date) -> str:
         """Return the month and year that a day is in."""
-        return str(format_skeleton("yMMMM", day, locale=self.locale))
+        return self._in_digits(format_skeleton("yMMMM", day, locale=self.locale))
 
     def span(self, time: timedelta) -> str:
         """Return how long something took, in the largest unit of which there are two: 36 hours are not a day."""
-        return str(format_timedelta(time, granularity="minute", threshold=2, locale=self.locale))
+        return self._in_digits(format_timedelta(time, granularity="minute", threshold=2, locale=self.locale))
 
     def weekdays(self) -> dict[str, str]:
         """Return the names of the days by their codes, from the first of the reader's week."""
@@ -103,12 +113,19 @@ class Reader:
         if facts.stage is not None:
             said.append(self.say(messages.STAGES[facts.stage]))
         if facts.trl is not None:
-            said.append(f"TRL {facts.trl}")
+            said.append(f"TRL {self.number(facts.trl)}")
         if facts.intellectual_property is not None:
             said.append(self.say(messages.RIGHTS[facts.intellectual_property]))
         if facts.languages:
             said.append(" · ".join(self.language_name(tag) for tag in facts.languages))
         return said
+
+    def _in_digits(self, text: str) -> str:
+        """Return a text with the reader's digits: Babel knows the signs of a numbering system, and not its digits.
+
+        Nor, for Morocco, the sign of percentages that goes with these.
+        """
+        return text.translate(_ARABIC_INDIC) if self.digits is Digits.ARABIC_INDIC else text
 
     def _environment(self, *, autoescape: bool) -> Environment:
         environment = Environment(
@@ -121,12 +138,19 @@ class Reader:
         )
         install = environment.install_gettext_translations  # type: ignore[attr-defined]  # added by the extension
         install(self.translations, newstyle=True)
+        count: Any = environment.globals["ngettext"]
+
+        @pass_context
+        def counted(context: Context, one: str, several: str, number: int, **values: Any) -> str:
+            return str(count(context, one, several, number, num=self.number(number), **values))
+
+        environment.globals["ngettext"] = counted
         environment.filters["percent"] = self.percent
         environment.filters["day"] = self.day
         environment.filters["month"] = self.month
         environment.filters["span"] = self.span
         environment.filters["say"] = self.say
-        environment.filters["number"] = lambda number: str(format_decimal(number, locale=self.locale))
+        environment.filters["number"] = self.number
         environment.filters["colleague"] = lambda who: f"{who.name} ({who.city_name})" if who.city_name else who.name
         environment.filters["asks"] = lambda source: self.say(messages.ASKS[source])
         environment.filters["mailto"] = lambda address: "mailto:" + quote(address, safe="@")
@@ -140,10 +164,16 @@ class Readers:
 
     def __init__(self, *, timezone: str) -> None:
         self._readers = {language: _reader(language, timezone) for language in LOCALES}
+        self._indic = _reader("ar", timezone, Digits.ARABIC_INDIC)
 
-    def of(self, language: str) -> Reader:
-        """Return the reader of a language of an ambassador."""
-        return self._readers[language]
+    def of(self, language: str, digits: Digits = Digits.LATIN) -> Reader:
+        """Return the reader of a language of an ambassador. Digits are a choice in Arabic alone."""
+        chosen = language == self._indic.language and digits is self._indic.digits
+        return self._indic if chosen else self._readers[language]
+
+    def to(self, who: AmbassadorPublished | ContactPublished) -> Reader:
+        """Return the reader for somebody who is written to."""
+        return self.of(who.language, who.digits if isinstance(who, Person) else Digits.LATIN)
 
     def preferred(self, accept_language: str) -> Reader:
         """Return the reader for a browser whose user is not known; French when it names none of the languages."""
@@ -153,9 +183,9 @@ class Readers:
 
 
 @cache
-def _reader(language: str, timezone: str) -> Reader:
+def _reader(language: str, timezone: str, digits: Digits = Digits.LATIN) -> Reader:
     """Return what is made once in a process: its templates are compiled when they are first used."""
-    return Reader(language, zone=ZoneInfo(timezone))
+    return Reader(language, zone=ZoneInfo(timezone), digits=digits)
 
 
 def catalogue(language: str) -> gettext.NullTranslations:

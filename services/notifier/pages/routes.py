@@ -13,6 +13,7 @@ from schemas.feedback import Act, NotRelevantReason, Result, Side
 from services.notifier.address import Tokens
 from services.notifier.domain.standing import Standing
 from services.notifier.inbox import Inbox, Wanted
+from services.notifier.live import Live
 from services.notifier.pages import messages
 from services.notifier.pages.private import (
     ICON,
@@ -31,9 +32,9 @@ _PAGE: Final = re.compile(r"[1-9][0-9]{0,3}")
 _FOR_EVER: Final = {"cache-control": "public, max-age=31536000, immutable", "x-content-type-options": "nosniff"}
 
 
-def inbox_routes(app: FastAPI, *, inbox: Inbox, tokens: Tokens, readers: Readers, base: str) -> None:
+def inbox_routes(app: FastAPI, *, inbox: Inbox, live: Live, tokens: Tokens, readers: Readers, base: str) -> None:
     """Add the inbox to `app`."""
-    pages = _Pages(inbox=inbox, tokens=tokens, readers=readers, base=base)
+    pages = _Pages(inbox=inbox, live=live, tokens=tokens, readers=readers, base=base)
 
     @app.get(SHEET_PATH, include_in_schema=False)
     def sheet() -> Response:
@@ -79,21 +80,26 @@ def inbox_routes(app: FastAPI, *, inbox: Inbox, tokens: Tokens, readers: Readers
 class _Pages:
     """Answers, each with the headers of a private page."""
 
-    def __init__(self, *, inbox: Inbox, tokens: Tokens, readers: Readers, base: str) -> None:
+    def __init__(self, *, inbox: Inbox, live: Live, tokens: Tokens, readers: Readers, base: str) -> None:
         self._inbox = inbox
+        self._live = live
         self._tokens = tokens
         self._door = Doorkeeper(inbox=inbox, readers=readers)
         self._origin = URL(base)
 
     async def index(self, request: Request, token: str, view: View, page: int) -> Response:
         async def show(person: AmbassadorPublished, reader: Reader) -> Response:
+            place = self._live.place(str(person.key))
             listing = await self._inbox.listing(person.key, view, page)
-            return private_page(reader, "index.html", 200, token=token, person=person, listing=listing, View=View)
+            return private_page(
+                reader, "index.html", 200, live=place, token=token, person=person, listing=listing, View=View
+            )
 
         return await self._door.open(request, self._tokens.ambassador(token), show)
 
     async def suggestion(self, request: Request, token: str, suggestion_id: str) -> Response:
         async def show(person: AmbassadorPublished, reader: Reader) -> Response:
+            place = self._live.place(str(person.key))
             item = await self._inbox.item(person.key, _uuid(suggestion_id))
             if item is None:
                 return private_page(reader, "gone.html", 404, token=token)
@@ -102,9 +108,9 @@ class _Pages:
             missing = request.query_params.get("missing") == "reason"
             form = self._tokens.form(person.key, item.suggestion_id, item.revision)
             return private_page(
-                reader, "suggestion.html", 200, token=token, person=person, item=item, form=form, missing=missing,
-                reasons=messages.REASONS, lapses=messages.LAPSES, results=messages.RESULTS, answers=messages.ANSWERS,
-                Side=Side,
+                reader, "suggestion.html", 200, live=place, token=token, person=person, item=item, form=form,
+                missing=missing, reasons=messages.REASONS, lapses=messages.LAPSES, results=messages.RESULTS,
+                answers=messages.ANSWERS, Side=Side,
             )  # fmt: skip
 
         return await self._door.open(request, self._tokens.ambassador(token), show)

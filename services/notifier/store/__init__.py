@@ -1,15 +1,18 @@
 """The notifier's own database: people, suggestions with what was made of them, deliveries, letters to come."""
 
+from services.notifier.store.changes import Changes
 from services.notifier.store.deliveries import Deliveries, Row
 from services.notifier.store.figures import Figures
 from services.notifier.store.kept import Kept, Told
 from services.notifier.store.letters import Letters
 from services.notifier.store.people import Ambassadors, Contacts
-from services.notifier.store.suggestions import Suggestions, View
+from services.notifier.store.suggestions import Brief, Suggestions, View
 from services.runtime.store import Database
 
 __all__ = [
     "Ambassadors",
+    "Brief",
+    "Changes",
     "Contacts",
     "Deliveries",
     "Figures",
@@ -33,6 +36,7 @@ class NotifierStore:
         self.deliveries = Deliveries(database)
         self.letters = Letters(database)
         self.figures = Figures(database)
+        self.changes = Changes(database)
 
     async def ensure_indexes(self) -> None:
         """Create what queries need; may be repeated."""

@@ -7,7 +7,7 @@ Rows name ambassadors by their keys and carry no words of a suggestion and no ad
 A row is its own outbox entry: `unannounced` until its end is confirmed on the log.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -278,6 +278,11 @@ class Deliveries:
         """Return how one person is told of one revision."""
         query = {"suggestion_id": suggestion_id, "revision": revision, "ambassador": ambassador, "purpose": None}
         return [read(found) async for found in self._rows.find(query)]
+
+    async def of_ambassador(self, ambassador: str) -> AsyncIterator[Row]:
+        """Yield every row of a person: what told them, and what was written in their name."""
+        async for found in self._rows.find({"ambassador": ambassador}):
+            yield read(found)
 
     async def about_introduction(self, suggestion_id: UUID) -> list[Row]:
         """Return the letters about the introduction that came of a suggestion."""

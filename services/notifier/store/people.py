@@ -19,6 +19,8 @@ from services.runtime.store import Collection, Database, Document
 K = TypeVar("K", bound=Key)
 P = TypeVar("P", Person, ContactPublished)
 
+_AMBASSADOR: Final = "ambassador"
+
 _KNOWN: Final[Document] = {"body": {"$exists": True}}
 
 
@@ -85,12 +87,22 @@ class Ambassadors(_People[AmbassadorKey, Person]):
     """Who is told, as their profiles say and as they have set themselves."""
 
     def __init__(self, database: Database) -> None:
-        super().__init__(database["ambassadors"], called="ambassador")
+        super().__init__(database["ambassadors"], called=_AMBASSADOR)
+
+    @staticmethod
+    def id_of(key: AmbassadorKey) -> UUID:
+        """Return the id under which somebody is kept, also when they are erased."""
+        return derived_id(_AMBASSADOR, str(key))
 
     async def of_clusters(self, clusters: Iterable[str]) -> dict[str, Person]:
         """Return everybody of `clusters`, by key as text."""
         names = list(clusters)
         return await self._read({"cluster": {"$in": names}}) if names else {}
+
+    async def profile(self, key: AmbassadorKey) -> AmbassadorPublished | None:
+        """Return somebody as their cluster says, without what they have set; none when unknown or erased."""
+        found = await self._people.find_one({"_id": self._id(key)} | _KNOWN)
+        return AmbassadorPublished.model_validate_json(found["body"]) if found else None
 
     async def preferences(self, key: AmbassadorKey) -> Preferences:
         """Return what somebody has set themselves."""

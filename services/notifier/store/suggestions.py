@@ -6,9 +6,11 @@ no crash comes between. Its acts are in the document as well: an act is stored, 
 one atomic write.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 from uuid import UUID
 
 from pymongo import ASCENDING, DESCENDING, UpdateOne
@@ -41,6 +43,19 @@ class View(StrEnum):
     TO_DO = "todo"
     UNDER_WAY = "ongoing"
     DONE = "done"
+
+
+_AT_ONCE: Final = 50
+"""Suggestions with their texts that are taken from a cursor in one go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """A suggestion without its texts: which state of it was told, and when."""
+
+    suggestion_id: UUID
+    rev: int
+    told_at: datetime
 
 
 class Suggestions:
@@ -147,6 +162,25 @@ class Suggestions:
         found = self._all.find(_in_view(ambassador, view)).sort([("made_at", DESCENDING), ("_id", ASCENDING)])
         return [read(document) async for document in found.skip(skip).limit(limit)]
 
+    async def concerning(self, ambassador: str) -> AsyncIterator[tuple[Kept, datetime | None]]:
+        """Yield what somebody is told of, and what they opened or did something about before, with when they opened it.
+
+        Some of them at a time are in memory.
+        """
+        told = self._all.find({"told.ambassador": ambassador}).sort([("made_at", DESCENDING), ("_id", ASCENDING)])
+        before = {"$or": [{"acts.ambassador": ambassador}, {"opened.ambassador": ambassador}]}
+        others = self._all.find({"told.ambassador": {"$ne": ambassador}} | before)
+        for found in (told, others):
+            async for one in found.batch_size(_AT_ONCE):
+                opened = (opening["at"] for opening in one.get("opened", ()) if opening["ambassador"] == ambassador)
+                yield read(one), next(opened, None)
+
+    async def newest_open(self, ambassador: str, limit: int) -> list[Brief]:
+        """Return the newest suggestions told to somebody that still stand, without their texts."""
+        found = self._all.find(_standing(ambassador), {"rev": 1, "made_at": 1, "told_at": 1})
+        newest = found.sort([("made_at", DESCENDING), ("_id", ASCENDING)]).limit(limit)
+        return [Brief(one["_id"], one["rev"], one.get("told_at") or one["made_at"]) async for one in newest]
+
     async def count_in_views(self, ambassador: str) -> dict[View, int]:
         """Return how many suggestions each view of an ambassador's inbox has."""
         return {view: await self._all.count_documents(_in_view(ambassador, view)) for view in View}
@@ -237,6 +271,10 @@ class Suggestions:
     async def count_unrouted(self) -> int:
         """Return how many open suggestions nobody is told of."""
         return await self._all.count_documents({"pending": True, "clusters": {"$exists": True}, "told": None})
+
+
+def _standing(ambassador: str) -> Document:
+    return {"told.ambassador": ambassador, "lapsed": None}
 
 
 def _in_view(ambassador: str, view: View) -> Document:

@@ -174,6 +174,7 @@ async def test_an_ambassador_is_told_that_it_is_the_desks(process: Process, path
         {},
         {"sec-fetch-mode": "navigate", "sec-fetch-site": "cross-site"},  # nobody tapped
         {"sec-fetch-mode": "cors", "sec-fetch-user": "?1"},
+        {"sec-fetch-mode": "cors", "sec-fetch-site": "same-origin"},  # a page that keeps itself up to date
         {"sec-fetch-mode": "no-cors", "sec-fetch-site": "same-origin"},
         {**BY_A_PERSON, "sec-purpose": "prefetch"},
         {**FROM_OUR_PAGE, "purpose": "prefetch"},

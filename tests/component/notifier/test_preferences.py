@@ -81,6 +81,28 @@ async def test_what_cannot_be_is_said_beside_its_field_and_nothing_is_kept(
     assert await world.words() == before
 
 
+async def test_who_reads_arabic_chooses_the_digits_of_pages_and_letters(world: World) -> None:
+    world.now = MORNING
+    process = await world.start()
+    await process.take(person(language="ar"), *some("abc"))
+    assert 'name="digits" value="latn" checked' in (await process.see(PAGE)).text
+    assert "TRL 5" in (await process.see(inbox() + f"/s/{sid('a')}")).text
+    assert (await send(process, PAGE, FILLED | {"digits": "arab"})).status_code == 303
+    page = (await process.see(inbox())).text
+    assert "٣ اقتراحات بانتظارك" in page
+    assert "١٢ دجنبر ٢٠٢٦" in page
+    assert "٣١٪" in page.replace("\u200e", "")
+    assert not re.search(r">[^<]*[0-9][^<]*<", page.partition("<main")[2])
+    world.now += timedelta(hours=2)
+    await process.run()
+    for part in parts_of(world.mail.mails[0][1]):
+        assert "١٢ دجنبر ٢٠٢٦" in part
+    # Kept when something else is set, and by a form of before there was a choice.
+    assert (await send(process, PAGE, FILLED | {"most": "3"})).status_code == 303
+    assert 'name="digits" value="arab" checked' in (await process.see(PAGE)).text
+    assert (await send(process, PAGE, FILLED | {"digits": "roman"})).status_code == 422
+
+
 async def test_one_click_ends_letters_and_one_more_brings_them_back(world: World) -> None:
     world.now = MORNING
     process = await world.start()

@@ -4,8 +4,8 @@ import asyncio
 import random
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from time import monotonic
@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 import httpx
+import uvicorn
 from fastapi import FastAPI
 
 from schemas.ambassadors import AmbassadorKey
@@ -20,6 +21,7 @@ from schemas.base import Event, Key
 from schemas.cloudevents import Envelope
 from schemas.feedback import Side
 from schemas.topics import Topic
+from services.console.embedded.process import LOOPBACK, free_port
 from services.notifier import delivering
 from services.notifier.address import Invited, Tokens, inbox_url
 from services.notifier.app import Parts, compose
@@ -195,6 +197,23 @@ class Process:
     async def see(self, path: str) -> httpx.Response:
         async with self.browser() as client:
             return await client.get(path)
+
+
+@asynccontextmanager
+async def served(process: Process) -> AsyncIterator[str]:
+    """The address of a process's pages on a loopback port. Open ones are told of changes."""
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(process.app, host=LOOPBACK, port=port, log_config=None, lifespan="off"))
+    serving = asyncio.create_task(server.serve())
+    following = asyncio.create_task(process.works["live"].run())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    yield f"http://{LOOPBACK}:{port}"
+    process.parts.live.close()
+    server.should_exit = True
+    await serving
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
 
 
 def answer_address(suggestion_id: UUID, side: Side, rev: int = 1, **who: str) -> str:

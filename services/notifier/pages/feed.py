@@ -1,0 +1,152 @@
+"""A person's newest suggestions for a feed reader (Atom, RFC 4287), at an address that opens nothing else.
+
+Feed readers keep their addresses, some on machines of others, and no program that reads a feed can sign in. So the
+address has a token of its own, and links lead to where whoever follows one has to be signed in.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from email.utils import format_datetime, parsedate_to_datetime
+from io import BytesIO
+from typing import Any, Final
+from uuid import UUID
+
+from fastapi import FastAPI, Request, Response
+from feedgenerator import Atom1Feed
+
+from schemas.ids import derived_id
+from services.notifier.address import Tokens
+from services.notifier.composing import told_to
+from services.notifier.domain.preferences import Person
+from services.notifier.domain.presentation import card
+from services.notifier.inbox import Inbox
+from services.notifier.pages.private import PRIVATE, Doorkeeper
+from services.notifier.pages.reader import Reader, Readers
+from services.notifier.store import Brief, Kept, NotifierStore
+from services.runtime.clock import Clock
+
+ENTRIES: Final = 50
+"""What a feed holds: more than anybody is told in a day, so a reader that asks once a day misses nothing."""
+
+_FORM: Final = "1"
+"""Part of each `ETag`: another one when entries are written otherwise, so that readers ask for them anew."""
+
+
+def feed_routes(
+    app: FastAPI, *, store: NotifierStore, inbox: Inbox, tokens: Tokens, readers: Readers, base: str, clock: Clock
+) -> None:
+    """Add the feed to `app`."""
+    feeds = _Feeds(store=store, inbox=inbox, tokens=tokens, readers=readers, base=base, clock=clock)
+
+    @app.get("/feed/{token}.atom", include_in_schema=False)
+    async def feed(request: Request, token: str) -> Response:
+        """What somebody was told last and still stands; 304 to a reader that has it."""
+        return await feeds.feed(request, token)
+
+
+def feed_url(base: str, tokens: Tokens, person: Person) -> str:
+    """Return the private address of somebody's feed."""
+    return f"{base}/feed/{tokens.feed(person.key)}.atom"
+
+
+class _Feeds:
+    def __init__(
+        self, *, store: NotifierStore, inbox: Inbox, tokens: Tokens, readers: Readers, base: str, clock: Clock
+    ) -> None:
+        self._suggestions = store.suggestions
+        self._tokens = tokens
+        self._door = Doorkeeper(inbox=inbox, readers=readers)
+        self._base = base
+        self._clock = clock
+
+    async def feed(self, request: Request, token: str) -> Response:
+        async def show(person: Person, reader: Reader) -> Response:
+            newest = await self._suggestions.newest_open(str(person.key), ENTRIES)
+            # To the second, as the header has it. Who was told of nothing yet has a feed as old as their profile.
+            changed = (
+                max([person.published_at, *(one.told_at for one in newest)]).astimezone(UTC).replace(microsecond=0)
+            )
+            tag = _tag(newest, reader)
+            headers = {
+                **PRIVATE,
+                "cache-control": "private, no-cache",  # kept, and asked for again: what lapsed is not shown
+                "etag": tag,
+                "last-modified": format_datetime(changed.astimezone(UTC), usegmt=True),
+            }
+            if _has_it(request, tag, changed):
+                return Response(status_code=304, headers=headers)
+            kept = {
+                one.suggestion_id: one for one in await self._suggestions.load([one.suggestion_id for one in newest])
+            }
+            shown = [(one, kept[one.suggestion_id]) for one in newest if one.suggestion_id in kept]
+            return Response(
+                self._written(person, reader, shown, changed),
+                media_type="application/atom+xml; charset=utf-8",
+                headers=headers,
+            )
+
+        return await self._door.open(request, self._tokens.feeding(token), show)
+
+    def _written(self, person: Person, reader: Reader, shown: Sequence[tuple[Brief, Kept]], changed: datetime) -> bytes:
+        feed = _Atom(
+            title=reader.plain("feed_title.txt", person=person).strip(),
+            link=f"{self._base}/inbox/me",
+            description=None,
+            language=reader.language,
+            author_name="Maillage",
+            feed_url=feed_url(self._base, self._tokens, person),
+            feed_guid=derived_id("feed", str(person.key)).urn,
+            changed=changed,
+        )
+        for brief, kept in shown:
+            # Erased or taken from them since: it is not told any more.
+            if kept.made is None or kept.lapsed is not None or told_to(kept, str(person.key)) is None:
+                continue
+            seen = card(kept.made, now=self._clock())
+            feed.add_item(
+                title=reader.plain("feed_entry_title.txt", card=seen).strip(),
+                link=f"{self._base}/inbox/me/s/{kept.suggestion_id}",
+                description=reader.plain("feed_entry.txt", card=seen).strip(),
+                unique_id=entry_id(kept.suggestion_id, kept.revision).urn,
+                pubdate=kept.made.made_at,
+                updateddate=brief.told_at,
+            )
+        written = BytesIO()
+        feed.write(written, "utf-8")
+        return written.getvalue()
+
+
+def entry_id(suggestion_id: UUID, revision: int) -> UUID:
+    """Return the id of an entry: a new revision is to be read anew, and a reader shows by its id what is new."""
+    return derived_id("feed entry", str(suggestion_id), str(revision))
+
+
+class _Atom(Atom1Feed):  # type: ignore[misc]  # untyped
+    """As the library writes it, but summaries are texts, and the feed says itself when it changed."""
+
+    def latest_post_date(self) -> datetime:
+        changed: datetime = self.feed["changed"]
+        return changed
+
+    def add_item_elements(self, handler: Any, item: dict[str, Any]) -> None:
+        summary, text = item["description"], {**item, "description": None}
+        super().add_item_elements(handler, text)
+        handler.addQuickElement("summary", summary, {"type": "text"})
+
+
+def _tag(newest: Sequence[Brief], reader: Reader) -> str:
+    states = (f"{one.suggestion_id} {one.rev} {one.told_at.timestamp()}" for one in newest)
+    said = " ".join([_FORM, reader.language, reader.digits, *states])
+    return f'"{hashlib.sha256(said.encode()).hexdigest()[:32]}"'
+
+
+def _has_it(request: Request, tag: str, changed: datetime) -> bool:
+    """Return whether the reader has what we would answer (RFC 9110, 13.2.2: a tag goes before a date)."""
+    tags = request.headers.get("if-none-match")
+    if tags is not None:
+        return tags.strip() == "*" or tag in (one.strip().removeprefix("W/") for one in tags.split(","))
+    with suppress(KeyError, ValueError, TypeError):  # none, or no date
+        return changed <= parsedate_to_datetime(request.headers["if-modified-since"])
+    return False
