@@ -1,19 +1,13 @@
 """Letters, and what crashes, neighbours and chance do to them: each suggestion is told once all the same."""
 
 import asyncio
-import email.utils
-import random
-from collections import Counter
 from datetime import timedelta
 
 import pytest
 
-from schemas.ambassadors import Alerting
-from schemas.suggestions import SuggestionMade
-from services.notifier.domain.pace import pace_of
-from tests.component.notifier.letters import EVENING, HOUSE, MORNING, names_of, paced, some
-from tests.component.notifier.world import LEASE, CrashError, Death, Process, World, crashing
-from tests.unit.notifier.samples import made, person
+from tests.component.notifier.letters import EVENING, HOUSE, MORNING, names_of, some
+from tests.component.notifier.world import LEASE, CrashError, Death, World, crashing
+from tests.unit.notifier.samples import person
 
 
 @pytest.fixture(autouse=True)
@@ -76,53 +70,3 @@ async def test_replicas_that_write_letters_at_once_write_each_once(world: World)
         told_to.setdefault(recipient, []).append(names_of(mail))
     assert len(told_to) == 6
     assert all(letters == ["abc", "def", "g"] for letters in told_to.values())
-
-
-@pytest.mark.parametrize("seed", range(2))
-async def test_a_random_life_tells_everything_once_at_open_hours(world: World, seed: int) -> None:
-    """Arrivals, corrections, crashes and jumps of the clock, by chance."""
-    chance = random.Random(seed)
-    people = [
-        paced("amina", rhythm=chance.choice(["at_once", "hourly", "daily"]), days=["MO", "TU", "WE", "TH", "FR"]),
-        paced("badr", rhythm=chance.choice(["at_once", "daily"]), time_zone="Asia/Dubai", most_per_day=2),
-    ]
-    alphabet = list("abcdefghijklmnop")
-    process = await world.start()
-    await process.take(*people)
-    while alphabet:
-        come = [made(alphabet.pop(), score=chance.random()) for _ in range(min(len(alphabet), chance.randrange(4)))]
-        await _crash_or_not(world, chance, come)
-        world.now += timedelta(minutes=chance.choice([1, 20, 200, 700]))
-    for _ in range(24):
-        world.now += timedelta(hours=7)
-        await (await world.start()).run()
-    for whom in people:
-        mails = [mail for recipient, mail in world.mail.mails if recipient == whom.email]
-        told = Counter("".join(names_of(mail) for mail in {str(mail["Message-ID"]): mail for mail in mails}.values()))
-        assert told == Counter("abcdefghijklmnop")
-        pace = pace_of(Alerting.model_validate(whom.alerting), world.settings.house)
-        days: Counter[object] = Counter()
-        for mail in mails:
-            sent = email.utils.parsedate_to_datetime(str(mail["Date"]))
-            assert pace.open_from(sent) == sent
-            days[pace.day(sent)] += len(names_of(mail))
-        assert max(days.values()) <= pace.most_per_day
-
-
-async def _crash_or_not(world: World, chance: random.Random, events: list[SuggestionMade]) -> None:
-    """Have a process take events and deliver; it may end anywhere, and another goes on."""
-    ends_in = chance.randrange(60)
-
-    def dying_at(_: str) -> bool:
-        nonlocal ends_in
-        ends_in -= 1
-        return ends_in == 0
-
-    process: Process = await world.start(dying_at)
-    try:
-        await process.take(*events)
-        await process.parts.pacing.write_letters()
-    except CrashError:
-        await (await world.start()).take(*events)
-    world.now += LEASE
-    await (await world.start()).run()

@@ -170,13 +170,14 @@ class Process:
         """Deliver and announce until nothing is due any more, or `until` is so."""
         tasks = [asyncio.create_task(self.works[name].run()) for name in ("steps", "letters", "deliver", "announce")]
         try:
-            await eventually(until or self._quiet, within)
+            await eventually(until or self.quiet, within)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _quiet(self) -> bool:
+    async def quiet(self) -> bool:
+        """Whether nothing is due."""
         due = {"state": {"$in": ["waiting", "to_invite"]}, "due": {"$lte": self.world.now}}
         leased = {"lease": {"$ne": None}}
         rows = self.world.database["notifications"]
