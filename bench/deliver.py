@@ -2,8 +2,9 @@
 
 `python -m bench.deliver --suggestions 2000 --ambassadors 100 [--waiting 10000 --waiting 1000000] [--json FILE]`
 
-1. The naive loop: one message after another, each `send` awaited in turn, with nothing kept of it. The same words, the
-   same channels; so many seconds of it as `--naive-seconds` says.
+1. The naive loop: one message after another, each `send` awaited in turn, with nothing kept of it. The same words; a
+   connection for each, as the examples of the libraries have it. So many seconds of it as `--naive-seconds` says. Then
+   the same with our own channels, which keep a connection.
 2. The notifier as it is deployed, but for the broker: batches of suggestions through its handlers, on a real mongod,
    until nothing is due any more. Of each ten ambassadors five get e-mails at once, two a digest, two a webhook, one has
    the inbox alone. The clock is put on once, to when the digests are due.
@@ -29,6 +30,8 @@ from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Final
 from uuid import uuid4
 
+import aiosmtplib
+import httpx
 import typer
 from fastapi import FastAPI
 from rich.console import Console
@@ -45,6 +48,9 @@ from schemas.topics import Topic
 from services.console.embedded.mongod import Mongod
 from services.console.embedded.process import ChildProcess, ready_json
 from services.notifier.app import Parts, compose
+from services.notifier.channels import Message, email, webhook
+from services.notifier.pages.letters import Letters
+from services.notifier.pages.reader import Readers
 from services.notifier.settings import NotifierSettings
 from services.notifier.store import NotifierStore
 from services.notifier.store.deliveries import Row, State, document, read
@@ -53,6 +59,7 @@ from services.runtime.store import Store
 from tests.unit.notifier.samples import made, person
 
 BATCH: Final = 200
+SENDER: Final = "maillage@example.org"
 MORNING: Final = datetime.now(UTC)
 """Receivers refuse messages that say they are of another day."""
 
@@ -68,6 +75,7 @@ class Result:
     """What was measured; seconds unless the name says else.
 
     Attributes:
+        one_by_one_per_second: the naive loop with our own channels.
         cpu_ms_per_message: of the notifier's process.
         digest_ms: what one digest costs, by how many suggestions wait for others.
     """
@@ -75,11 +83,13 @@ class Result:
     suggestions: int
     ambassadors: int
     naive_per_second: float = 0.0
+    one_by_one_per_second: float = 0.0
     messages: int = 0
     told_in_them: int = 0
     taken_in_seconds: float = 0.0
     per_second: float = 0.0
     of_the_naive: float = 0.0
+    of_one_by_one: float = 0.0
     cpu_ms_per_message: float = 0.0
     peak_mib: float = 0.0
     digest_ms: dict[int, float] = field(default_factory=dict)
@@ -98,6 +108,7 @@ class Notifier:
 
     def __init__(self, mongo: str, smtp: str) -> None:
         self.now = MORNING
+        self.smtp = smtp
         self.works: dict[str, Periodic] = {}
         self.database = Store(url=mongo, database=f"deliver-{uuid4().hex[:8]}").database
         self.store = NotifierStore(self.database)
@@ -105,7 +116,7 @@ class Notifier:
             secret="signs-the-inboxes-of-this-benchmark-only",  # noqa: S106 - of nothing that anybody has
             public_url="https://maillage.example.org",
             smtp=smtp,
-            mail_from="maillage@example.org",
+            mail_from=SENDER,
             allow_private_webhooks=True,
             quiet_hours="00:00-00:00",
             letters_per_day=1000,
@@ -170,7 +181,7 @@ async def _measure(folder: Path, result: Result, waiting: list[int], naive_secon
     try:
         with receiver.listening():
             say.print("One after another...")
-            result.naive_per_second = await _naive(Notifier(mongod.uri, smtp), receiver, naive_seconds)
+            await _naive(Notifier(mongod.uri, smtp), receiver, naive_seconds, result)
             before = len(receiver.arrivals), len(mailed(maildir, lambda _: True))
             say.print("The notifier...")
             notifier = Notifier(mongod.uri, smtp)
@@ -206,23 +217,54 @@ def suggestions_for(number: int, cities: int) -> Iterator[SuggestionMade]:
         yield one.model_copy(update={"offer": one.offer.model_copy(update={"party": party})})
 
 
-async def _naive(notifier: Notifier, receiver: Receiver, seconds: float) -> float:
-    """Return how many messages a second go out when each is sent when the one before has been."""
+async def _naive(notifier: Notifier, receiver: Receiver, seconds: float, result: Result) -> None:
+    """Measure how many messages a second go out when each is sent when the one before has been."""
     few = people(receiver, len(KINDS))
     await notifier.take(few)
     await notifier.take(list(suggestions_for(len(KINDS) * 20, len(KINDS))))
-    rows = notifier.database["notifications"].find({"channel": {"$ne": "inbox"}, "state": "waiting"})
-    messages = [
-        (Channel(row["channel"]), message)
-        async for row in rows
-        if (message := await notifier.parts.delivering._composing.message(read(row))) is not None
-    ]
-    began, sent = time.monotonic(), 0
-    while time.monotonic() - began < seconds:
-        channel, message = messages[sent % len(messages)]
-        await notifier.parts.delivering._channels[channel].deliver(message)
-        sent += 1
-    return sent / (time.monotonic() - began)
+    found = notifier.database["notifications"].find({"channel": {"$ne": "inbox"}, "state": "waiting"})
+    rows = [read(row) async for row in found]
+    composing, channels = notifier.parts.delivering._composing, notifier.parts.delivering._channels
+    known = await composing.look_up(rows)
+    made = [(row.channel, await composing.message(row, known)) for row in rows]
+    told = [(channel, message) for channel, message in made if isinstance(message, Message)]
+    writer = Letters(Readers(timezone="Africa/Casablanca"))
+
+    async def rate(send: Callable[[Channel, Message], Awaitable[None]]) -> float:
+        began, sent = time.monotonic(), 0
+        while time.monotonic() - began < seconds:
+            await send(*told[sent % len(told)])
+            sent += 1
+        return sent / (time.monotonic() - began)
+
+    async def naively(channel: Channel, message: Message) -> None:
+        if channel is Channel.EMAIL:
+            await _mail(notifier.smtp, message, writer.letter(message))
+        else:
+            await _post(message)
+
+    async def by_our_channels(channel: Channel, message: Message) -> None:
+        await channels[channel].deliver(message)
+
+    result.naive_per_second = await rate(naively)
+    result.one_by_one_per_second = await rate(by_our_channels)
+    await channels[Channel.EMAIL].close()
+
+
+async def _mail(smtp: str, message: Message, letter: email.Letter) -> None:
+    host, _, port = smtp.rpartition(":")
+    mail = email.compose(message, letter, sender=SENDER, recipient=str(message.to.email))
+    await aiosmtplib.send(mail, hostname=host, port=int(port), local_hostname="localhost")
+
+
+async def _post(message: Message) -> None:
+    target = message.to.webhook
+    if target is None:
+        raise ValueError("no webhook")
+    body = json.dumps(webhook.payload(message), ensure_ascii=False, separators=(",", ":"))
+    headers = webhook.signed(message.notification_id, message, target.secret, body)
+    async with httpx.AsyncClient(verify=False) as client:  # noqa: S501 - no TLS here: reading certificates is not the point
+        (await client.post(str(target.url), content=body.encode(), headers=headers)).raise_for_status()
 
 
 async def _tell(notifier: Notifier, receiver: Receiver, result: Result) -> None:
@@ -241,6 +283,7 @@ async def _tell(notifier: Notifier, receiver: Receiver, result: Result) -> None:
     result.told_in_them = await rows.count_documents(sent | {"suggestion_id": {"$ne": None}})
     result.per_second = result.messages / took
     result.of_the_naive = result.per_second / result.naive_per_second
+    result.of_one_by_one = result.per_second / result.one_by_one_per_second
     result.cpu_ms_per_message = 1000 * (_cpu() - cpu) / result.messages
     result.peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 

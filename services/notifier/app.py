@@ -11,7 +11,8 @@ from schemas.topics import AMBASSADORS, CONTACTS, SUGGESTIONS
 from services.notifier.address import Tokens
 from services.notifier.announcing import Announcing
 from services.notifier.channels import Channel
-from services.notifier.channels.email import EmailChannel, SmtpServer
+from services.notifier.channels.email import EmailChannel
+from services.notifier.channels.smtp import SmtpServer
 from services.notifier.channels.webhook import WebhookChannel
 from services.notifier.chasing import Chasing
 from services.notifier.composing import Composing

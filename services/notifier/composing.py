@@ -1,6 +1,7 @@
 """What a person is told, put together at the moment of sending from what is so at that moment."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from schemas.ambassadors import AmbassadorKey
@@ -30,6 +31,20 @@ class UnwantedError(Exception):
     """Whoever is to be told has asked not to be."""
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What was known at one moment of what some rows deliver.
+
+    Attributes:
+        people: ambassadors, by key as text.
+        in_letters: of each letter about several suggestions, the rows that are in it, in their order.
+    """
+
+    people: Mapping[str, Person]
+    suggestions: Mapping[UUID, Kept]
+    in_letters: Mapping[UUID, Sequence[Row]]
+
+
 class Composing:
     """Looks up the suggestion, its reader, the reader's colleagues, the contacts of its two sides."""
 
@@ -42,24 +57,33 @@ class Composing:
         self._base = base
         self._clock = clock
 
-    async def message(self, row: Row) -> Message | Invitation | None:
+    async def look_up(self, rows: Sequence[Row]) -> Known:
+        """Return what is known now of what these rows deliver, and of whom they are about: few questions for all."""
+        letters = [row.notification_id for row in rows if row.purpose is None and row.suggestion_id is None]
+        in_letters = await self._deliveries.in_letters(letters)
+        told = [*rows, *(row for letter in in_letters.values() for row in letter)]
+        suggestions = await self._suggestions.load({row.suggestion_id for row in told if row.suggestion_id})
+        names = {row.ambassador for row in rows} | {who.ambassador for one in suggestions for who in one.told or ()}
+        people = await self._ambassadors.known([key_of(name) for name in names])
+        return Known(people, {one.suggestion_id: one for one in suggestions}, in_letters)
+
+    async def message(self, row: Row, known: Known) -> Message | Invitation | None:
         """Return what `row` delivers; none when there is nothing to tell, or nobody, any more.
 
         Raises:
             UnwantedError: its reader wants no e-mails.
             UnreachableError: it is not known now whom to write to.
         """
-        person = await self._ambassadors.get(key_of(row.ambassador))
+        person = known.people.get(row.ambassador)
         if person is None:
             return None
         if row.channel is Channel.EMAIL and row.side is None and not person.mail:
             raise UnwantedError
+        kept = known.suggestions.get(row.suggestion_id) if row.suggestion_id else None
         if row.purpose is not None:
-            return await self._invitation(row, row.purpose, person)
-        rows = [row] if row.suggestion_id else await self._deliveries.in_letter(row.notification_id)
-        kept = await self._suggestions.load([one.suggestion_id for one in rows if one.suggestion_id])
-        by_id = {one.suggestion_id: one for one in kept}
-        found = [await self._item(one, by_id.get(one.suggestion_id), person) for one in rows if one.suggestion_id]
+            return await self._invitation(row, row.purpose, person, kept)
+        rows = [row] if row.suggestion_id else known.in_letters.get(row.notification_id, ())
+        found = [self._item(one, known, person) for one in rows]
         items = [item for item in found if item is not None]
         if not items:
             return None
@@ -73,13 +97,14 @@ class Composing:
             now=self._clock(),
         )
 
-    async def _item(self, row: Row, kept: Kept | None, person: Person) -> Item | None:
+    def _item(self, row: Row, known: Known, person: Person) -> Item | None:
+        kept = known.suggestions.get(row.suggestion_id) if row.suggestion_id else None
         if kept is None or kept.made is None or kept.lapsed is not None or kept.revision != row.revision:
             return None
         mine = told_to(kept, row.ambassador)
         if mine is None or (row.number and not _untouched(kept, row.ambassador)):
             return None
-        colleagues = await self.colleagues(kept, row.ambassador)
+        colleagues = colleagues_among(known.people, kept, row.ambassador)
         return Item(
             row=row.notification_id,
             suggestion=kept.made,
@@ -91,8 +116,7 @@ class Composing:
             told_at=kept.told_at if row.number else None,
         )
 
-    async def _invitation(self, row: Row, purpose: Purpose, person: Person) -> Invitation | None:
-        kept = await self._suggestions.get(row.suggestion_id) if row.suggestion_id else None
+    async def _invitation(self, row: Row, purpose: Purpose, person: Person, kept: Kept | None) -> Invitation | None:
         introduced = introduction(kept.acts) if kept else None
         if kept is None or kept.made is None or introduced is None:
             return None
@@ -141,10 +165,8 @@ class Composing:
 
     async def colleagues(self, kept: Kept, ambassador: str) -> tuple[Colleague, ...]:
         """Return who else is told, the one who leads first."""
-        others = [told for told in kept.told or () if told.ambassador != ambassador]
-        if not others or kept.made is None:
-            return ()
-        people = await self._ambassadors.known(key_of(told.ambassador) for told in others)
+        others = [told.ambassador for told in kept.told or () if told.ambassador != ambassador]
+        people = await self._ambassadors.known([key_of(other) for other in others])
         return colleagues_among(people, kept, ambassador)
 
     def link(self, key: AmbassadorKey, suggestion_id: UUID) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,9 +16,10 @@ from schemas.contacts import ContactPublished
 from schemas.notifications import Channel as ChannelName
 from services.notifier import metrics
 from services.notifier.channels import Channel, Invitation, Message, RefusedError, UnreachableError
-from services.notifier.composing import Composing, UnwantedError
+from services.notifier.composing import Composing, Known, UnwantedError
 from services.notifier.domain.schedule import wait_after
-from services.notifier.store import Deliveries, Row
+from services.notifier.store import Deliveries, Row, Sent
+from services.notifier.together import Together
 from services.runtime import logs, tracing
 from services.runtime.clock import Clock
 from services.runtime.outcome import describe
@@ -98,13 +99,14 @@ class Delivering:
         `instance` names this replica; started again after a crash, it has the same.
         """
         self._deliveries = deliveries
+        self._delivered = Together(deliveries.delivered)
         self._composing = composing
         self._channels = channels
         self._clock = clock
         self._chance = chance
         self._ended = ended
         self._opens = opens
-        self._lease = lease
+        self._lease_for = lease
         self._holder = instance or uuid4().hex
         self._woken = asyncio.Event()
         self._in_hand: dict[asyncio.Task[None], Row] = {}
@@ -135,6 +137,10 @@ class Delivering:
         except asyncio.CancelledError:
             if self._in_hand:
                 await asyncio.wait(self._in_hand, timeout=_FINISH_SECONDS)
+            for channel in self._channels.values():
+                await channel.close()
+            with suppress(StoreError):
+                await self._take_back()  # what was leased and not begun
             raise
 
     async def _take_back(self) -> None:
@@ -146,20 +152,38 @@ class Delivering:
 
     async def _fill(self) -> None:
         """Take due rows into hand until hands are full: one of each receiver at a time, so that nobody fills them."""
-        for name in self._channels:
-            while row := await self._next(name):
-                task = asyncio.create_task(self._deliver(row), name=f"deliver {row.notification_id}")
-                self._in_hand[task] = row
-                task.add_done_callback(self._let_go)
+        rows = [row for name in self._channels for row in await self._lease(name)]
+        known = await self._look_up(rows)
+        for row in rows:
+            task = asyncio.create_task(self._deliver(row, known), name=f"deliver {row.notification_id}")
+            self._in_hand[task] = row
+            task.add_done_callback(self._let_go)
 
-    async def _next(self, name: ChannelName) -> Row | None:
-        in_hand = [row for row in self._in_hand.values() if row.channel is name]
+    async def _lease(self, name: ChannelName) -> list[Row]:
+        in_hand = [row.to for row in self._in_hand.values() if row.channel is name]
         if len(in_hand) >= AT_ONCE:
-            return None
+            return []
         now = self._clock()
-        until = now + self._lease
-        busy = [row.receiver or row.ambassador for row in in_hand]
-        return await self._deliveries.lease(name, busy=busy, now=now, until=until, holder=self._holder)
+        return await self._deliveries.lease(
+            name,
+            busy=in_hand,
+            most=AT_ONCE - len(in_hand),
+            now=now,
+            until=now + self._lease_for,
+            holder=self._holder,
+        )
+
+    async def _look_up(self, rows: Sequence[Row]) -> Known | None:
+        """Return what these rows deliver; none when something is wrong with one: each is looked up by itself then."""
+        if not rows:
+            return None
+        try:
+            return await self._composing.look_up(rows)
+        except StoreError:
+            raise
+        except Exception as error:  # a fault of ours with one row must not keep all others back
+            self._log.warning("not_looked_up", error=describe(error))
+            return None
 
     def _let_go(self, task: "asyncio.Task[None]") -> None:
         del self._in_hand[task]
@@ -169,10 +193,10 @@ class Delivering:
             self._log.warning("not_noted", error=describe(error))
             self._failed = True
 
-    async def _deliver(self, row: Row) -> None:
+    async def _deliver(self, row: Row, known: Known | None) -> None:
         name = f"deliver {row.channel}"
         with tracing.part(name, kind="client", parent=row.traceparent, attributes=row.about) as span:
-            message, outcome = await self._make(row)
+            message, outcome = await self._make(row, known)
             span.note({"maillage.outcome": type(outcome).__name__.lower()})
             if isinstance(outcome, Postponed | Failed):
                 span.fail(outcome.reason)
@@ -204,7 +228,7 @@ class Delivering:
                 log.warning("postponed", reason=outcome.reason, seconds=round(wait.total_seconds()))
         match outcome:
             case Delivered():
-                if await self._deliveries.delivered(row, told, now=now):
+                if await self._delivered(Sent(row, told, now)):
                     for item in items:
                         if item.told_at is not None:  # a reminder: how long it took to tell is known
                             continue
@@ -224,9 +248,9 @@ class Delivering:
         self._ended()
         metrics.DELIVERIES.labels(row.channel, type(outcome).__name__.lower()).inc()
 
-    async def _make(self, row: Row) -> tuple[Message | Invitation | None, Outcome]:
+    async def _make(self, row: Row, known: Known | None) -> tuple[Message | Invitation | None, Outcome]:
         try:
-            message = await self._composing.message(row)
+            message = await self._composing.message(row, known or await self._composing.look_up([row]))
         except UnwantedError:
             return None, Unwanted()
         except UnreachableError as error:

@@ -132,3 +132,6 @@ class Channel(Protocol):
             RefusedError: it never will.
             UnreachableError: it may take it later.
         """
+
+    async def close(self) -> None:
+        """Let go of what is kept open between messages. The next message opens it anew."""

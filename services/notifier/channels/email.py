@@ -1,29 +1,22 @@
 """E-mail over SMTP: the card in text and HTML, under a Message-ID that every try repeats."""
 
-import asyncio
 import re
-import socket
-from contextlib import suppress
 from dataclasses import dataclass
-from email.headerregistry import Address, HeaderRegistry, UnstructuredHeader
+from email.headerregistry import Address, BaseHeader, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
 from email.policy import Policy
-from typing import Final, Literal, Protocol
+from functools import lru_cache
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 import aiosmtplib
 
 from services.notifier.channels import Invitation, Message, RefusedError, UnreachableError
-
-TIMEOUT_SECONDS: Final = 6.0
-"""For each step until the server knows who we are. Nothing has been sent yet: it may be tried again without harm."""
+from services.notifier.channels.smtp import Connections, SmtpServer
 
 MESSAGE_STEP_SECONDS: Final = 20.0
 """For each step with the message. Servers that check for spam answer late; giving up then sends it twice."""
-
-GOODBYE_SECONDS: Final = 1.0
-"""A server that took the message and does not answer the goodbye must not use up the time of the try."""
 
 _DISPLAY_NAME: Final = "Maillage"
 _SUBJECT_CHARACTERS: Final = 160
@@ -45,7 +38,25 @@ class _Unfolded(UnstructuredHeader):
         return f"{_UNSUBSCRIBE}: {self}{policy.linesep}"
 
 
-_HEADERS: Final = HeaderRegistry()
+class _Registry(HeaderRegistry):
+    """Makes the class of each header once, and headers that say the same once.
+
+    The library makes both for each header of each message: most of what putting a message together costs.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._class = lru_cache(maxsize=64)(super().__getitem__)
+        self._header = lru_cache(maxsize=256)(super().__call__)
+
+    def __getitem__(self, name: str) -> type[BaseHeader]:
+        return self._class(name)
+
+    def __call__(self, name: str, value: Any) -> BaseHeader:
+        return self._header(name, value) if type(value) is str else super().__call__(name, value)
+
+
+_HEADERS: Final = _Registry()
 _HEADERS.map_to_type(_UNSUBSCRIBE.lower(), _Unfolded)  # type: ignore[arg-type]  # the registry adds the base class
 _POLICY: Final = SMTP_POLICY.clone(header_factory=_HEADERS)
 
@@ -67,22 +78,11 @@ class Writer(Protocol):
         """Return what `message` says to its reader."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SmtpServer:
-    """Where messages are handed over. `security` says when encryption starts: never, after a greeting, at once."""
-
-    host: str
-    port: int
-    security: Literal["none", "starttls", "tls"] = "none"
-    user: str = ""
-    password: str = ""
-
-
 class EmailChannel:
     """Hands messages over to one mail server, which brings them on their way."""
 
     def __init__(self, *, server: SmtpServer, sender: str, writer: Writer) -> None:
-        self._server = server
+        self._connections = Connections(server)
         self._sender = sender
         self._writer = writer
 
@@ -92,37 +92,19 @@ class EmailChannel:
             raise RefusedError("the ambassador has no e-mail address any more")
         recipient = deliverable(message.to.email)
         mail = compose(message, self._writer.letter(message), sender=self._sender, recipient=recipient)
-        client = aiosmtplib.SMTP(
-            hostname=self._server.host,
-            port=self._server.port,
-            use_tls=self._server.security == "tls",
-            start_tls=self._server.security == "starttls",
-            username=self._server.user or None,
-            password=self._server.password or None,
-            # The library would look up the full name in the DNS, and wait for it.
-            local_hostname=socket.gethostname(),
-            timeout=TIMEOUT_SECONDS,
-        )
         try:
-            try:
-                await client.connect()
+            async with self._connections.one() as client:
                 await client.send_message(
                     mail, sender=self._sender, recipients=[recipient], timeout=MESSAGE_STEP_SECONDS
                 )
-            finally:
-                await _leave(client)
         except aiosmtplib.SMTPException as error:
             raise _judged(error) from None
         except (OSError, TimeoutError) as error:
             raise UnreachableError(f"the mail server is away ({type(error).__name__})") from None
 
-
-async def _leave(client: aiosmtplib.SMTP) -> None:
-    """Say goodbye. Whatever comes of it, what was taken before is taken, and must not be sent again."""
-    with suppress(aiosmtplib.SMTPException, OSError, TimeoutError):
-        async with asyncio.timeout(GOODBYE_SECONDS):
-            await client.quit()
-    client.close()
+    async def close(self) -> None:
+        """See `Channel.close`."""
+        await self._connections.close()
 
 
 def compose(message: Message | Invitation, letter: Letter, *, sender: str, recipient: str) -> EmailMessage:

@@ -5,7 +5,6 @@ import ipaddress
 import json
 import re
 import socket
-import ssl
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -21,6 +20,8 @@ CONNECT_SECONDS: Final = 5.0
 ANSWER_SECONDS: Final = 15.0
 """The specification asks for 15 to 30: a receiver should note the message and answer, not work on it first."""
 
+_TIMEOUT: Final = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS, pool=None)
+
 FINAL_STATUSES: Final = frozenset({400, 405, 410, 413, 414, 415, 422, 431, 451, 501})
 """Answers that the same request will get for ever; 410 asks for an end. Others (401, 403, 404, 429, 5xx) are also what
 a receiver says while it is being set up, deployed or repaired."""
@@ -31,8 +32,14 @@ class WebhookChannel:
 
     def __init__(self, *, allow_private: bool) -> None:
         self._allow_private = allow_private
-        # Reading the machine's certificates takes longer than all the rest of a delivery: once, not for each message.
-        self._certificates = httpx.create_ssl_context(trust_env=False)
+        # One for all messages: reading the machine's certificates takes longer than all the rest of a delivery. No
+        # client, which would keep cookies, follow redirects and ask the machine for proxies.
+        self._transport = httpx.AsyncHTTPTransport(
+            # A kept connection is one to an address, not to the name for which its certificate was checked.
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
+            trust_env=False,
+            verify=httpx.create_ssl_context(trust_env=False),
+        )
 
     async def deliver(self, message: Message | Invitation) -> None:
         """See `Channel.deliver`."""
@@ -49,12 +56,15 @@ class WebhookChannel:
         headers = signed(message.notification_id, message, target.secret, body)
         try:
             async with asyncio.timeout(CONNECT_SECONDS + ANSWER_SECONDS):
-                answer = await _post(url, address, body, headers, self._certificates)
+                answer = await self._post(url, address, body, headers)
         except (httpx.TimeoutException, TimeoutError):
             raise UnreachableError("the webhook did not answer in time") from None
         except (httpx.HTTPError, OSError) as error:
             raise UnreachableError(f"the webhook could not be reached ({type(error).__name__})") from None
         _judge(answer)
+
+    async def close(self) -> None:
+        """See `Channel.close`: nothing is kept open."""
 
     async def _resolve(self, url: httpx.URL) -> str:
         """Return the address to connect to: looked up once and kept, so that what was checked is what is reached."""
@@ -73,6 +83,20 @@ class WebhookChannel:
         if not allowed:
             raise RefusedError("the webhook's address is in a private network")
         return allowed[0]
+
+    async def _post(self, url: httpx.URL, address: str, body: str, headers: dict[str, str]) -> httpx.Response:
+        request = httpx.Request(
+            "POST",
+            url.copy_with(host=address),
+            content=body.encode(),
+            headers=headers | {"host": url.netloc.decode()},
+            extensions={"sni_hostname": url.raw_host.decode(), "timeout": _TIMEOUT.as_dict()},
+        )
+        if url.userinfo:
+            request = next(httpx.BasicAuth(url.username, url.password).auth_flow(request))
+        answer = await self._transport.handle_async_request(request)
+        await answer.aclose()  # unread: whatever a receiver sends back, we want its status alone
+        return answer
 
 
 def is_public(address: str) -> bool:
@@ -127,27 +151,6 @@ def payload(message: Message) -> dict[str, Any]:
             **described(shown),
         },
     }
-
-
-async def _post(
-    url: httpx.URL, address: str, body: str, headers: dict[str, str], certificates: ssl.SSLContext
-) -> httpx.Response:
-    timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
-    # `trust_env`: a proxy or a .netrc of the machine has no business here.
-    async with httpx.AsyncClient(
-        timeout=timeout, follow_redirects=False, trust_env=False, verify=certificates
-    ) as client:
-        request = client.build_request(
-            "POST",
-            url.copy_with(host=address),
-            content=body.encode(),
-            headers=headers | {"host": url.netloc.decode()},
-            extensions={"sni_hostname": url.raw_host.decode()},
-        )
-        # Streamed and closed unread: whatever a receiver sends back, we want its status alone.
-        answer = await client.send(request, stream=True)
-        await answer.aclose()
-        return answer
 
 
 def _judge(answer: httpx.Response) -> None:

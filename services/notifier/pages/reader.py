@@ -50,6 +50,7 @@ class Reader:
         self.translations = catalogue(language)
         self._pages = self._environment(autoescape=True)
         self._plain = self._environment(autoescape=False)
+        self._percents: dict[int, str] = {}
 
     def page(self, template: str, **values: Any) -> str:
         """Return a page or the HTML of a letter; every value is escaped."""
@@ -69,7 +70,10 @@ class Reader:
 
     def percent(self, whole: int) -> str:
         """Return `whole` percent as the reader writes it."""
-        return self._in_digits(format_percent(whole / 100, locale=self.locale, numbering_system=self.digits.value))
+        if whole not in self._percents:  # asked for some ten times in each letter, and slow
+            written = format_percent(whole / 100, locale=self.locale, numbering_system=self.digits.value)
+            self._percents[whole] = self._in_digits(written)
+        return self._percents[whole]
 
     def day(self, moment: datetime) -> str:
         """Return day, month and year, where the reader lives."""

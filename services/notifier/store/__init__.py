@@ -1,7 +1,7 @@
 """The notifier's own database: people, suggestions with what was made of them, deliveries, letters to come."""
 
 from services.notifier.store.changes import Changes
-from services.notifier.store.deliveries import Deliveries, Row
+from services.notifier.store.deliveries import Deliveries, Row, Sent
 from services.notifier.store.figures import Figures
 from services.notifier.store.kept import Kept, Told
 from services.notifier.store.letters import Letters
@@ -20,6 +20,7 @@ __all__ = [
     "Letters",
     "NotifierStore",
     "Row",
+    "Sent",
     "Suggestions",
     "Told",
     "View",

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from pymongo import ASCENDING, DeleteMany, InsertOne, ReturnDocument, UpdateMany
+from pymongo import ASCENDING, DeleteMany, InsertOne, UpdateMany, UpdateOne
 
 from schemas.feedback import Side
 from schemas.ids import derived_id
@@ -86,6 +86,11 @@ class Row:
     reason: str | None = None
 
     @property
+    def to(self) -> str:
+        """Who gets it: one at a time is sent to each."""
+        return self.receiver or self.ambassador
+
+    @property
     def about(self) -> Mapping[str, str | int]:
         """What a trace may say of it."""
         said: dict[str, str | int] = {
@@ -99,6 +104,32 @@ class Row:
             said["maillage.suggestion.revision"] = self.revision
         return said
 
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A row that the receiver's side took.
+
+    Attributes:
+        told: of a letter, the rows that were in it.
+    """
+
+    row: Row
+    told: Sequence[UUID]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Until when rows stay with a holder. `id` tells them from those of whoever comes after."""
+
+    id: UUID
+    holder: str | None
+    now: datetime
+    until: datetime
+
+
+_LOOKED_AT: Final = 4
+"""Rows looked at for each that may be taken: more than one may be due to one receiver."""
 
 _QUEUES: Final = (State.WAITING.value, State.TO_INVITE.value)
 
@@ -175,26 +206,52 @@ class Deliveries:
         await self._rows.delete_many({"ambassador": ambassador})
 
     async def lease(
-        self, channel: Channel, *, busy: Sequence[str], now: datetime, until: datetime, holder: str | None = None
-    ) -> Row | None:
-        """Take the row of `channel` that is due longest into hand, of nobody in `busy`; none when nothing is due.
+        self,
+        channel: Channel,
+        *,
+        busy: Sequence[str],
+        most: int,
+        now: datetime,
+        until: datetime,
+        holder: str | None = None,
+    ) -> list[Row]:
+        """Take up to `most` rows of `channel` into hand, those due longest, one of each receiver, of nobody in `busy`.
 
         A row whose holder is gone comes up again at `until`, or when a holder of this name is back (`take_back`).
         """
-        due, others = {"due": {"$lte": now}}, {"$nin": list(busy)}
-        queues: list[Document] = [{"channel": channel.value, "state": State.WAITING.value, "ambassador": others}]
+        queues: list[tuple[str, Document]] = [
+            ("ambassador", {"channel": channel.value, "state": State.WAITING.value}),
+        ]
         if channel is Channel.EMAIL:  # who is asked by a person waits less than who is told by a program
-            queues.insert(0, {"state": State.TO_INVITE.value, "receiver": others})
-        for queue in queues:
-            found = await self._rows.find_one_and_update(
-                queue | due,
-                {"$set": {"due": until, "lease": uuid4(), "holder": holder}, "$inc": {"attempts": 1}},
-                sort=[("due", ASCENDING)],
-                return_document=ReturnDocument.AFTER,
-            )
-            if found:
-                return read(found)
-        return None
+            queues.insert(0, ("receiver", {"state": State.TO_INVITE.value}))
+        lease = Lease(uuid4(), holder, now, until)
+        taken: list[Row] = []
+        for receiver, queue in queues:
+            more = True
+            while more and len(taken) < most:
+                others = {receiver: {"$nin": [*busy, *(row.to for row in taken)]}}
+                rows, more = await self._take(queue | others, receiver, most - len(taken), lease)
+                taken += rows
+        return taken
+
+    async def _take(self, queue: Document, receiver: str, most: int, lease: "Lease") -> tuple[list[Row], bool]:
+        """Take up to `most` rows of a queue, one of each receiver; also return whether another look may find more."""
+        due, looked = queue | {"due": {"$lte": lease.now}}, most * _LOOKED_AT
+        found = self._rows.find(due, {receiver: 1}).sort("due", ASCENDING).limit(looked)
+        seen, first = 0, dict[str, UUID]()
+        async for one in found:
+            seen += 1
+            first.setdefault(one[receiver], one["_id"])
+        if not first:
+            return [], False
+        chosen = {"_id": {"$in": list(first.values())[:most]}}
+        # A neighbour may have been quicker with some of them: those are not due any more.
+        await self._rows.update_many(
+            chosen | {"state": queue["state"], "due": {"$lte": lease.now}},
+            {"$set": {"due": lease.until, "lease": lease.id, "holder": lease.holder}, "$inc": {"attempts": 1}},
+        )
+        rows = [read(one) async for one in self._rows.find(chosen | {"lease": lease.id})]
+        return rows, seen == looked
 
     async def take_back(self, holder: str, *, but: Sequence[UUID], now: datetime) -> int:
         """Put what `holder` leased and has not in hand (`but`) back into the queue; return how many rows."""
@@ -202,25 +259,34 @@ class Deliveries:
         result = await self._rows.update_many(held, {"$set": {"due": now, "lease": None}})
         return int(result.modified_count)
 
-    async def delivered(self, row: Row, told: Sequence[UUID], *, now: datetime) -> bool:
-        """Note that the receiver's side took it; False when that is known, or the row is gone.
+    async def delivered(self, sent: Sequence[Sent]) -> list[bool]:
+        """Note of each that the receiver's side took it; False when that is known, or the row is gone.
 
         It is so whoever holds the lease by now. A row that was cancelled while in hand would otherwise be sent again
-        when its suggestion stands again.
-
-        Args:
-            row: what was sent.
-            told: of a letter, the rows that were in it. They are noted first: should we end in between, there is
-                nothing left in the letter, and it is not sent again.
-            now: when.
+        when its suggestion stands again. Should some of several be known or gone, it is False of all of them.
         """
-        change = {"state": State.DELIVERED.value, "ended_at": now, "unannounced": True, "lease": None}
-        if told:
-            items = {"_id": {"$in": list(told)}, "ended_at": None}
-            await self._rows.update_many(items, {"$set": change | {"attempts": row.attempts}})
-            change["unannounced"] = False  # its rows say it
-        result = await self._rows.update_one({"_id": row.notification_id, "ended_at": None}, {"$set": change})
-        return result.matched_count == 1
+        done: Document = {"state": State.DELIVERED.value, "unannounced": True, "lease": None}
+        # What was in a letter first: should we end in between, there is nothing left in it, and it is not sent again.
+        items = [
+            UpdateMany(
+                {"_id": {"$in": list(one.told)}, "ended_at": None},
+                {"$set": done | {"ended_at": one.at, "attempts": one.row.attempts}},
+            )
+            for one in sent
+            if one.told
+        ]
+        if items:
+            await self._rows.bulk_write(items)
+        messages = [
+            UpdateOne(
+                {"_id": one.row.notification_id, "ended_at": None},
+                # The rows of a letter say it.
+                {"$set": done | {"ended_at": one.at, "unannounced": not one.told}},
+            )
+            for one in sent
+        ]
+        result = await self._rows.bulk_write(messages)
+        return [result.matched_count == len(sent)] * len(sent)
 
     async def failed(self, row: Row, told: Sequence[UUID], reason: str, *, now: datetime) -> bool:
         """Note that it will not be tried again; False when the row was taken from us. `told` as for `delivered`."""
@@ -231,10 +297,14 @@ class Deliveries:
             ended["unannounced"] = False
         return await self._end(row, ended)
 
-    async def in_letter(self, letter: UUID) -> list[Row]:
-        """Return what a letter tells that still stands, in its order."""
-        found = self._rows.find({"letter": letter, "state": State.IN_LETTER.value})
-        return [read(one) async for one in found.sort("place", ASCENDING)]
+    async def in_letters(self, letters: Sequence[UUID]) -> dict[UUID, list[Row]]:
+        """Return what each of these letters tells that still stands, in its order."""
+        told: dict[UUID, list[Row]] = {}
+        if letters:
+            found = self._rows.find({"letter": {"$in": list(letters)}, "state": State.IN_LETTER.value})
+            async for one in found.sort("place", ASCENDING):
+                told.setdefault(one["letter"], []).append(read(one))
+        return told
 
     async def postpone(self, row: Row, reason: str, *, now: datetime, wait: timedelta) -> bool:
         """Put it back into the queue; False when the row was taken from us."""

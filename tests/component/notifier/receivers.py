@@ -25,16 +25,25 @@ class MailServer:
         self.gate.set()
         self.at_once = 0
         self.most_at_once = 0
+        self.sessions: list[SMTP] = []
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: SMTP(self, hostname="localhost", enable_SMTPUTF8=True, loop=loop), LOOPBACK, 0
-        )
+        self._server = await loop.create_server(lambda: self._session(loop), LOOPBACK, 0)
         self.address = f"{LOOPBACK}:{self._server.sockets[0].getsockname()[1]}"
 
     async def stop(self) -> None:
         self._server.close()
+
+    def hang_up(self) -> None:
+        """Close every connection that is open."""
+        for session in self.sessions:
+            if session.transport is not None:
+                session.transport.close()
+
+    def _session(self, loop: asyncio.AbstractEventLoop) -> SMTP:
+        self.sessions.append(SMTP(self, hostname="localhost", enable_SMTPUTF8=True, loop=loop))
+        return self.sessions[-1]
 
     def ids(self) -> list[str]:
         """The Message-IDs taken so far. No property: aiosmtpd reads every attribute for each connection."""

@@ -23,7 +23,8 @@ from services.notifier.channels import (
     RefusedError,
     UnreachableError,
 )
-from services.notifier.channels.email import TIMEOUT_SECONDS, EmailChannel, SmtpServer, message_id
+from services.notifier.channels.email import EmailChannel, message_id
+from services.notifier.channels.smtp import TIMEOUT_SECONDS, SmtpServer
 from services.notifier.channels.webhook import WebhookChannel, is_public
 from services.notifier.composing import introducer
 from services.notifier.domain.introduction import Purpose
@@ -179,6 +180,27 @@ async def test_what_a_server_took_is_delivered_though_it_never_says_goodbye() ->
         port = server.sockets[0].getsockname()[1]
         await email(f"127.0.0.1:{port}").deliver(message("http://x/"))
     assert len(taken) == 1
+
+
+async def test_messages_share_connections_that_are_well(mail: MailServer) -> None:
+    channel = email(mail.address)
+    for _ in range(2):
+        await channel.deliver(message("http://x/"))
+    assert len(mail.sessions) == 1
+    mail.hang_up()
+    await channel.deliver(message("http://x/"))  # lost while nobody used it: nobody's failed try
+    assert len(mail.sessions) == 2
+    mail.answer_recipient = lambda _: "550 5.1.1 no such user"
+    with pytest.raises(RefusedError):
+        await channel.deliver(message("http://x/"))
+    mail.answer_recipient = lambda _: "250 2.1.5 known"
+    await asyncio.gather(*(channel.deliver(message("http://x/")) for _ in range(2)))  # neither waits, nor shares
+    assert len(mail.sessions) == 4
+    assert len(mail.mails) == 5
+    await channel.close()
+    async with asyncio.timeout(10):
+        while any(session.transport is not None for session in mail.sessions[2:]):
+            await asyncio.sleep(0.01)
 
 
 async def test_words_are_parted_by_the_readers_comma(mail: MailServer) -> None:

@@ -19,7 +19,7 @@ STEPS = [
     f"{when} {call}"
     for call in (
         *("states", "told_on", "add", "expect"),
-        *("next_agenda", "best", "write", "look_again", "in_letter", "delivered"),
+        *("next_agenda", "best", "write", "look_again", "in_letters", "delivered"),
     )
     for when in ("before", "after")
 ]  # fmt: skip

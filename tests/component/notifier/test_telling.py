@@ -14,7 +14,7 @@ from schemas.notifications import Channel, NotificationDelivered, NotificationFa
 from schemas.suggestions import LapseReason, SuggestionKey
 from services.notifier.domain.schedule import MAX_ATTEMPTS
 from services.notifier.domain.standing import Given
-from services.notifier.store import Kept, Suggestions
+from services.notifier.store import Kept, Sent, Suggestions
 from services.notifier.store.deliveries import notification_id
 from tests.component.notifier.receivers import HookReceiver
 from tests.component.notifier.world import (
@@ -276,14 +276,13 @@ async def test_a_crash_anywhere_loses_nothing_and_tells_nobody_twice(world: Worl
 async def test_a_lease_runs_out_and_the_row_is_sent_under_the_same_id(world: World) -> None:
     first = await world.start()
     await first.take(person(), made())
-    row = await first.store.deliveries.lease(Channel.EMAIL, busy=[], now=world.now, until=world.now + LEASE)
-    assert row is not None
+    [row] = await first.store.deliveries.lease(Channel.EMAIL, busy=[], most=9, now=world.now, until=world.now + LEASE)
     second = await world.start()
-    assert await second.store.deliveries.lease(Channel.EMAIL, busy=[], now=world.now, until=world.now) is None
+    assert await second.store.deliveries.lease(Channel.EMAIL, busy=[], most=9, now=world.now, until=world.now) == []
     world.now += LEASE
     await second.run()
     assert world.mail.ids() == [f"<{row.notification_id}@example.org>"]
-    assert not await first.store.deliveries.delivered(row, [], now=world.now)
+    assert await first.store.deliveries.delivered([Sent(row, [], world.now)]) == [False]
 
 
 async def test_a_replica_that_is_back_after_a_crash_sends_what_it_had_in_hand_at_once(world: World) -> None:
@@ -291,12 +290,11 @@ async def test_a_replica_that_is_back_after_a_crash_sends_what_it_had_in_hand_at
     first = await world.start()
     await first.take(person(), made())
     now, until = world.now, world.now + LEASE
-    row = await first.store.deliveries.lease(Channel.EMAIL, busy=[], now=now, until=until, holder="one")
-    assert row is not None
+    [row] = await first.store.deliveries.lease(Channel.EMAIL, busy=[], most=9, now=now, until=until, holder="one")
     world.settings = world.settings.model_copy(update={"instance": "another"})
     another = await world.start()
     await another.parts.delivering._take_back()
-    assert await another.store.deliveries.lease(Channel.EMAIL, busy=[], now=now, until=until) is None
+    assert await another.store.deliveries.lease(Channel.EMAIL, busy=[], most=9, now=now, until=until) == []
     world.settings = world.settings.model_copy(update={"instance": "one"})
     second = await world.start()
     await second.run()
@@ -446,10 +444,9 @@ async def test_an_act_that_was_begun_before_an_erasure_does_not_bring_back_acts(
 async def test_what_was_sent_while_it_lapsed_is_not_sent_again_when_it_stands_again(world: World) -> None:
     process = await world.start()
     await process.take(person(), made())
-    in_hand = await process.store.deliveries.lease(Channel.EMAIL, busy=(), now=world.now, until=world.now)
-    assert in_hand is not None
+    [in_hand] = await process.store.deliveries.lease(Channel.EMAIL, busy=(), most=9, now=world.now, until=world.now)
     await process.take(lapsed(rev=2))
-    assert await process.store.deliveries.delivered(in_hand, [], now=world.now)
+    assert await process.store.deliveries.delivered([Sent(in_hand, [], world.now)]) == [True]
     await process.take(changed(made(), rev=3))
     await process.run()
     assert world.mail.mails == []
@@ -498,7 +495,7 @@ async def test_what_lapses_while_being_routed_is_not_delivered(world: World) -> 
     assert [row["state"] for row in await world.rows(channel="email")] == ["cancelled"]
     await routing.run()
     assert world.mail.mails == []
-    await eventually(routing._quiet)
+    await eventually(routing.quiet)
 
 
 async def test_rows_hold_no_contact_and_no_words(world: World) -> None:
