@@ -1,15 +1,18 @@
 """Idempotent requests: the same `Idempotency-Key` with the same content is one request, however often it arrives."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from pymongo.errors import DuplicateKeyError
+from pymongo import UpdateOne
+from pymongo.errors import BulkWriteError
 from pymongo.write_concern import WriteConcern
 
 from services.ingest.problems import Problem
-from services.runtime.store import Database
+from services.runtime.store import DUPLICATE_KEY, Database, Document
+from services.runtime.together import Together
 
 KEPT_SECONDS: Final = 24 * 3600
 """How long a key is remembered: longer than any client goes on trying."""
@@ -49,6 +52,8 @@ class Claims:
     def __init__(self, database: Database) -> None:
         self._claims = database["claims"]
         self._quick = self._claims.with_options(write_concern=_WITH_WHAT_FOLLOWS)
+        self._new = Together(self._insert)
+        self._told = Together(self._tell)
 
     async def prepare(self) -> None:
         """Create what expiry needs; may be repeated."""
@@ -60,16 +65,31 @@ class Claims:
         Raises:
             Problem: the key was used for something else.
         """
-        try:
-            await self._claims.insert_one({"_id": claim.claim_id, "fingerprint": claim.fingerprint, "at": now})
-        except DuplicateKeyError:
-            return await self._made(claim)
-        return None
+        new = await self._new.ask({"_id": claim.claim_id, "fingerprint": claim.fingerprint, "at": now})
+        return None if new else await self._made(claim)
 
     async def answer(self, claim_id: str, rev: int, *, last: bool = False) -> None:
         """Remember what a claim led to; `last`: nothing is written after it."""
-        claims = self._claims if last else self._quick
-        await claims.update_one({"_id": claim_id}, {"$set": {"rev": rev}})
+        answer = UpdateOne({"_id": claim_id}, {"$set": {"rev": rev}})
+        if last:
+            await self._claims.bulk_write([answer])
+        else:
+            await self._told.ask(answer)
+
+    async def _insert(self, claims: Sequence[Document]) -> Sequence[bool | Exception]:
+        try:
+            await self._claims.insert_many(claims, ordered=False)
+        except BulkWriteError as error:
+            details = error.details or {}
+            if details.get("writeConcernErrors") or any(one["code"] != DUPLICATE_KEY for one in details["writeErrors"]):
+                raise
+            taken = {one["index"] for one in details["writeErrors"]}
+            return [place not in taken for place in range(len(claims))]
+        return [True] * len(claims)
+
+    async def _tell(self, answers: Sequence[UpdateOne]) -> Sequence[None]:
+        await self._quick.bulk_write(answers, ordered=False)
+        return [None] * len(answers)
 
     async def _made(self, claim: Claim) -> int | None:
         found = await self._claims.find_one({"_id": claim.claim_id})

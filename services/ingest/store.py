@@ -2,19 +2,23 @@
 
 live:    {_id: key, rev, at, value, alerts, owner?}
 erased:  {_id: key, rev, at}: the stub lets a later re-creation go on counting
-either may carry  pending: {state: {rev, at, value?, alerts?, owner?}, since, claim?, traceparent?}
+either may carry  pending: {state: {rev, at, value?, alerts?, owner?}, since, by, claim?, traceparent?}
+                  `by` tells one proposal from another
 never on the log: {_id: key, rev: 0, pending}
 """
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
+from uuid import UUID, uuid4
 
-from pymongo.errors import DuplicateKeyError
+from pymongo import UpdateOne
+from pymongo.errors import BulkWriteError, WriteError
 
 from schemas.base import Key
 from schemas.members import MemberKey
 from services.ingest.entities import KINDS, MEMBER, NOTHING, Kind, Pending, Standing, State, Stored
-from services.runtime.store import Collection, Database, Document
+from services.runtime.store import DUPLICATE_KEY, Collection, Database, Document
+from services.runtime.together import Together
 
 
 class EntityStore:
@@ -22,6 +26,7 @@ class EntityStore:
 
     def __init__(self, database: Database) -> None:
         self._entities: dict[Kind, Collection] = {kind: database[kind.name] for kind in KINDS}
+        self._kept = {kind: _Kept(entities) for kind, entities in self._entities.items()}
 
     async def prepare(self) -> None:
         """Create what queries need; may be repeated."""
@@ -33,43 +38,27 @@ class EntityStore:
 
     async def get(self, kind: Kind, key: Key) -> Stored:
         """Return what is stored of an entity; `NOTHING` when nothing is."""
-        found = await self._entities[kind].find_one({"_id": str(key)})
-        return _stored(found) if found else NOTHING
+        return await self._kept[kind].get.ask(str(key))
 
     async def standing(self, member: MemberKey) -> Standing:
         """Return whether a member is published, without reading its profile."""
-        fields = {"value.kind": 1, "pending.state.value.kind": 1, "pending.since": 1}
-        found = await self._entities[MEMBER].find_one({"_id": str(member)}, fields) or {}
-        pending = found.get("pending")
-        return Standing(
-            kind=found["value"]["kind"] if "value" in found else None,
-            arriving=pending is not None and "value" in pending.get("state", {}),
-            leaving=pending is not None and "value" not in pending.get("state", {}),
-        )
+        return await self._kept[MEMBER].standing.ask(str(member))
 
     async def propose(self, kind: Kind, key: Key, base: Stored, pending: Pending, *, since: datetime) -> bool:
         """Store the next state, durably, unless the entity is no longer as in `base`; whether it was."""
-        document: Document = {"state": _document(kind, key, pending.state), "since": since}
+        by = uuid4()
+        document: Document = {"state": _document(kind, key, pending.state), "since": since, "by": by}
         if pending.claim is not None:
             document["claim"] = pending.claim
         if pending.traceparent is not None:
             document["traceparent"] = pending.traceparent
         as_it_was = {"_id": str(key), "rev": base.rev, "pending": {"$exists": False}}
-        try:
-            done = await self._entities[kind].update_one(
-                as_it_was, {"$set": {"pending": document}}, upsert=base.rev == 0
-            )
-        except DuplicateKeyError:
-            return False
-        return done.matched_count > 0 or done.upserted_id is not None
+        change = UpdateOne(as_it_was, {"$set": {"pending": document}}, upsert=base.rev == 0)
+        return await self._kept[kind].propose.ask((str(key), by, change))
 
     async def confirm(self, kind: Kind, key: Key, rev: int) -> bool:
-        """Make the pending state `rev` the current one; False when it is pending no more."""
-        done = await self._entities[kind].update_one(
-            {"_id": str(key), "pending.state.rev": rev},
-            [{"$replaceWith": {"$mergeObjects": [{"_id": "$_id"}, "$pending.state"]}}],
-        )
-        return done.matched_count > 0
+        """Make the pending state `rev` the current one; False when another has become it meanwhile."""
+        return await self._kept[kind].confirm.ask((str(key), rev))
 
     async def replace_pending(self, kind: Kind, key: Key, rev: int, state: State) -> bool:
         """Have `state` go to the log instead of the pending `rev`; False when that is pending no more."""
@@ -117,6 +106,62 @@ class EntityStore:
         return {document["_id"]: document["rev"] async for document in found}
 
 
+class _Kept:
+    """What one write after another asks of a collection, for as many at a time as there are."""
+
+    def __init__(self, entities: Collection) -> None:
+        self._entities = entities
+        self.get = Together(self._get)
+        self.standing = Together(self._standing)
+        self.propose = Together(self._propose)
+        self.confirm = Together(self._confirm)
+
+    async def _get(self, keys: Sequence[str]) -> Sequence[Stored | Exception]:
+        found = {document["_id"]: _stored(document) async for document in self._entities.find(_among(keys))}
+        return [found.get(key, NOTHING) for key in keys]
+
+    async def _standing(self, keys: Sequence[str]) -> Sequence[Standing | Exception]:
+        fields = {"value.kind": 1, "pending.state.value.kind": 1, "pending.since": 1}
+        found = {document["_id"]: document async for document in self._entities.find(_among(keys), fields)}
+        return [_standing(found.get(key, {})) for key in keys]
+
+    async def _propose(self, proposals: Sequence[tuple[str, UUID, UpdateOne]]) -> Sequence[bool | Exception]:
+        done, failed = await self._write([change for _, _, change in proposals])
+        if done == len(proposals):
+            return [True] * done
+        pending = self._entities.find(_among([key for key, _, _ in proposals]), {"pending.by": 1})
+        ours = {document["_id"]: document.get("pending", {}).get("by") async for document in pending}
+        return [failed.get(place, ours.get(key) == by) for place, (key, by, _) in enumerate(proposals)]
+
+    async def _confirm(self, states: Sequence[tuple[str, int]]) -> Sequence[bool | Exception]:
+        current = [{"$replaceWith": {"$mergeObjects": [{"_id": "$_id"}, "$pending.state"]}}]
+        done, failed = await self._write(
+            [UpdateOne({"_id": key, "pending.state.rev": rev}, current) for key, rev in states]
+        )
+        if done == len(states):
+            return [True] * done
+        found = self._entities.find(_among([key for key, _ in states]), {"rev": 1})
+        revs = {document["_id"]: document["rev"] async for document in found}
+        return [failed.get(place, revs.get(key) == rev) for place, (key, rev) in enumerate(states)]
+
+    async def _write(self, writes: Sequence[UpdateOne]) -> tuple[int, dict[int, Exception]]:
+        """Return how many found what they change, and what was wrong with those that could not be made, by place."""
+        try:
+            done = await self._entities.bulk_write(writes, ordered=False)
+        except BulkWriteError as error:
+            details = error.details or {}
+            if details.get("writeConcernErrors"):
+                raise
+            # Somebody was faster and made the document: that is no error but an answer.
+            wrong = [one for one in details.get("writeErrors", ()) if one["code"] != DUPLICATE_KEY]
+            return -1, {one["index"]: WriteError(one["errmsg"], one["code"]) for one in wrong}
+        return done.matched_count + done.upserted_count, {}
+
+
+def _among(keys: Sequence[str]) -> Document:
+    return {"_id": {"$in": list(keys)}}
+
+
 def _key(kind: Kind, document: Document) -> Key:
     return kind.topic.key.decode(document["_id"].encode())
 
@@ -136,6 +181,15 @@ def _state(document: Document) -> State:
         at=document["at"],
         value=document.get("value"),
         alerts=document.get("alerts", True),
+    )
+
+
+def _standing(document: Document) -> Standing:
+    pending = document.get("pending")
+    return Standing(
+        kind=document["value"]["kind"] if "value" in document else None,
+        arriving=pending is not None and "value" in pending.get("state", {}),
+        leaving=pending is not None and "value" not in pending.get("state", {}),
     )
 
 

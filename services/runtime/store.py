@@ -38,6 +38,9 @@ _AWAIT_CHANGE_MS = 500
 
 _SRV: Final = "mongodb+srv://"
 
+DUPLICATE_KEY: Final = 11000
+"""MongoDB's code for a document that is there already."""
+
 # MongoDB's codes for a login that it does not know and for a right that the login lacks.
 _UNKNOWN_LOGIN: Final = (18, 8000)
 _NO_RIGHT: Final = 13

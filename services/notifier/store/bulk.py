@@ -1,14 +1,11 @@
 """Writes that lose to what is already there, many in one round trip."""
 
 from collections.abc import Sequence
-from typing import Final
 
 from pymongo import DeleteMany, InsertOne, UpdateMany, UpdateOne
 from pymongo.errors import BulkWriteError
 
-from services.runtime.store import Collection, Document
-
-_DUPLICATE_KEY: Final = 11000
+from services.runtime.store import DUPLICATE_KEY, Collection, Document
 
 
 async def write(
@@ -31,7 +28,7 @@ async def write(
         await collection.bulk_write(writes, ordered=False)
     except BulkWriteError as error:
         details = error.details or {}
-        other = [entry for entry in details.get("writeErrors", ()) if entry["code"] != _DUPLICATE_KEY]
+        other = [entry for entry in details.get("writeErrors", ()) if entry["code"] != DUPLICATE_KEY]
         if other or details.get("writeConcernErrors"):
             raise
         return {entry["index"] for entry in details.get("writeErrors", ())}
