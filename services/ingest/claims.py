@@ -65,7 +65,7 @@ class Claims:
         Raises:
             Problem: the key was used for something else.
         """
-        new = await self._new.ask({"_id": claim.claim_id, "fingerprint": claim.fingerprint, "at": now})
+        new = await self._new({"_id": claim.claim_id, "fingerprint": claim.fingerprint, "at": now})
         return None if new else await self._made(claim)
 
     async def answer(self, claim_id: str, rev: int, *, last: bool = False) -> None:
@@ -74,7 +74,7 @@ class Claims:
         if last:
             await self._claims.bulk_write([answer])
         else:
-            await self._told.ask(answer)
+            await self._told(answer)
 
     async def _insert(self, claims: Sequence[Document]) -> Sequence[bool | Exception]:
         try:

@@ -38,11 +38,11 @@ class EntityStore:
 
     async def get(self, kind: Kind, key: Key) -> Stored:
         """Return what is stored of an entity; `NOTHING` when nothing is."""
-        return await self._kept[kind].get.ask(str(key))
+        return await self._kept[kind].get(str(key))
 
     async def standing(self, member: MemberKey) -> Standing:
         """Return whether a member is published, without reading its profile."""
-        return await self._kept[MEMBER].standing.ask(str(member))
+        return await self._kept[MEMBER].standing(str(member))
 
     async def propose(self, kind: Kind, key: Key, base: Stored, pending: Pending, *, since: datetime) -> bool:
         """Store the next state, durably, unless the entity is no longer as in `base`; whether it was."""
@@ -54,11 +54,11 @@ class EntityStore:
             document["traceparent"] = pending.traceparent
         as_it_was = {"_id": str(key), "rev": base.rev, "pending": {"$exists": False}}
         change = UpdateOne(as_it_was, {"$set": {"pending": document}}, upsert=base.rev == 0)
-        return await self._kept[kind].propose.ask((str(key), by, change))
+        return await self._kept[kind].propose((str(key), by, change))
 
     async def confirm(self, kind: Kind, key: Key, rev: int) -> bool:
         """Make the pending state `rev` the current one; False when another has become it meanwhile."""
-        return await self._kept[kind].confirm.ask((str(key), rev))
+        return await self._kept[kind].confirm((str(key), rev))
 
     async def replace_pending(self, kind: Kind, key: Key, rev: int, state: State) -> bool:
         """Have `state` go to the log instead of the pending `rev`; False when that is pending no more."""

@@ -19,11 +19,11 @@ from services.notifier.channels import Channel, Invitation, Message, RefusedErro
 from services.notifier.composing import Composing, Known, UnwantedError
 from services.notifier.domain.schedule import wait_after
 from services.notifier.store import Deliveries, Row, Sent
-from services.notifier.together import Together
 from services.runtime import logs, tracing
 from services.runtime.clock import Clock
 from services.runtime.outcome import describe
 from services.runtime.store import StoreError
+from services.runtime.together import Together
 
 AT_ONCE: Final = 16
 """Messages in hand at a time, of each channel: enough to hide receivers' latency, few enough for a small server."""
