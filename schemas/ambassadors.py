@@ -12,6 +12,8 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, AnyHttpUrl, ConfigDict, Field, StringConstraints, model_validator
 
 from schemas.base import Contract, Event, Key, Line, Slug, UtcDatetime
+from schemas.codes import Code
+from schemas.members import MemberKind
 
 # Whatever RFC 5322 gives a meaning of its own in an address header, and whatever would break that header.
 _SPECIAL: Final = r'@\s\x00-\x1f\x7f-\x9f()<>\[\]:;,"\\'
@@ -146,6 +148,26 @@ class Alerting(Contract):
     seasons: Annotated[tuple[Season, ...], Field(max_length=12)] = ()
 
 
+class Concerns(Contract):
+    """Which pairings an ambassador looks after, where a city has several. Who says nothing looks after what is left."""
+
+    kinds: Annotated[
+        tuple[MemberKind, ...],
+        Field(max_length=len(MemberKind), description="One of the two members must be of these; empty: of any"),
+    ] = ()
+    themes: Annotated[
+        tuple[Code, ...],
+        Field(
+            max_length=100,
+            description="The pairing must carry one of these or what its list has below it, as `01.13` is below `01` "
+            "of NACE; empty: any",
+        ),
+    ] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.kinds or self.themes)
+
+
 class AmbassadorProfile(Contract):
     """Who the ambassador is, for which city, and how and when to be told."""
 
@@ -168,6 +190,7 @@ class AmbassadorProfile(Contract):
         Slug | None,
         Field(description="`ambassador_id` in the same cluster: told of what this one passes on or leaves lying"),
     ] = None
+    concerns: Annotated[Concerns, Field(description="What to be told of at the city; not of the desk")] = Concerns()
     alerting: Alerting = Alerting()
     absences: Annotated[tuple[Absence, ...], Field(max_length=24)] = ()
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from schemas.base import Event, Key, Slug, UtcDatetime
+from schemas.base import Count, Event, Key, Slug, UtcDatetime
 from schemas.members import MemberRef
 
 
@@ -62,6 +62,9 @@ class FeedbackGiven(Event):
     cluster: Slug
     ambassador_id: Slug
     act: Act
+    revision: Annotated[
+        Count | None, Field(description="Of the suggestion, as it was read; none: told by an earlier version")
+    ] = None
     reason: Annotated[NotRelevantReason | None, Field(description="With `not_relevant`")] = None
     side: Annotated[Side | None, Field(description="With `accepted` and `declined`: which side did")] = None
     silent: Annotated[

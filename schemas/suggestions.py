@@ -10,7 +10,8 @@ from uuid import UUID
 from pydantic import Field
 
 from schemas.base import MAX_COUNT, Contract, Count, Event, Key, Line, Phrase, Slug, Text, UtcDatetime
-from schemas.codes import Country, IntellectualProperty, Language, Stage, Trl
+from schemas.codes import Code, Country, IntellectualProperty, Language, Stage, Trl
+from schemas.feedback import NotRelevantReason
 from schemas.members import MemberKey, MemberKind
 
 
@@ -26,6 +27,7 @@ class Party(Contract):
     languages: tuple[Language, ...] = ()
     city: Annotated[Slug | None, Field(description="`member_id` of the innovation city where it sits")] = None
     city_name: Phrase = ""
+    activities: tuple[Code, ...] = ()
 
     @property
     def key(self) -> MemberKey:
@@ -54,6 +56,7 @@ class Request(Contract):
     trl: Trl | None = None
     stage: Stage | None = None
     intellectual_property: IntellectualProperty | None = None
+    activities: Annotated[tuple[Code, ...], Field(description="Of the need; its member's are the party's")] = ()
 
 
 class OfferDocument(Contract):
@@ -67,6 +70,7 @@ class OfferDocument(Contract):
         float,
         Field(ge=0, description="Similarity of this document alone to the request, in units of the score, 1 at most"),
     ]
+    activities: tuple[Code, ...] = ()
 
 
 class Offer(Contract):
@@ -96,7 +100,10 @@ class SharedTerm(Contract):
 
     request_words: tuple[str, ...]
     offer_words: tuple[str, ...]
-    share: Annotated[float, Field(gt=0, description="In units of the score; the shares of a suggestion sum to it")]
+    share: Annotated[
+        float,
+        Field(gt=0, description="In units of the score, adjustments included; the shares of a suggestion sum to it"),
+    ]
     informative: bool = True
 
 
@@ -106,6 +113,25 @@ class Evidence(Contract):
     terms: Annotated[tuple[SharedTerm, ...], Field(min_length=2)]
     request_passages: tuple[Passage, ...] = ()
     offer_passages: tuple[Passage, ...] = ()
+
+
+class AdjustmentScope(StrEnum):
+    """What it was said of: this very pairing, another request of the same asker, or others' requests in a cluster."""
+
+    PAIRING = "pairing"
+    ASKER = "asker"
+    CLUSTER = "cluster"
+
+
+class Adjustment(Contract):
+    """Why a pairing counts for less than its two texts say: what ambassadors said not long ago."""
+
+    reason: NotRelevantReason
+    scope: AdjustmentScope
+    factor: Annotated[float, Field(gt=0, le=1, description="What the score was multiplied by")]
+    count: Annotated[Count, Field(description="How often it was said")] = 1
+    said_at: Annotated[UtcDatetime, Field(description="When it was said last")]
+    until: Annotated[UtcDatetime, Field(description="When the last of it ceases to count")]
 
 
 class SuggestionKey(Key):
@@ -129,7 +155,8 @@ class SuggestionMade(Event):
     alerts: bool = True
     request: Request
     offer: Offer
-    score: Annotated[float, Field(gt=0)]
+    score: Annotated[float, Field(gt=0, description="What the texts say, times the factor of each adjustment")]
+    adjustments: tuple[Adjustment, ...] = ()
     evidence: Evidence
     engine: Annotated[str, Field(description="Version of the analysis and scoring that found it")]
     corpus_size: Annotated[Count, Field(description="Offer documents among which it was found")]

@@ -15,7 +15,7 @@ from services.notifier import metrics
 from services.notifier.domain.chasing import next_chase
 from services.notifier.domain.pace import absence_on
 from services.notifier.domain.preferences import Person
-from services.notifier.domain.routing import Recipient, Relay, recipients, seat_of
+from services.notifier.domain.routing import Recipient, Relay, Subject, recipients, seat_of
 from services.notifier.pacing import Pacing
 from services.notifier.store import Kept, NotifierStore, Row, Told
 from services.notifier.store.deliveries import notification_id
@@ -116,7 +116,14 @@ class Notifying:
     def _relay(self, person: AmbassadorPublished) -> Relay:
         absence = absence_on(person.absences, self._pacing.today(person))
         deputy = absence.deputy if absence else None
-        return Relay(person.cluster, person.ambassador_id, person.city, away=absence is not None, deputy=deputy)
+        return Relay(
+            person.cluster,
+            person.ambassador_id,
+            person.city,
+            away=absence is not None,
+            deputy=deputy,
+            concerns=person.concerns,
+        )
 
     async def _consequences(self, kept: Sequence[Kept]) -> None:
         now = self._clock()
@@ -162,7 +169,8 @@ def _clusters(kept: Kept) -> tuple[str, ...]:
 def _recipients(kept: Kept, relays: Sequence[Relay]) -> Sequence[Recipient]:
     if kept.made is None:
         return ()
-    return recipients(seat_of(kept.made.request.party), seat_of(kept.made.offer.party), relays)
+    seats = (seat_of(kept.made.request.party), seat_of(kept.made.offer.party))
+    return recipients(*seats, relays, Subject.of(kept.made))
 
 
 def _told(recipient: Recipient, people: Mapping[str, Person], kept: Kept) -> Told:

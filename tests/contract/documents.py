@@ -15,7 +15,7 @@ from schemas.feedback import Act, FeedbackGiven, NotRelevantReason, Result, Side
 from schemas.members import Admission, AssetKind, MemberKind, MemberPublished, Reach
 from schemas.needs import Direction, NeedPublished, NeedStatus
 from schemas.notifications import Channel, NotificationDelivered, NotificationFailed
-from schemas.suggestions import LapseReason, RequestSource, SuggestionLapsed, SuggestionMade
+from schemas.suggestions import AdjustmentScope, LapseReason, RequestSource, SuggestionLapsed, SuggestionMade
 
 Document = dict[str, Any]
 Strategy = st.SearchStrategy[Any]
@@ -143,6 +143,7 @@ _reach["alerting"] = document(
     },
 )
 _reach["absences"] = some(_absences.map(lambda parts: parts[0] | parts[1]))
+_reach["concerns"] = document({}, {"kinds": st.lists(one_of(MemberKind), max_size=3), "themes": some(codes)})
 _ambassador = {"rev": counts, "cluster": slugs, "ambassador_id": slugs, "name": lines, "published_at": moments}
 ambassadors = document(_ambassador | {"city": slugs}, {"role": st.just("ambassador")} | _reach) | document(
     _ambassador | {"role": st.just("desk")}, {"city": st.none()} | _reach
@@ -163,15 +164,16 @@ contacts = document(
 )
 parties = document(
     {"cluster": slugs, "member_id": slugs, "name": lines, "kind": one_of(MemberKind), "country": countries},
-    {"locality": texts, "languages": some(languages), "city": st.none() | slugs, "city_name": texts},
+    {"locality": texts, "languages": some(languages), "city": st.none() | slugs, "city_name": texts}
+    | {"activities": some(codes)},
 )
 requests = document(
     {"party": parties, "source": one_of(RequestSource), "request_id": slugs, "title": lines},
-    {"text": texts, "deadline": st.none() | moments} | maturity,
+    {"text": texts, "deadline": st.none() | moments, "activities": some(codes)} | maturity,
 )
 offer_documents = document(
     {"document_id": slugs, "title": lines, "cosine": st.floats(0, 1)},
-    {"text": texts, "language": st.none() | languages},
+    {"text": texts, "language": st.none() | languages, "activities": some(codes)},
 )
 offers = document({"party": parties, "documents": st.lists(offer_documents, min_size=1, max_size=2)}, {})
 marks = document({"start": st.integers(0, 300), "end": st.integers(1, 300)}, {})
@@ -182,6 +184,16 @@ terms = document(
 evidence = document(
     {"terms": st.lists(terms, min_size=2, max_size=3)},
     {"request_passages": some(passages), "offer_passages": some(passages)},
+)
+adjustments = document(
+    {
+        "reason": one_of(NotRelevantReason),
+        "scope": one_of(AdjustmentScope),
+        "factor": st.floats(0, 1, exclude_min=True),
+        "said_at": moments,
+        "until": moments,
+    },
+    {"count": counts},
 )
 suggestions = document(
     {
@@ -195,7 +207,12 @@ suggestions = document(
         "engine": texts,
         "corpus_size": counts,
     },
-    {"revision": counts, "alerts": st.booleans(), "posted_at": st.none() | moments},
+    {
+        "revision": counts,
+        "alerts": st.booleans(),
+        "posted_at": st.none() | moments,
+        "adjustments": some(adjustments),
+    },
 )
 lapses = document(
     {"rev": counts, "suggestion_id": uuids, "lapsed_at": moments, "reason": one_of(LapseReason)},
@@ -214,6 +231,7 @@ feedback = document(
         "given_at": moments,
     },
     {
+        "revision": st.none() | counts,
         "reason": st.none() | one_of(NotRelevantReason),
         "side": st.none() | one_of(Side),
         "silent": st.booleans(),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from schemas.codes import IntellectualProperty, Stage
+from schemas.codes import Code, IntellectualProperty, Stage
 from schemas.members import Admission, MemberKind, MemberPublished, Visibility
 from schemas.needs import Direction, NeedPublished, NeedStatus
 from schemas.suggestions import RequestSource
@@ -46,6 +46,7 @@ class Ask:
     countries: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
     excluded: frozenset[str] = frozenset()
+    activities: tuple[Code, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class Document:
     title: str
     text: str
     language: str | None
+    activities: tuple[Code, ...] = ()
 
 
 def need_key(need: NeedPublished) -> str:
@@ -92,6 +94,7 @@ def posted_request(need: NeedPublished, lineage: str) -> Ask:
         languages=need.languages,
         excluded=frozenset(f"{ref.cluster}/{ref.member_id}" for ref in need.excluded),
         visibility=need.visibility,
+        activities=need.activities,
     )
 
 
@@ -138,14 +141,16 @@ def offer_documents(member: MemberPublished, needs: Iterable[NeedPublished], now
     if member.admission is not Admission.ADMITTED:
         return {}
     documents = {
-        f"{member.key}/{asset.asset_id}": Document(asset.asset_id, asset.title, asset.text, asset.language)
+        f"{member.key}/{asset.asset_id}": Document(
+            asset.asset_id, asset.title, asset.text, asset.language, asset.activities
+        )
         for asset in member.assets
     }
     if not documents:
         documents[f"profile:{member.key}"] = Document(member.member_id, member.name, member.summary, None)
     for need in needs:
         if need.direction is Direction.OFFER and stands(need, now):
-            documents[need_key(need)] = Document(need.need_id, need.title, need.text, need.language)
+            documents[need_key(need)] = Document(need.need_id, need.title, need.text, need.language, need.activities)
     return documents
 
 

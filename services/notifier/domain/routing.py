@@ -1,10 +1,13 @@
 """Whom to tell of a suggestion: the ambassadors of both clusters where either side sits, or else their desks."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
+from schemas.ambassadors import Concerns
+from schemas.codes import Code, Scheme
 from schemas.members import MemberKind
-from schemas.suggestions import Party
+from schemas.suggestions import Party, SuggestionMade
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +19,31 @@ class Seat:
 
 
 @dataclass(frozen=True, slots=True)
+class Subject:
+    """What a suggestion is about, as far as it decides who looks after it.
+
+    Attributes:
+        kinds: of its two members.
+        codes: of what is asked and of what is brought, and of the two members.
+    """
+
+    kinds: frozenset[MemberKind] = frozenset()
+    codes: frozenset[Code] = frozenset()
+
+    @classmethod
+    def of(cls, made: SuggestionMade) -> "Subject":
+        """Return what a suggestion is about."""
+        parties = (made.request.party, made.offer.party)
+        of_members = (party.activities for party in parties)
+        said = (made.request.activities, *of_members, *(document.activities for document in made.offer.documents))
+        return cls(frozenset(party.kind for party in parties), frozenset(code for codes in said for code in codes))
+
+
+ANYTHING: Final = Subject()
+ALL_ELSE: Final = Concerns()
+
+
+@dataclass(frozen=True, slots=True)
 class Relay:
     """Somebody who can be told. `city` is none for a cluster's desk; `deputy` is told while they are away."""
 
@@ -24,6 +52,7 @@ class Relay:
     city: str | None
     away: bool = False
     deputy: str | None = None
+    concerns: Concerns = ALL_ELSE
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +70,16 @@ def seat_of(party: Party) -> Seat:
     return Seat(cluster=party.cluster, city=city)
 
 
-def recipients(requesting: Seat, offering: Seat, relays: Iterable[Relay]) -> tuple[Recipient, ...]:
+def recipients(
+    requesting: Seat, offering: Seat, relays: Iterable[Relay], subject: Subject = ANYTHING
+) -> tuple[Recipient, ...]:
     """Return whom to tell, the one who leads first; empty when neither ambassador nor desk is known.
 
-    Ambassadors are those of either cluster at either city, or whoever stands in for them. Only where there is nobody
-    are the desks of the two clusters told, away or not; and where there is no desk either, the ambassadors, though
-    away. The offering side's city leads, then the offering side's cluster; beyond that the order of ids decides, so
-    that everybody computes the same.
+    Ambassadors are those of either cluster at either city, or whoever stands in for them. Of several whom one cluster
+    has at one city, those whose concerns fit the subject are told; where nobody of these is there, those who said
+    nothing of their concerns; and then all others. Only where there is nobody are the desks of the two clusters told,
+    away or not; and where there is no desk either, the ambassadors, though away. The offering side's city leads, then
+    the offering side's cluster; beyond that the order of ids decides, so that everybody computes the same.
     """
     clusters = {requesting.cluster, offering.cluster}
     cities = {city for city in (requesting.city, offering.city) if city is not None}
@@ -57,13 +89,48 @@ def recipients(requesting: Seat, offering: Seat, relays: Iterable[Relay]) -> tup
         return relay.city != offering.city, relay.cluster != offering.cluster, relay.cluster, relay.ambassador_id
 
     concerned = sorted((relay for relay in known.values() if relay.city in cities), key=rank)
-    told = [standing_in for relay in concerned if (standing_in := _present(relay, known))]
+    colleagues: dict[tuple[str, str | None], list[Relay]] = {}
+    for relay in concerned:
+        colleagues.setdefault((relay.cluster, relay.city), []).append(relay)
+    chosen = {relay for some in colleagues.values() for relay in _looking_after(subject, some, known)}
+    told = [there for relay in concerned if relay in chosen and (there := _present(relay, known))]
     if not told:
         told = sorted((relay for relay in known.values() if relay.city is None), key=rank) or concerned
     return tuple(
         Recipient(cluster=relay.cluster, ambassador_id=relay.ambassador_id, leads=place == 0)
         for place, relay in enumerate(dict.fromkeys(told))
     )
+
+
+def _looking_after(
+    subject: Subject, colleagues: Sequence[Relay], known: Mapping[tuple[str, str], Relay]
+) -> Sequence[Relay]:
+    """Return who of one cluster's ambassadors at one city are told of something, or whoever stands in for them."""
+    fitting = [relay for relay in colleagues if relay.concerns and _fit(relay.concerns, subject)]
+    for_all_else = [relay for relay in colleagues if not relay.concerns]
+    tiers = (fitting, for_all_else, colleagues)
+    return next((tier for tier in tiers if any(_present(relay, known) for relay in tier)), ())
+
+
+def _fit(concerns: Concerns, subject: Subject) -> bool:
+    of_kind = not concerns.kinds or not subject.kinds.isdisjoint(concerns.kinds)
+    return of_kind and (
+        not concerns.themes or any(_covers(theme, code) for theme in concerns.themes for code in subject.codes)
+    )
+
+
+def _covers(theme: Code, code: Code) -> bool:
+    """Whether a code is the theme, or below it in the list that both are of."""
+    return theme.scheme is code.scheme and _digits(code).startswith(_digits(theme))
+
+
+def _digits(code: Code) -> str:
+    """Return the part of a code that the codes below it begin with."""
+    if code.scheme is Scheme.NACE:
+        return code.code.replace(".", "")
+    # The first two digits of CPV are a division, and may end in 0; later ones that are 0 say nothing.
+    digits = code.code.partition("-")[0]
+    return digits[:2] + digits[2:].rstrip("0")
 
 
 def _present(relay: Relay, known: Mapping[tuple[str, str], Relay]) -> Relay | None:

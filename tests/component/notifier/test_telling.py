@@ -112,6 +112,18 @@ async def test_two_cities_are_both_told_and_one_leads(world: World) -> None:
     assert "badr@example.org" not in leading + following
 
 
+async def test_of_several_at_a_city_whom_it_concerns_is_told(world: World) -> None:
+    process = await world.start()
+    irrigation = {"scheme": "nace-2.1", "code": "01.61"}
+    asked = made(request=made().request.model_dump(mode="json") | {"activities": [irrigation]})
+    farms = person("farms", concerns={"themes": [{"scheme": "nace-2.1", "code": "01"}]})
+    startups = person("startups", concerns={"kinds": ["startup"]})
+    await process.take(person(), farms, startups, asked, made("other"))
+    await process.run()
+    told = {row["ambassador"]: row["suggestion_id"] for row in await world.rows(channel="email")}
+    assert told == {"souss/farms": sid("soil"), "souss/amina": sid("other")}
+
+
 async def test_what_nobody_can_be_told_waits_for_somebody(world: World) -> None:
     process = await world.start()
     await process.take(made())

@@ -2,8 +2,12 @@
 
 import pytest
 
+from schemas.ambassadors import Concerns
+from schemas.codes import Code, Scheme
+from schemas.members import MemberKind
 from schemas.suggestions import Party
-from services.notifier.domain.routing import Relay, Seat, recipients, seat_of
+from services.notifier.domain.routing import Relay, Seat, Subject, recipients, seat_of
+from tests.unit.notifier.samples import made
 
 AMINA = Relay("souss", "amina", "agadir")
 BADR = Relay("souss", "badr", "tamansourt")
@@ -115,3 +119,93 @@ def test_an_innovation_city_sits_in_itself(kind: str, city: str | None, sits_in:
         {"cluster": "souss", "member_id": "me", "name": "Me", "kind": kind, "country": "MA", "city": city}
     )
     assert seat_of(party) == Seat("souss", sits_in)
+
+
+def nace(*codes: str) -> tuple[Code, ...]:
+    return tuple(Code(scheme=Scheme.NACE, code=code) for code in codes)
+
+
+def cpv(*codes: str) -> tuple[Code, ...]:
+    return tuple(Code(scheme=Scheme.CPV, code=code) for code in codes)
+
+
+def at_agadir(ambassador_id: str, *, city: str = "agadir", cluster: str = "souss", **concerns: object) -> Relay:
+    return Relay(cluster, ambassador_id, city, concerns=Concerns.model_validate(concerns))
+
+
+LABS = at_agadir("labs", kinds=["laboratory"])
+STARTUPS = at_agadir("startups", kinds=["startup"])
+FARMS = at_agadir("farms", themes=nace("01"))
+LAB_FARMS = at_agadir("lab-farms", kinds=["laboratory"], themes=nace("01"))
+ENERGY = at_agadir("energy", themes=(*nace("35.1"), *cpv("09300000-2", "31000000-6")))
+REST = at_agadir("rest")
+LAB_AWAY = Relay("souss", "labs", "agadir", away=True, concerns=LABS.concerns)
+
+
+@pytest.mark.parametrize(
+    ("codes", "relays", "told"),
+    [
+        pytest.param(nace(), (LABS, STARTUPS, REST, DESK), ["labs"], id="one fits"),
+        pytest.param(nace(), (LABS, AMINA, at_agadir("firms", kinds=["company"])), ["firms", "labs"], id="either side"),
+        pytest.param(nace(), (STARTUPS, FARMS, REST, DESK), ["rest"], id="none fits: who says nothing"),
+        pytest.param(nace(), (STARTUPS, FARMS, DESK), ["farms", "startups"], id="all say else: all"),
+        pytest.param(nace("01.13"), (FARMS, REST), ["farms"], id="a class below the division"),
+        pytest.param(nace("10.13"), (FARMS, REST), ["rest"], id="another division"),
+        pytest.param(nace("01.13"), (LAB_FARMS, REST), ["lab-farms"], id="kind and theme"),
+        pytest.param(nace("62.10"), (LAB_FARMS, REST), ["rest"], id="kind without theme"),
+        pytest.param(nace("35"), (ENERGY, REST), ["rest"], id="less exact than the theme"),
+        pytest.param(cpv("09310000-5"), (ENERGY, REST), ["energy"], id="a group of purchases"),
+        pytest.param(cpv("31200000-8"), (ENERGY, REST), ["energy"], id="a division of purchases"),
+        pytest.param(cpv("30120000-6"), (ENERGY, REST), ["rest"], id="a division that ends in 0"),
+        pytest.param(cpv("35111000-5"), (ENERGY, REST), ["rest"], id="the digits of another list"),
+        pytest.param(nace(), (LAB_AWAY, STARTUPS, REST, DESK), ["rest"], id="who fits is away: who says nothing"),
+        pytest.param(nace(), (LAB_AWAY, STARTUPS, DESK), ["startups"], id="nobody else: whoever is there"),
+        pytest.param(
+            nace(),
+            (Relay("souss", "labs", "agadir", away=True, deputy="zineb", concerns=LABS.concerns), ZINEB, REST),
+            ["zineb"],
+            id="who fits is away: their deputy",
+        ),
+        pytest.param(
+            nace(), (at_agadir("other", kinds=["startup"], city="tamansourt"), LABS), ["labs"], id="of another city"
+        ),
+    ],
+)
+def test_several_at_one_city_share_by_kind_and_theme(
+    codes: tuple[Code, ...], relays: tuple[Relay, ...], told: list[str]
+) -> None:
+    about = Subject(frozenset({MemberKind.COMPANY, MemberKind.LABORATORY}), frozenset(codes))
+    for order in (relays, tuple(reversed(relays))):
+        whom = recipients(NOWHERE, AGADIR, order, about)
+        assert [r.ambassador_id for r in whom] == told
+        assert [r.leads for r in whom] == [place == 0 for place in range(len(told))]
+
+
+def test_each_city_and_each_cluster_chooses_for_itself() -> None:
+    theirs = Relay("tensift", "chama", "tamansourt", concerns=Concerns(kinds=(MemberKind.STARTUP,)))
+    relays = (LABS, REST, BADR, theirs)
+    whom = recipients(AGADIR, TENSIFT_TAMANSOURT, relays, Subject(frozenset({MemberKind.LABORATORY})))
+    assert [r.ambassador_id for r in whom] == ["chama", "badr", "labs"]
+
+
+def test_a_theme_may_be_the_need_s_the_asset_s_or_a_member_s() -> None:
+    suggestion = made()
+    request, offer = suggestion.request, suggestion.offer
+    carrying = suggestion.model_copy(
+        update={
+            "request": request.model_copy(
+                update={
+                    "activities": nace("01.13"),
+                    "party": request.party.model_copy(update={"activities": nace("01")}),
+                }
+            ),
+            "offer": offer.model_copy(
+                update={
+                    "documents": tuple(d.model_copy(update={"activities": nace("26.51")}) for d in offer.documents),
+                    "party": offer.party.model_copy(update={"activities": nace("72.10")}),
+                }
+            ),
+        }
+    )
+    assert {code.code for code in Subject.of(carrying).codes} == {"01", "01.13", "26.51", "72.10"}
+    assert Subject.of(carrying).kinds == {MemberKind.COMPANY, MemberKind.LABORATORY}
