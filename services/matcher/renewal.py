@@ -7,6 +7,7 @@ from pymongo import ReplaceOne, UpdateOne
 
 from schemas.members import MemberPublished
 from schemas.needs import NeedPublished
+from services.matcher.domain.decisions import FOR_GOOD
 from services.matcher.domain.directory import assets_since
 from services.matcher.domain.holding import slot
 from services.matcher.domain.known import KnownMember, KnownNeed
@@ -17,8 +18,10 @@ _MANY: Final = 500
 _OLD: Final[Document] = {"slot": {"$exists": False}}
 
 
-async def renew_rows(members: Collection, needs: Collection, suggestions: Collection) -> None:
-    """Give every row a slot, and count by `rev` what was counted by the order of reading."""
+async def renew_rows(members: Collection, needs: Collection, suggestions: Collection, pairs: Collection) -> None:
+    """Give every row a slot, count by `rev` what was counted by the order of reading, settle for good what was."""
+    old = {name: {"$exists": False} for name in ("in_touch", "reason", "revision")}
+    await pairs.update_many(old, {"$set": {"revision": FOR_GOOD}})
     await _renew(members, _member)
     await _renew(needs, _need)
     while rows := await suggestions.find(_OLD, {"asker": 1}).limit(_MANY).to_list():

@@ -4,9 +4,11 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from schemas.feedback import NotRelevantReason
 from schemas.members import MemberKind, MemberPublished
 from schemas.needs import NeedPublished
 from schemas.suggestions import LapseReason, SuggestionMade
+from services.matcher.domain.decisions import Saying
 from services.matcher.domain.holding import slot
 from services.matcher.domain.known import KnownMember, KnownNeed, Later
 from services.matcher.domain.suggestion import Told, cities
@@ -66,6 +68,34 @@ def need_row(key: str, known: KnownNeed) -> Document:
     }
 
 
+def saying_row(saying: Saying) -> Document:
+    """Return the row of a reason that weighs. Its moment is text: a date of the database has no microseconds."""
+    return {
+        "_id": saying.id,
+        "suggestion": saying.suggestion,
+        "reason": saying.reason.value,
+        "cluster": saying.cluster,
+        "asker": saying.asker,
+        "member": saying.member,
+        "at": saying.at.isoformat(),
+        "carriers": sorted(saying.carriers),
+    }
+
+
+def saying_of_row(row: Document) -> Saying:
+    """Return the reason of a row."""
+    return Saying(
+        id=row["_id"],
+        suggestion=row["suggestion"],
+        reason=NotRelevantReason(row["reason"]),
+        cluster=row["cluster"],
+        asker=row["asker"],
+        member=row["member"],
+        at=datetime.fromisoformat(row["at"]),
+        carriers=frozenset(row["carriers"]),
+    )
+
+
 def told_row(told: Told) -> Document:
     """Return the row of a suggestion, to be published."""
     row: Document = {
@@ -89,6 +119,8 @@ def told_row(told: Told) -> Document:
         "member": str(member),
         "made": told.made.model_dump(mode="json"),
     }
+    if told.carriers:
+        row["carriers"] = list(told.carriers)
     if named := cities(told.made):
         row["cities"] = sorted(named)
     if asker.cluster != member.cluster:
@@ -115,5 +147,6 @@ def told_of(row: Document) -> Told:
         slot=row["slot"],
         made=SuggestionMade.model_validate(row["made"]),
         lapsed=LapseReason(row["lapsed"]) if "lapsed" in row else None,
+        carriers=tuple(row.get("carriers", ())),
         traceparent=row.get("traceparent"),
     )

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Protocol
 
 from schemas.cloudevents import Envelope
+from schemas.feedback import NotRelevantReason
 from services.matcher import metrics
 from services.matcher.domain.arrivals import (
     Touched,
@@ -135,7 +136,8 @@ class Matcher:
         if self._given.of == 0:
             return  # whoever has the shares sees to it
         async with self._round():
-            if self._view.directory.due(self._clock()):
+            now = self._clock()
+            if self._view.directory.due(now) or self._view.directory.eased(now):
                 await self._settle(Touched(), {})
 
     async def at_rest(self) -> None:
@@ -199,6 +201,8 @@ class Matcher:
         view, now = self._view, self._clock()
         published, due = set(touched.needs), view.directory.due(now)
         touch_expired(touched, due, view.directory)
+        touched.eased = view.directory.eased(now)
+        await self._read_carriers(touched)
         if touched.erased(view.directory):
             await view.keeper.discard()
         told: dict[str, Told] = {}
@@ -229,6 +233,15 @@ class Matcher:
         directory = self._view.directory
         await self._store.read_ahead(directory, sorted(owners))
         await in_thread(directory.read, owners)
+
+    async def _read_carriers(self, touched: Touched) -> None:
+        """Look up by which words those suggestions were carried that were said to miss the subject just now."""
+        sayings = self._view.directory.decisions.sayings
+        ours = [sayings.get(key) for key, asking in touched.sayings.items() if asking in self._view.holding]
+        asked = {s.id: s.suggestion for s in ours if s.reason is NotRelevantReason.WRONG_TOPIC and not s.carriers}
+        if asked:
+            found = await self._store.carriers(asked.values())
+            sayings.carry({saying: found.get(suggestion, ()) for saying, suggestion in asked.items()})
 
     async def _find_pairs(self, touched: Touched, now: datetime) -> dict[str, Pair]:
         try:
@@ -268,11 +281,12 @@ class Matcher:
             members=[key for key in touched.members if key in view.holding],
             needs={key: owner for key, owner in owner_of.items() if owner in view.holding},
             suggestions=[key for key, asking in touched.settled.items() if asking in view.holding],
-            in_touch=[pair for pair, asking in touched.in_touch.items() if asking in view.holding],
+            sayings=[key for key, asking in touched.sayings.items() if asking in view.holding],
             told=states,
             claims=claims.values(),
         )
         await self._store.commit(view.directory, changes)
+        view.directory.decisions.sayings.forget_words({str(state.id) for state in states if state.made is None})
         view.claims = claims
 
 

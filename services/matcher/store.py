@@ -1,8 +1,8 @@
 """The matcher's own view of the log, and the suggestions it made of it; each suggestion is its own outbox entry.
 
 Collections: `members` and `needs` (the latest state by key, or of an erased one its last `rev`), `suggestions`, `pairs`
-(what feedback settled), `shares` (whose share of the work each is, and how far it is done). What came of a batch and
-how far that is are stored in one transaction. A write never replaces a newer state.
+(what feedback settled, and what it said that weighs), `shares` (whose share of the work each is, and how far it is
+done). What came of a batch and how far that is are stored in one transaction. A write never replaces a newer state.
 
 A row of a member or a need has its event, and a digest of it as its `mark`. So a start reads the rows without their
 events, which are nearly all of their bytes: the mark tells whether a snapshot was made of this very state, and an event
@@ -25,7 +25,16 @@ from services.matcher.domain.holding import slot
 from services.matcher.domain.known import Gone, Later
 from services.matcher.domain.suggestion import Told
 from services.matcher.renewal import renew_rows
-from services.matcher.rows import known_member, known_need, member_row, need_row, told_of, told_row
+from services.matcher.rows import (
+    known_member,
+    known_need,
+    member_row,
+    need_row,
+    saying_of_row,
+    saying_row,
+    told_of,
+    told_row,
+)
 from services.matcher.sharing import Claim, ShareStore
 from services.runtime.errors import TransientError
 from services.runtime.store import Collection, Document, Session, Store
@@ -54,7 +63,7 @@ class Changes:
         members: keys of members.
         needs: keys of needs, with those of the members whose they are or were.
         suggestions: ids of suggestions that feedback settled.
-        in_touch: pairs of members that feedback found in touch.
+        sayings: ids of reasons that weigh.
         told: new states of suggestions.
         claims: the shares for which all of it is, with the places that are reached.
     """
@@ -62,7 +71,7 @@ class Changes:
     members: Many[str] = ()
     needs: Mapping[str, str]
     suggestions: Many[str] = ()
-    in_touch: Many[frozenset[str]] = ()
+    sayings: Many[str] = ()
     told: Sequence[Told] = ()
     claims: Many[Claim] = ()
 
@@ -88,7 +97,8 @@ class MatcherStore:
         await self._needs.create_index("owner", sparse=True)
         for collection in (self._members, self._needs):
             await collection.create_index("slot")
-        await renew_rows(self._members, self._needs, self._suggestions)
+        await self._pairs.create_index("suggestion", sparse=True)
+        await renew_rows(self._members, self._needs, self._suggestions, self._pairs)
 
     async def restore(
         self,
@@ -128,8 +138,10 @@ class MatcherStore:
         async for settled in self._pairs.find():
             if "in_touch" in settled:
                 directory.decisions.in_touch.add(frozenset(settled["in_touch"]))
+            elif "reason" in settled:
+                directory.decisions.sayings.replace(saying_of_row(settled))
             else:
-                directory.decisions.suggestions.add(settled["_id"])
+                directory.decisions.settle(settled["_id"], settled.get("revision"))
 
     async def read_ahead(self, directory: Directory, owners: Sequence[str]) -> None:
         """Read together what these members and their needs say, where nobody has asked for it yet.
@@ -155,16 +167,19 @@ class MatcherStore:
         """
         # In a thread: it may ask for events.
         members, needs = await asyncio.to_thread(_rows, directory, changes)
-        settled: list[Document] = [{"_id": suggestion} for suggestion in sorted(changes.suggestions)]
-        settled += [{"_id": "|".join(sorted(pair)), "in_touch": sorted(pair)} for pair in changes.in_touch]
+        settled = [_settled(key, directory.decisions.settled_up_to(key)) for key in sorted(changes.suggestions)]
+        settled += [_said(saying_row(directory.decisions.sayings.get(key))) for key in sorted(changes.sayings)]
         told = [told_row(state) for state in changes.told]
+        erased = [str(state.id) for state in changes.told if state.made is None]
 
         async def write(session: Session) -> None:
             await _replace(self._members, members, session, again=True)
             await _replace(self._needs, needs, session, again=True)
             if settled:
-                writes = [UpdateOne({"_id": row["_id"]}, {"$set": row}, upsert=True) for row in settled]
-                await self._pairs.bulk_write(writes, ordered=False, session=session)
+                await self._pairs.bulk_write(settled, ordered=False, session=session)
+            if erased:
+                said_of_them = {"suggestion": {"$in": erased}}
+                await self._pairs.update_many(said_of_them, {"$set": {"carriers": []}}, session=session)
             if await _replace(self._suggestions, told, session) < len(told):
                 raise TransientError("a suggestion has been told of otherwise meanwhile")
             # Last, so that whoever takes a share over hardly ever has to wait for it.
@@ -202,6 +217,11 @@ class MatcherStore:
             concerned = [{"$and": [{"slot": {"$in": slots}}, {"$or": concerned}]}]
         concerned += [{"_id": {"$in": sorted(ids)}}, {"ask": {"$in": sorted(asks)}}]
         return {row["_id"]: told_of(row) async for row in self._suggestions.find({"$or": concerned})}
+
+    async def carriers(self, suggestions: Iterable[str]) -> dict[str, list[str]]:
+        """Return the words that carry these suggestions, as they were last told, by id."""
+        found = self._suggestions.find({"_id": {"$in": sorted(suggestions)}}, {"carriers": 1})
+        return {row["_id"]: row.get("carriers", []) async for row in found}
 
     async def unpublished(self, limit: int, slots: Sequence[int] | None = None) -> list[Told]:
         """Return suggestions, of askers in these slots, whose latest state the broker has not confirmed."""
@@ -244,6 +264,14 @@ async def _replace(collection: Collection, rows: Sequence[Document], session: Se
         [_unless_newer(row, again=again) for row in rows], ordered=False, session=session
     )
     return done.modified_count + done.upserted_count
+
+
+def _settled(suggestion: str, revision: int) -> Any:
+    return UpdateOne({"_id": suggestion}, {"$max": {"revision": revision}}, upsert=True)
+
+
+def _said(row: Document) -> Any:
+    return UpdateOne({"_id": row["_id"]}, {"$set": row}, upsert=True)
 
 
 def _unless_newer(row: Document, *, again: bool) -> Any:

@@ -71,6 +71,7 @@ def feedback(made: SuggestionMade | None, acts: Sequence[Given]) -> list[Feedbac
             cluster=key_of(given.ambassador).cluster,
             ambassador_id=key_of(given.ambassador).ambassador_id,
             act=given.act,
+            revision=given.revision,
             reason=given.reason,
             side=given.side,
             result=given.result,

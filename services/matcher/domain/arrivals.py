@@ -11,15 +11,16 @@ from schemas.cloudevents import Envelope
 from schemas.feedback import Act, FeedbackGiven, NotRelevantReason
 from schemas.members import MemberKey, MemberKind, MemberPublished
 from schemas.needs import Direction, NeedKey, NeedPublished
+from services.matcher.domain.decisions import Saying, Weighing, saying_of, suggestion_id
 from services.matcher.domain.directory import Directory
-from services.matcher.domain.eligibility import Traits, ineligible_itself, ineligible_traits, suggestion_id
+from services.matcher.domain.eligibility import Traits, ineligible_itself, ineligible_traits
 from services.matcher.domain.holding import Holding
 from services.matcher.domain.pairing import Eligibility, Pair, Pairing
 from services.matcher.domain.requests import Ask, need_key
 from services.matcher.domain.suggestion import Cause
 
 SETTLING_ACTS: Final = frozenset({Act.INTRODUCED, Act.DECLINED, Act.NOT_RELEVANT})
-"""After one of these a request is not told of the same member again."""
+"""After one of these a request is not told of the same member again, unless texts change."""
 
 
 @dataclass(slots=True)
@@ -33,7 +34,8 @@ class Touched:
         offerers: those of them whose needs may be or have been offers.
         owner_of: key of the member whose need each of these is, or was last.
         settled: ids of suggestions that feedback settled, with the key of the asking member.
-        in_touch: pairs of members that feedback found in touch, with the key of the asking one.
+        sayings: ids of reasons that weigh, with the key of the asking member.
+        eased: reasons that ceased to weigh: what they held back is to be found now.
         causes: what arrived and may bring suggestions about, by key of request, offer or member.
     """
 
@@ -43,11 +45,12 @@ class Touched:
     offerers: set[str] = field(default_factory=set)
     owner_of: dict[str, str] = field(default_factory=dict)
     settled: dict[str, str] = field(default_factory=dict)
-    in_touch: dict[frozenset[str], str] = field(default_factory=dict)
+    sayings: dict[str, str] = field(default_factory=dict)
+    eased: list[Saying] = field(default_factory=list)
     causes: dict[str, Cause] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.members or self.needs)
+        return bool(self.members or self.needs or self.eased)
 
     def erased(self, directory: Directory) -> bool:
         """Whether something of it is to be forgotten."""
@@ -145,6 +148,7 @@ def find_pairs(touched: Touched, directory: Directory, pairing: Pairing, now: da
     asks = _touched_asks(touched, pairing, concerned)
     pairs = [pair for key in sorted(asks) for pair in pairing.best(pairing.asks[key], eligible)]
     pairs += pairing.found_by(_touched_offerers(touched, directory), eligible)
+    pairs += _no_more_held_back(touched.eased, directory, pairing, eligible)
     for clusters in opened_conventions(touched, directory):
         across = (ask for ask in pairing.asks.values() if ask.cluster in clusters)
         found = chain.from_iterable(pairing.best(ask, eligible) for ask in across)
@@ -226,9 +230,9 @@ def eligibility(directory: Directory, now: datetime) -> Eligibility:
         return ineligible_traits(ask, asker.event, traits, now=now, conventions=directory.conventions) is None
 
     def member(ask: Ask, key: str) -> bool:
-        return ineligible_itself(ask, key, decisions=directory.decisions) is None
+        return ineligible_itself(ask, key, now=now, decisions=directory.decisions) is None
 
-    return Eligibility(traits, member)
+    return Eligibility(traits, member, Weighing(directory.decisions.sayings, now))
 
 
 def _touched_asks(touched: Touched, pairing: Pairing, concerned: Sequence[str]) -> set[str]:
@@ -249,6 +253,25 @@ def _touched_offerers(touched: Touched, directory: Directory) -> dict[str, Trait
     return {key: Traits.of(directory.members[key].event) for key in members}
 
 
+def _no_more_held_back(
+    eased: Sequence[Saying], directory: Directory, pairing: Pairing, eligible: Eligibility
+) -> list[Pair]:
+    """Return the pairs on which something weighed until now, as far as they are among the best."""
+    found: list[Pair] = []
+    for saying in eased:
+        known = directory.members.get(saying.member)
+        if saying.reason is NotRelevantReason.NOT_AVAILABLE:
+            if known is not None:
+                again = pairing.found_by({saying.member: Traits.of(known.event)}, eligible)
+                found += [pair for pair in again if pair.ask.cluster == saying.cluster]
+            continue
+        two = {saying.asker, saying.member}
+        asks = pairing.asks.of(saying.asker) | pairing.asks.of(saying.member)
+        again = [pair for key in sorted(asks) for pair in pairing.best(pairing.asks[key], eligible)]
+        found += [pair for pair in again if {pair.ask.owner, pair.member} == two]
+    return found
+
+
 def _touch_owner(need: str, directory: Directory, touched: Touched) -> None:
     if owners := directory.owners_of(need):
         touched.owners.update(owners)
@@ -260,9 +283,11 @@ def _touch_owner(need: str, directory: Directory, touched: Touched) -> None:
 def _settle(feedback: FeedbackGiven, directory: Directory, touched: Touched) -> None:
     if feedback.act not in SETTLING_ACTS:
         return
-    asking, answering = (f"{side.cluster}/{side.member_id}" for side in (feedback.requesting, feedback.offering))
-    touched.settled[str(feedback.suggestion_id)] = asking
-    if feedback.reason is NotRelevantReason.ALREADY_IN_TOUCH:
-        touched.in_touch[frozenset((asking, answering))] = asking
-    directory.decisions.suggestions.update(touched.settled)
-    directory.decisions.in_touch.update(touched.in_touch)
+    asking, suggestion = f"{feedback.requesting.cluster}/{feedback.requesting.member_id}", str(feedback.suggestion_id)
+    # What was not relevant may be so once its texts have changed; who has met, or would rather not, is asked no more.
+    revision = feedback.revision if feedback.act is Act.NOT_RELEVANT else None
+    directory.decisions.settle(suggestion, revision)
+    touched.settled[suggestion] = asking
+    if (saying := saying_of(feedback)) is not None:
+        directory.decisions.sayings.put(saying)
+        touched.sayings[saying.id] = asking

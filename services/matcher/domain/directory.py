@@ -9,7 +9,7 @@ from typing import Final
 from schemas.members import Admission, Asset, MemberKind, MemberPublished
 from schemas.needs import Direction, NeedPublished
 from services.matcher.domain.change import Wording, materially_different
-from services.matcher.domain.eligibility import Decisions
+from services.matcher.domain.decisions import Decisions, Saying
 from services.matcher.domain.known import Arrival, KnownMember, KnownNeed, Later
 from services.matcher.domain.requests import Ask, Document, need_key, offer_documents, open_requests, stands
 
@@ -179,6 +179,10 @@ class Directory:
             self._due.add(heappop(self._deadlines)[1])
         self._due = {key for key in self._due if self._is_due(key, now)}
         return set(self._due)
+
+    def eased(self, now: datetime) -> list[Saying]:
+        """Return what was said and ceased to weigh since `clock`; again until `pass_time`."""
+        return self.decisions.sayings.ended(self.clock, now)
 
     def pass_time(self, now: datetime, done: Iterable[str]) -> None:
         """Note that what follows from the deadlines of these needs, all that were due, is done."""

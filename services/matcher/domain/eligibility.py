@@ -1,13 +1,13 @@
 """Whether one request may face one member, and if not, why not."""
 
 from collections.abc import Container, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from schemas.ids import derived_id
 from schemas.members import Admission, MemberKind, MemberPublished, Reach, Visibility
+from services.matcher.domain.decisions import UNDECIDED, Decisions
 from services.matcher.domain.requests import Ask
 
 _MAKERS = frozenset({MemberKind.COMPANY, MemberKind.STARTUP})
@@ -43,33 +43,6 @@ class Ineligible(StrEnum):
     EXPIRED = "expired"
     EXCLUDED = "excluded"
     DECIDED = "decided"
-
-
-def suggestion_id(lineage: str, member: str) -> str:
-    """Id of the one suggestion that a request, however often reposted, has with a member."""
-    return str(derived_id("suggestion", lineage, member))
-
-
-@dataclass(frozen=True, slots=True)
-class Decisions:
-    """What feedback has settled.
-
-    Attributes:
-        suggestions: ids of suggestions introduced, declined or found not relevant.
-        in_touch: pairs of keys of members that know each other already.
-    """
-
-    suggestions: set[str] = field(default_factory=set)
-    in_touch: set[frozenset[str]] = field(default_factory=set)
-
-    def settled(self, ask: Ask, member: str) -> bool:
-        """Whether the request must not be told to face the member again."""
-        if frozenset((ask.owner, member)) in self.in_touch:
-            return True
-        return bool(self.suggestions) and suggestion_id(ask.lineage, member) in self.suggestions
-
-
-UNDECIDED: Final = Decisions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +91,7 @@ def ineligible(
     if key == ask.owner:
         return Ineligible.ITSELF
     barred = ineligible_traits(ask, asker, Traits.of(member), now=now, conventions=conventions)
-    return barred or ineligible_itself(ask, key, decisions=decisions)
+    return barred or ineligible_itself(ask, key, now=now, decisions=decisions)
 
 
 def ineligible_traits(
@@ -144,13 +117,13 @@ def ineligible_traits(
     return None
 
 
-def ineligible_itself(ask: Ask, key: str, *, decisions: Decisions = UNDECIDED) -> Ineligible | None:
-    """Return why `ask` must not face the member of this key whatever its traits; None if it may."""
+def ineligible_itself(ask: Ask, key: str, *, now: datetime, decisions: Decisions = UNDECIDED) -> Ineligible | None:
+    """Return why `ask` must not face the member of this key at `now` whatever its traits; None if it may."""
     if key == ask.owner:
         return Ineligible.ITSELF
     if key in ask.excluded:
         return Ineligible.EXCLUDED
-    return Ineligible.DECIDED if decisions.settled(ask, key) else None
+    return Ineligible.DECIDED if decisions.settled(ask, key, now) else None
 
 
 def visible(visibility: Visibility, own: str, other: str, conventions: Conventions) -> bool:

@@ -38,7 +38,13 @@ class Source:
 
 
 def evidence(
-    explanation: Explanation, request: Source, offers: Mapping[str, Source], *, name: str, quoted: int
+    explanation: Explanation,
+    request: Source,
+    offers: Mapping[str, Source],
+    *,
+    name: str,
+    quoted: int,
+    factor: float = 1.0,
 ) -> Evidence:
     """Return the evidence of a match.
 
@@ -46,6 +52,7 @@ def evidence(
         offers: the texts of all documents of the match, by document key, best first.
         name: what the answering member is called.
         quoted: of so many of them passages are shown.
+        factor: what the score of the texts is multiplied by, and so is each share.
     """
     terms = [term for term in explanation.terms if term.share > 0]
     telling = [term for term in terms if term.informative]
@@ -57,7 +64,7 @@ def evidence(
                 offer_words=_words(
                     *((offers[key], spans) for key, spans in term.offer_spans.items()), (named, term.name_spans)
                 ),
-                share=term.share,
+                share=term.share * factor,
                 informative=term.informative,
             )
             for term in terms

@@ -1,12 +1,13 @@
 """Requests facing members: what is offered and asked now, and which pairs a change brings among the best."""
 
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Final
 
-from schemas.suggestions import RequestSource
+from schemas.suggestions import Adjustment, RequestSource
+from services.matcher.domain.decisions import CARRIERS, UNDECIDED, Weighing, factor_of
 from services.matcher.domain.eligibility import Traits
 from services.matcher.domain.holding import NONE, Holding
 from services.matcher.domain.known import Gone, Later
@@ -21,6 +22,10 @@ MOST_FROM_ONE_WORD: Final = 0.7
 
 LOOKED_AT: Final = 3
 """Times as many members as may be told that are looked at: some of them share too little that is worth showing."""
+
+
+UNWEIGHED: Final = Weighing(UNDECIDED.sayings, datetime.max.replace(tzinfo=UTC))
+"""What weighs where nobody said anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +49,27 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A request facing a member that is among the best for it."""
+    """A request facing a member.
+
+    Attributes:
+        match: how their texts match.
+        adjustments: why the pair counts for less than its texts.
+    """
 
     ask: Ask
     member: str
     match: Match
+    adjustments: Sequence[Adjustment] = ()
+
+    @property
+    def factor(self) -> float:
+        """What the score of the texts is multiplied by."""
+        return factor_of(self.adjustments)
+
+    @property
+    def score(self) -> float:
+        """The score by which the pair is told, or is not."""
+        return self.match.score * self.factor
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +79,12 @@ class Eligibility:
     Attributes:
         traits: whether it may face members of such traits.
         member: whether it may face this one, by key, as far as that is not a matter of its traits.
+        weighing: what was said that makes members count for less.
     """
 
     traits: Callable[[Ask, Traits], bool]
     member: Callable[[Ask, str], bool]
+    weighing: Weighing = UNWEIGHED
 
 
 class Asks(Mapping[str, Ask]):
@@ -121,6 +144,11 @@ class Asks(Mapping[str, Ask]):
             self._askers |= dict.fromkeys(asks, member)
             self._of[member] = set(asks)
             self._read[member] = Later.of(asks)
+
+
+def carriers(explanation: Explanation) -> tuple[str, ...]:
+    """Return the informative shared words that bring most of a score, as they are compared."""
+    return tuple(term.term for term in explanation.terms if term.informative)[:CARRIERS]
 
 
 class Pairing:
@@ -219,15 +247,18 @@ class Pairing:
         One that shares too little gives its place to the next best.
         """
         request, ranks = self.request(ask), self.bar.ranks(ask)
+        adjusted, looked_at = eligible.weighing.concerned(ask), LOOKED_AT * self.bar.ranks(ask)
         found = self.index.search(
             request,
-            LOOKED_AT * ranks,
+            looked_at + adjusted,  # each of these may leave its place to another
             lambda member: eligible.member(ask, member),
             lambda traits: isinstance(traits, Traits) and eligible.traits(ask, traits),
         )
         self._ranked()
-        worth = (Pair(ask, match.member, match) for match in found if self._tells(request, match))
-        return list(islice(worth, ranks))
+        pairs = [self._pair(request, ask, match, eligible.weighing) for match in found]
+        if adjusted:
+            pairs = sorted(pairs, key=lambda pair: (-pair.score, pair.member))[:looked_at]
+        return list(islice((pair for pair in pairs if self._tells(request, pair)), ranks))
 
     def found_by(self, members: Mapping[str, Traits], eligible: Eligibility) -> list[Pair]:
         """Return the pairs in which one of `members`, who are of these traits, is now among the best for a request."""
@@ -242,19 +273,27 @@ class Pairing:
         found = (pair for key in sorted(asks) for pair in self.best(self.asks[key], eligible))
         return [pair for pair in found if pair.member in members]
 
-    def score(self, ask: Ask, member: str) -> Match | None:
-        """Return how a member answers a request, however many answer it better; None if it brings nothing."""
-        return self.index.score(self.request(ask), member)
-
-    def explain(self, ask: Ask, match: Match) -> Explanation | None:
-        """Return why a match has its score; None where silence is better: below the bar, or too little to show."""
+    def pair(self, ask: Ask, member: str, weighing: Weighing = UNWEIGHED) -> Pair | None:
+        """Return a request facing a member, however many answer it better; None if that brings nothing."""
         request = self.request(ask)
-        return self.index.explain(request, match) if self._tells(request, match) else None
+        match = self.index.score(request, member)
+        return self._pair(request, ask, match, weighing) if match is not None and match.documents else None
 
-    def _tells(self, request: Request, match: Match) -> bool:
-        if not match.documents or match.score < self.bar.score:
+    def explain(self, pair: Pair) -> Explanation | None:
+        """Return why the texts of a pair match; None where silence is better: below the bar, or too little to show."""
+        request = self.request(pair.ask)
+        return self.index.explain(request, pair.match) if self._tells(request, pair) else None
+
+    def _pair(self, request: Request, ask: Ask, match: Match, weighing: Weighing) -> Pair:
+        def carried() -> frozenset[str]:
+            return frozenset(carriers(self.index.explain(request, match)))
+
+        return Pair(ask, match.member, match, weighing.adjustments(ask, match.member, carried))
+
+    def _tells(self, request: Request, pair: Pair) -> bool:
+        if not pair.match.documents or pair.score < self.bar.score:
             return False
-        worth = self.index.worth(request, match.member)
+        worth = self.index.worth(request, pair.member)
         return worth.informative >= LEAST_SHARED and worth.largest <= MOST_FROM_ONE_WORD
 
     @staticmethod

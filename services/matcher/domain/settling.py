@@ -5,6 +5,7 @@ read again, or whose effects a crash cut short, ends in the same state.
 from schemas.members import Admission
 from schemas.needs import Direction, NeedStatus
 from schemas.suggestions import LapseReason, RequestSource, SuggestionMade
+from services.matcher.domain.decisions import FOR_GOOD
 from services.matcher.domain.directory import Directory
 from services.matcher.domain.eligibility import ineligible
 from services.matcher.domain.holding import Holding
@@ -66,20 +67,25 @@ def _settle_known(told: Told, made: SuggestionMade, ask: Ask | None, pair: Pair 
         return told.lapse(reason or LapseReason.WITHDRAWN, scribe.now) if told.stands else None
     if ask.key not in scribe.pairing.asks:
         return None  # a standing request that gave way to a posted one: what it brought stays
-    if told.stands:
-        return _revise(told, ask, str(made.offer.party.key), scribe)
-    return None if pair is None else scribe.write(pair, told, revision=_revision(told, pair, scribe))
-
-
-def _revise(told: Told, ask: Ask, member: str, scribe: Scribe) -> Told | None:
-    if scribe.directory.decisions.settled(ask, member):
+    member, decisions = str(made.offer.party.key), scribe.directory.decisions
+    settled = decisions.settled_up_to(str(told.id))
+    if settled == FOR_GOOD or decisions.know_each_other(ask.owner, member, scribe.now):
         return None
-    match = scribe.pairing.score(ask, member)
-    if match is None or not match.documents:
+    if told.stands:
+        return _revise(told, ask, member, settled, scribe)
+    if pair is None and settled:  # which keeps it from being found
+        pair = scribe.pairing.pair(ask, member, scribe.weighing)
+    if pair is None or (revision := _revision(told, pair, scribe)) <= settled:
+        return None
+    return scribe.write(pair, told, revision=revision)
+
+
+def _revise(told: Told, ask: Ask, member: str, settled: int, scribe: Scribe) -> Told | None:
+    pair = scribe.pairing.pair(ask, member, scribe.weighing)
+    if pair is None:
         return told.lapse(LapseReason.WITHDRAWN, scribe.now)
-    pair = Pair(ask, member, match)
     revision = _revision(told, pair, scribe)
-    if revision == told.revision and ask.key == told.ask:
+    if revision <= settled or (revision == told.revision and ask.key == told.ask):
         return None
     # What was told is not asked or brought any more, and what replaced it does not bear a suggestion.
     return scribe.write(pair, told, revision=revision) or told.lapse(LapseReason.WITHDRAWN, scribe.now)

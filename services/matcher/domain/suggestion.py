@@ -18,12 +18,12 @@ from schemas.suggestions import (
     SuggestionMade,
 )
 from services.matcher.domain.change import materially_different
+from services.matcher.domain.decisions import Weighing, suggestion_id
 from services.matcher.domain.directory import Directory
-from services.matcher.domain.eligibility import suggestion_id
 from services.matcher.domain.evidence import Source, evidence
 from services.matcher.domain.holding import slot
 from services.matcher.domain.known import KnownMember
-from services.matcher.domain.pairing import Pair, Pairing
+from services.matcher.domain.pairing import Pair, Pairing, carriers
 from services.matcher.domain.requests import Ask, Document
 from services.matcher.index import ANALYSER_VERSION, ENGINE_VERSION, Match, Vote
 
@@ -48,6 +48,7 @@ class Told:
         slot: of the asking member.
         made: what was told; none: erased, and nothing but the numbers is left.
         lapsed: why it does not stand any more; none while it does.
+        carriers: the words that carry it, as they are compared.
     """
 
     id: UUID
@@ -60,6 +61,7 @@ class Told:
     slot: int = 0
     made: SuggestionMade | None = None
     lapsed: LapseReason | None = None
+    carriers: tuple[str, ...] = ()
     traceparent: str | None = None
 
     @property
@@ -117,9 +119,14 @@ class Scribe:
     causes: Mapping[str, Cause] = field(default_factory=dict)
     """What just arrived, by key of request, offer or member."""
 
+    @property
+    def weighing(self) -> Weighing:
+        """What was said that makes members count for less now."""
+        return Weighing(self.directory.decisions.sayings, self.now)
+
     def write(self, pair: Pair, before: Told | None = None, *, revision: int = 1) -> Told | None:
         """Return the suggestion of a pair, following `before` if it was told; None where silence is better."""
-        explanation = self.pairing.explain(pair.ask, pair.match)
+        explanation = self.pairing.explain(pair)
         if explanation is None:
             return None
         ask, member = pair.ask, self.directory.members[pair.member]
@@ -153,17 +160,20 @@ class Scribe:
                         text=documents[vote.document_id].text,
                         language=documents[vote.document_id].language,
                         cosine=min(1.0, vote.score),
+                        activities=documents[vote.document_id].activities,
                     )
                     for vote in shown
                 ),
             ),
-            score=pair.match.score,
+            score=pair.score,
+            adjustments=tuple(pair.adjustments),
             evidence=evidence(
                 explanation,
                 Source(ask.request_id, ask.title, ask.text),
                 sources,
                 name=member.event.name,
                 quoted=len(shown),
+                factor=pair.factor,
             ),
             engine=ENGINE,
             corpus_size=len(self.pairing),
@@ -178,6 +188,7 @@ class Scribe:
             known=self.directory.revs(pair.member, self.now),
             slot=slot(ask.owner),
             made=made,
+            carriers=carriers(explanation),
             traceparent=None if cause is None else cause.traceparent,
         )
 
@@ -202,6 +213,7 @@ class Scribe:
             trl=ask.trl,
             stage=ask.stage,
             intellectual_property=ask.intellectual_property,
+            activities=ask.activities,
         )
 
     def _party(self, known: KnownMember) -> Party:
@@ -218,6 +230,7 @@ class Scribe:
             languages=event.languages,
             city=city,
             city_name="" if seat is None else seat.event.name,
+            activities=event.activities,
         )
 
 

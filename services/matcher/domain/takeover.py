@@ -28,8 +28,7 @@ def take_over(directory: Directory, stored: Directory, is_theirs: Callable[[str]
     ahead = [need for key in _needs(directory, stored, members) if (need := _take_need(key, directory, stored))]
     for need in sorted(ahead, key=lambda need: need.seq):
         directory.publish_need(need.event)
-    directory.decisions.suggestions.update(stored.decisions.suggestions)
-    directory.decisions.in_touch.update(stored.decisions.in_touch)
+    directory.decisions.learn(stored.decisions)
     return {owner for owner, mark in before.items() if directory.mark(owner) != mark}
 
 

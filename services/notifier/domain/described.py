@@ -54,4 +54,5 @@ def _why(shown: Card) -> dict[str, Any]:
         {"request_words": list(t.request_words), "offer_words": list(t.offer_words), "percent": t.percent}
         for t in shown.terms
     ]
-    return {"terms": terms, "other_terms_percent": shown.rest_percent}
+    adjustments = [adjustment.model_dump(mode="json") for adjustment in shown.adjustments]
+    return {"terms": terms, "other_terms_percent": shown.rest_percent, "adjustments": adjustments}

@@ -6,7 +6,17 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from schemas.codes import IntellectualProperty, Stage
-from schemas.suggestions import Evidence, Mark, OfferDocument, Party, Passage, RequestSource, SharedTerm, SuggestionMade
+from schemas.suggestions import (
+    Adjustment,
+    Evidence,
+    Mark,
+    OfferDocument,
+    Party,
+    Passage,
+    RequestSource,
+    SharedTerm,
+    SuggestionMade,
+)
 
 TERMS_SHOWN: Final = 6
 """Rows of the list of reasons that are read at a glance; what is left is summed up in one more."""
@@ -75,7 +85,10 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A suggestion as it is shown. The percentages of `terms` and `rest_percent` sum to 100."""
+    """A suggestion as it is shown. The percentages of `terms` and `rest_percent` sum to 100.
+
+    `adjustments` are what colleagues said that makes it count for less.
+    """
 
     source: RequestSource
     request: Side
@@ -83,6 +96,7 @@ class Card:
     facts: Facts
     terms: tuple[Term, ...]
     rest_percent: int
+    adjustments: tuple[Adjustment, ...] = ()
 
 
 def card(suggestion: SuggestionMade, *, now: datetime) -> Card:
@@ -106,6 +120,7 @@ def card(suggestion: SuggestionMade, *, now: datetime) -> Card:
         ),
         terms=terms,
         rest_percent=rest,
+        adjustments=suggestion.adjustments,
     )
 
 

@@ -7,7 +7,7 @@ from schemas.codes import IntellectualProperty, Stage
 from schemas.feedback import NotRelevantReason, Result
 from schemas.members import MemberKind
 from schemas.notifications import Channel
-from schemas.suggestions import LapseReason, RequestSource
+from schemas.suggestions import AdjustmentScope, LapseReason, RequestSource
 from services.notifier.domain.desk import Step
 from services.notifier.domain.introduction import Answer, Phase
 
@@ -53,8 +53,45 @@ RIGHTS: Final = {
 REASONS: Final = {
     NotRelevantReason.WRONG_TOPIC: _("It is not the same subject"),
     NotRelevantReason.ALREADY_IN_TOUCH: _("They know each other already"),
-    NotRelevantReason.NOT_AVAILABLE: _("One of the two is not available"),
+    NotRelevantReason.NOT_AVAILABLE: _("Who may answer is not available"),
     NotRelevantReason.OTHER: _("Another reason"),
+}
+
+CONSEQUENCES: Final = {
+    NotRelevantReason.WRONG_TOPIC: _(
+        "For half a year the two count half for this request, and less where the same words bring them together."
+    ),
+    NotRelevantReason.ALREADY_IN_TOUCH: _("For half a year the two are not suggested to each other."),
+    NotRelevantReason.NOT_AVAILABLE: _("For 30 days %(name)s counts for less in your cluster."),
+    NotRelevantReason.OTHER: _("The two come back for this request only if one of the texts changes."),
+}
+
+ONCE: Final = {
+    AdjustmentScope.PAIRING: _(
+        "A colleague said on %(day)s that the two are not about the same subject: until %(end)s the pairing "
+        "counts half."
+    ),
+    AdjustmentScope.ASKER: _(
+        "A colleague said on %(day)s of another request of %(asker)s that these words bring it together with "
+        "%(name)s by mistake: until %(end)s the pairing counts for less."
+    ),
+    AdjustmentScope.CLUSTER: _(
+        "A colleague said on %(day)s that %(name)s is not available: until %(end)s it counts for less."
+    ),
+}
+
+REPEATEDLY: Final = {
+    AdjustmentScope.PAIRING: _(
+        "Colleagues said, last on %(day)s, that the two are not about the same subject: until %(end)s the pairing "
+        "counts half."
+    ),
+    AdjustmentScope.ASKER: _(
+        "Colleagues said, last on %(day)s, of other requests of %(asker)s that these words bring it together with "
+        "%(name)s by mistake: until %(end)s the pairing counts for less."
+    ),
+    AdjustmentScope.CLUSTER: _(
+        "Colleagues said, last on %(day)s, that %(name)s is not available: until %(end)s it counts for less."
+    ),
 }
 
 LAPSES: Final = {

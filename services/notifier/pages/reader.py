@@ -21,7 +21,7 @@ from jinja2.runtime import Context
 from schemas.ambassadors import AmbassadorPublished, Weekday
 from schemas.contacts import ContactPublished
 from services.notifier.domain.preferences import Digits, Person
-from services.notifier.domain.presentation import Facts, Term
+from services.notifier.domain.presentation import Card, Facts, Term
 from services.notifier.pages import messages
 
 HERE: Final = Path(__file__).parent
@@ -110,6 +110,19 @@ class Reader:
         begin, end = ("\u2068", "\u2069") if self.direction == "rtl" else ("", "")
         said = (f"{begin}{term.words('/')}{end} ({self.percent(term.percent)})" for term in terms[:STRONGEST])
         return self.say(", ").join(said)
+
+    def adjusted(self, card: Card) -> list[str]:
+        """Return why a pairing counts for less than its texts, each reason a sentence."""
+        return [
+            self.say((messages.ONCE if said.count == 1 else messages.REPEATEDLY)[said.scope])
+            % {
+                "day": self.day(said.said_at),
+                "end": self.day(said.until),
+                "name": card.offer.party.name,
+                "asker": card.request.party.name,
+            }
+            for said in card.adjustments
+        ]
 
     def facts(self, facts: Facts) -> list[str]:
         """Return the facts besides the deadline, each a short phrase."""

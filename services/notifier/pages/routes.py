@@ -109,7 +109,8 @@ class _Pages:
             form = self._tokens.form(person.key, item.suggestion_id, item.revision)
             return private_page(
                 reader, "suggestion.html", 200, live=place, token=token, person=person, item=item, form=form,
-                missing=missing, reasons=messages.REASONS, lapses=messages.LAPSES, results=messages.RESULTS,
+                missing=missing, reasons=messages.REASONS, consequences=messages.CONSEQUENCES,
+                lapses=messages.LAPSES, results=messages.RESULTS,
                 answers=messages.ANSWERS, Side=Side,
             )  # fmt: skip
 

@@ -81,7 +81,12 @@ def erased_need(need_id: str, rev: int | None, cluster: str = "atlas") -> Envelo
 
 
 def feedback(
-    suggestion: UUID, act: Act, requesting: str, offering: str, reason: NotRelevantReason | None = None
+    suggestion: UUID,
+    act: Act,
+    requesting: str,
+    offering: str,
+    reason: NotRelevantReason | None = None,
+    revision: int | None = None,
 ) -> Envelope:
     event = FeedbackGiven(
         feedback_id=uuid4(),
@@ -90,6 +95,7 @@ def feedback(
         ambassador_id="amina",
         act=act,
         reason=reason,
+        revision=revision,
         requesting=MemberRef(cluster="atlas", member_id=requesting),
         offering=MemberRef(cluster="atlas", member_id=offering),
         given_at=AT,

@@ -64,11 +64,41 @@ async def test_putting_aside_says_why_and_leaves_it_to_the_others(process: Proce
     await act(process, DISMISS)
     [given] = await feedback(process)
     assert (given.act, given.reason) == (Act.NOT_RELEVANT, NotRelevantReason.ALREADY_IN_TOUCH)
+    assert given.revision == 1
     mine = (await process.see(inbox() + ITEM)).text
     assert "Votre raison : Ils se connaissent déjà." in mine
+    assert "Pendant six mois, les deux ne seront plus rapprochés." in mine
     assert "<form" not in mine
     assert "Atlas Irrigation" in (await process.see(inbox() + "?view=done")).text
     assert "Atlas Irrigation" in (await process.see(inbox("souss/badr"))).text
+
+
+@pytest.mark.parametrize(
+    ("language", "said", "again"),
+    [
+        ("fr", "le 3 novembre 2026 que Laboratoire Capteurs et Énergie n’est pas disponible : jusqu’au 3 décembre 2026",
+         "en dernier le 3 novembre 2026, d’autres demandes de Atlas Irrigation"),
+        ("ar", "قال زميل في 3 نونبر 2026 إن Laboratoire Capteurs et Énergie غير متاح",
+         "آخرهم في 3 نونبر 2026، عن طلبات أخرى"),
+        ("en", "on November 3, 2026 that Laboratoire Capteurs et Énergie is not available: until December 3, 2026",
+         "last on November 3, 2026, of other requests of Atlas Irrigation"),
+    ],
+)  # fmt: skip
+async def test_what_colleagues_said_is_part_of_the_reason(world: World, language: str, said: str, again: str) -> None:
+    spoken = {"said_at": datetime(2026, 11, 3, 12, tzinfo=UTC), "until": datetime(2026, 12, 3, 12, tzinfo=UTC)}
+    adjustments = [
+        {"reason": "not_available", "scope": "cluster", "factor": 0.8, **spoken},
+        {"reason": "wrong_topic", "scope": "asker", "factor": 0.8, "count": 2, **spoken},
+    ]
+    process = await world.start()
+    await process.take(person(language=language), made(adjustments=adjustments))
+    await process.run()
+    [(_, mail)] = world.mail.mails
+    page = (await process.see(inbox() + ITEM)).text
+    written = [mail.get_body((kind,)).get_content() for kind in ("plain", "html")]
+    for text in (page, *written):
+        assert said in text
+        assert again in text
 
 
 async def test_a_double_tap_counts_once(process: Process) -> None:

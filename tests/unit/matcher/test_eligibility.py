@@ -8,7 +8,8 @@ import pytest
 from schemas.feedback import Act
 from schemas.members import Admission, MemberKind, MemberRef, Reach, Visibility
 from services.matcher.domain.arrivals import SETTLING_ACTS
-from services.matcher.domain.eligibility import USUAL_KINDS, Decisions, Ineligible, ineligible, suggestion_id
+from services.matcher.domain.decisions import Decisions, suggestion_id
+from services.matcher.domain.eligibility import USUAL_KINDS, Ineligible, ineligible
 from services.matcher.domain.requests import posted_request
 from tests.unit.matcher.actors import NOW, member, need
 
@@ -100,8 +101,8 @@ def test_visibility_does_not_matter_at_home() -> None:
 @pytest.mark.parametrize(
     ("decisions", "expected"),
     [
-        (Decisions(suggestions={suggestion_id("atlas/besoin", "atlas/labo")}), Ineligible.DECIDED),
-        (Decisions(suggestions={suggestion_id("atlas/autre", "atlas/labo")}), None),
+        (Decisions(suggestions={suggestion_id("atlas/besoin", "atlas/labo"): 1}), Ineligible.DECIDED),
+        (Decisions(suggestions={suggestion_id("atlas/autre", "atlas/labo"): 1}), None),
         (Decisions(in_touch={frozenset(("atlas/labo", "atlas/verger"))}), Ineligible.DECIDED),
         (Decisions(in_touch={frozenset(("atlas/labo", "atlas/autre"))}), None),
     ],

@@ -31,9 +31,9 @@ def scribe() -> Scribe:
 @pytest.fixture
 def pair(scribe: Scribe) -> Pair:
     ask = scribe.pairing.asks["need:atlas/besoin"]
-    match = scribe.pairing.score(ask, "atlas/labo")
-    assert match is not None
-    return Pair(ask, "atlas/labo", match)
+    pair = scribe.pairing.pair(ask, "atlas/labo")
+    assert pair is not None
+    return pair
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from schemas.codes import IntellectualProperty, Stage
 from schemas.feedback import NotRelevantReason
 from schemas.members import MemberKind
 from schemas.notifications import Channel
-from schemas.suggestions import LapseReason, RequestSource
+from schemas.suggestions import AdjustmentScope, LapseReason, RequestSource
 from services.notifier.domain.desk import Step
 from services.notifier.pages import messages
 from services.notifier.pages.reader import CATALOGUES, HERE, LOCALES, Readers
@@ -65,6 +65,9 @@ def test_templates_say_nothing_outside_the_catalogue() -> None:
         (messages.STAGES, Stage),
         (messages.RIGHTS, IntellectualProperty),
         (messages.REASONS, NotRelevantReason),
+        (messages.CONSEQUENCES, NotRelevantReason),
+        (messages.ONCE, AdjustmentScope),
+        (messages.REPEATEDLY, AdjustmentScope),
         (messages.LAPSES, LapseReason),
         (messages.ASKS, RequestSource),
         (messages.STEPS, Step),
