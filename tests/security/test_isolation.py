@@ -24,14 +24,14 @@ from services.matcher import app as matcher
 from services.matcher.settings import MatcherSettings
 from services.notifier import app as notifier
 from services.notifier.address import Tokens
-from services.notifier.pages.routes import SHEET_PATH
+from services.notifier.pages.private import SCRIPT_PATH, SHEET_PATH
 from services.notifier.settings import NotifierSettings
 from services.runtime.microservice import Microservice
 from tests.component.notifier.world import hidden_field
 from tests.security.conftest import SECONDS, Deployed, Tenant
 
 FOR_EVERYBODY = {"/livez", "/readyz", "/metrics", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"}
-STATIC = {SHEET_PATH, "/inbox-static/icon.svg"}
+STATIC = {SHEET_PATH, SCRIPT_PATH, "/inbox-static/icon.svg"}
 
 REFUSED = {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN, httpx.codes.NOT_FOUND}
 

@@ -31,6 +31,10 @@ async def test_all_that_is_kept_of_somebody_is_in_it(world: World) -> None:
     async with process.browser(**{"sec-fetch-mode": "navigate", "sec-fetch-user": "?1"}) as amina:
         form = hidden_field((await amina.get(page)).text)
         await amina.post(page, data={"form": form, "act": "not_relevant", "reason": "wrong_topic"})
+    async with process.browser() as badr:
+        theirs = page.replace(inbox(), inbox("souss/badr"))
+        form = hidden_field((await badr.get(theirs)).text)
+        await badr.post(theirs, data={"form": form, "act": "taken"})
     await process.run()
     answer = await process.see(FILE)
     assert answer.headers["content-disposition"] == 'attachment; filename="maillage-amina.json"'
