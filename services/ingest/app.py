@@ -5,6 +5,7 @@ from typing import Final
 from fastapi import FastAPI
 
 from schemas.topics import MAX_EVENT_BYTES
+from services.ingest.bulk import Bulk
 from services.ingest.claims import Claims
 from services.ingest.edge import Edge
 from services.ingest.erasure import Erasure
@@ -26,11 +27,17 @@ LONGEST_BYTES: Final = 2 * MAX_EVENT_BYTES
 """Longest request that is heard out: a profile that is a little too large is refused in words, not cut off."""
 
 
+_MANY_ROWS: Final = Bounds(request_bytes=64_000_000, whole_seconds=600.0)
+"""Of a request that brings many rows, which are taken while it comes; 100 kB/s are needed for the largest."""
+
+BOUNDS: Final = Bounds(request_bytes=LONGEST_BYTES, paths={"/v1/bulk": _MANY_ROWS})
+
+
 def build(settings: IngestSettings) -> Microservice:
     """Return ingest, composed and not started."""
     # Its redirects would lead to whatever host a request says that it is for.
     app = FastAPI(title="Maillage ingest", redirect_slashes=False)
-    frame = Microservice("ingest", settings, app=app, bounds=Bounds(request_bytes=LONGEST_BYTES))
+    frame = Microservice("ingest", settings, app=app, bounds=BOUNDS)
     database = frame.store.database
     entities, claims = EntityStore(database), Claims(database)
     keyring = Keyring(database=database, operator=OperatorKey(settings))
@@ -43,7 +50,7 @@ def build(settings: IngestSettings) -> Microservice:
     )
     service = IngestService(ledger=ledger, entities=entities, keyring=keyring, clock=frame.clock)
     edge = Edge(keyring=keyring, started=lambda: frame.started)
-    app.include_router(routes(service=service, edge=edge))
+    app.include_router(routes(service=service, bulk=Bulk(service=service), edge=edge))
     render_problems(app)
     describe_bodies(app)
     frame.on_start(entities.prepare, claims.prepare, keyring.prepare)

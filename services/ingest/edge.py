@@ -2,12 +2,14 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from fastapi import Request, Response
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ValidationError
+from starlette.types import Receive, Scope, Send
 
 from schemas.base import MAX_COUNT
 from schemas.topics import MAX_EVENT_BYTES
@@ -24,7 +26,12 @@ Model = TypeVar("Model", bound=BaseModel)
 _ENTITY_TAGS: Final = re.compile(r'\s*(W/)?"([^"]*)"\s*(,|$)')
 _REV_DIGITS: Final = len(str(MAX_COUNT))
 _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+_LINES: Final = re.compile(r"application/(x-ndjson|jsonl|x-jsonlines|ndjson)\s*(;.*)?", re.IGNORECASE)
 _JSON: Final = re.compile(r"application/([\w.+-]+\+)?json\s*(;.*)?", re.IGNORECASE)
+
+
+TOO_LONG: Final = b"\n"
+"""Stands for a line that is longer than what can be published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +61,22 @@ class Edge:
         caller = await self._caller(request)
         body = await _body(request) if request.method in ("POST", "PUT") else b""
         return Call(caller=caller, body=body, asked=_asked(request, caller, body))
+
+    async def open_lines(self, request: Request) -> Call:
+        """Return the call of a request whose body comes line by line (`lines_of`). Raises as `open`."""
+        if not self._started():
+            raise problems.away("The service waits for its database or its broker.")
+        caller = await self._caller(request)
+        if not _LINES.fullmatch(request.headers.get("content-type", "")):
+            detail = "Send one JSON object a line, with Content-Type: application/x-ndjson."
+            raise Problem(415, "Not lines of JSON", detail)
+        if "content-encoding" in request.headers:
+            raise Problem(415, "Encoded", "Send the content without Content-Encoding.")
+        return Call(
+            caller=caller,
+            body=b"",
+            asked=Asked(alerts=_alerts(request, caller), traceparent=traceparent_of(request.scope)),
+        )
 
     async def _caller(self, request: Request) -> Caller:
         scheme, _, presented = request.headers.get("authorization", "").partition(" ")
@@ -97,6 +120,31 @@ def created_once(content: dict[str, str]) -> Response:
     response = _json(content, status=201)
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+async def lines_of(request: Request) -> AsyncIterator[bytes]:
+    """Yield each line of a body as it comes; `TOO_LONG` for one that is longer than what can be published."""
+    line, too_long = bytearray(), False
+    async for chunk in request.stream():
+        *ends, rest = chunk.split(b"\n")
+        for end in ends:
+            yield TOO_LONG if too_long or len(line) + len(end) > MAX_EVENT_BYTES else bytes(line + end)
+            line, too_long = bytearray(), False
+        line += rest
+        if len(line) > MAX_EVENT_BYTES:
+            line, too_long = bytearray(), True
+    if line or too_long:
+        yield TOO_LONG if too_long else bytes(line)
+
+
+class LinesResponse(StreamingResponse):
+    """An answer that comes line by line, while the request is still being read: that is the request's own to do."""
+
+    media_type = "application/x-ndjson"
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        """Answer; what the framework does beside it is to read the request, for the end of the connection."""
+        await self.stream_response(send)
 
 
 def _json(content: object, *, status: int, rev: int | None = None) -> Response:

@@ -7,21 +7,31 @@ from schemas.base import Slug
 from schemas.contacts import ContactProfile
 from schemas.members import MemberKey, MemberProfile, MemberRef
 from schemas.needs import NeedKey
-from services.ingest.edge import Edge, accepted, created_once, parse, shown
+from services.ingest.bulk import Bulk, Lot
+from services.ingest.edge import Edge, LinesResponse, accepted, created_once, lines_of, parse, shown
 from services.ingest.entities import NeedBody, NeedPosted
-from services.ingest.openapi import takes
+from services.ingest.openapi import takes, takes_lines
 from services.ingest.service import IngestService
 
 
-def routes(*, service: IngestService, edge: Edge) -> APIRouter:
+def routes(*, service: IngestService, bulk: Bulk, edge: Edge) -> APIRouter:
     """Return the routes of the API."""
     router = APIRouter(prefix="/v1")
     _members(router, service, edge)
     _contacts(router, service, edge)
     _needs(router, service, edge)
     _ambassadors(router, service, edge)
+    _bulk(router, bulk, edge)
     _keys(router, service, edge)
     return router
+
+
+def _bulk(router: APIRouter, bulk: Bulk, edge: Edge) -> None:
+    @router.post("/bulk", tags=["bulk"], openapi_extra=takes_lines())
+    async def publish_rows(cluster: Slug, request: Request) -> Response:
+        """Publish many: one JSON object a line, with its id, and an answer a line, in their order."""
+        call = await edge.open_lines(request)
+        return LinesResponse(bulk.answers(Lot(call.caller, cluster, call.asked), lines_of(request)))
 
 
 def _members(router: APIRouter, service: IngestService, edge: Edge) -> None:

@@ -23,6 +23,12 @@ def takes(model: type[BaseModel]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
+def takes_lines() -> dict[str, Any]:
+    """Return what a route says of a body of lines (`openapi_extra`): each is another body, with its id."""
+    row = {"type": "string", "description": "One JSON object a line: the body of a PUT, with its id"}
+    return {"requestBody": {"required": True, "content": {"application/x-ndjson": {"schema": row}}}}
+
+
 def describe_bodies(app: FastAPI) -> None:
     """Have the description of `app` hold the schemas that `takes` points at."""
 

@@ -50,6 +50,10 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's own word for it
 
     def body(self) -> bytes:
         """Return the problem as JSON."""
+        return json.dumps(self.members(), ensure_ascii=False).encode()
+
+    def members(self) -> dict[str, Any]:
+        """Return what the problem says."""
         members: dict[str, Any] = {"type": "about:blank", "title": self.title, "status": self.status}
         members["detail"] = self.detail
         if self.errors:
@@ -57,7 +61,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's own word for it
                 {"field": e.field, "value": e.value, "detail": e.detail, "remedy": e.remedy}
                 for e in self.errors[:ERRORS_SHOWN]
             ]
-        return json.dumps(members, ensure_ascii=False).encode()
+        return members
 
 
 def not_found(what: str) -> Problem:

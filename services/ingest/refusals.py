@@ -18,21 +18,12 @@ from services.runtime.store import StoreError
 
 def render_problems(app: FastAPI) -> None:
     """Have `app` answer with problem details."""
-    log = logs.get()
 
-    @app.exception_handler(Problem)
-    async def refused(_: Request, problem: Problem) -> Response:
-        return _rendered(problem)
+    async def said(_: Request, error: Exception) -> Response:
+        return _rendered(problem_of(error))
 
-    @app.exception_handler(TransientError)
-    async def log_away(_: Request, error: TransientError) -> Response:
-        log.warning("unconfirmed", error=describe(error))
-        return _rendered(problems.away("The log did not confirm the event in time."))
-
-    @app.exception_handler(StoreError)
-    async def store_away(_: Request, error: StoreError) -> Response:
-        log.warning("store_away", error=describe(error))
-        return _rendered(problems.away("The database did not confirm in time."))
+    for kind in (Problem, TransientError, StoreError):
+        app.add_exception_handler(kind, said)
 
     @app.exception_handler(RequestValidationError)
     async def path_refused(_: Request, error: RequestValidationError) -> Response:
@@ -46,12 +37,30 @@ def render_problems(app: FastAPI) -> None:
     app.add_middleware(_NeverBare)
 
 
+def problem_of(error: Exception) -> Problem:
+    """Return what whoever asked is told of an error, which is noted unless it is theirs.
+
+    Of a mistake of ours, without its message, which may quote somebody's data.
+    """
+    log = logs.get()
+    match error:
+        case Problem():
+            return error
+        case TransientError():
+            log.warning("unconfirmed", error=describe(error))
+            return problems.away("The log did not confirm the event in time.")
+        case StoreError():
+            log.warning("store_away", error=describe(error))
+            return problems.away("The database did not confirm in time.")
+    log.error("failed", error=describe(error))
+    return Problem(500, "Our mistake", "The service failed. Tell its operator when it happened.")
+
+
 class _NeverBare:
-    """Answers for a mistake of ours: without its message, which may quote somebody's data."""
+    """Answers for a mistake of ours."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._log = logs.get()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         answering = False
@@ -68,9 +77,7 @@ class _NeverBare:
         except Exception as error:
             if answering or scope["type"] != "http":
                 raise
-            self._log.error("failed", error=describe(error))
-            problem = Problem(500, "Our mistake", "The service failed. Tell its operator when it happened.")
-            await _rendered(problem)(scope, receive, send)
+            await _rendered(problem_of(error))(scope, receive, send)
 
 
 def _unrouted(request: Request, error: HTTPException) -> Problem:

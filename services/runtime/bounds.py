@@ -5,7 +5,8 @@ reverse proxy bounds most of this too, and by client, which these cannot: see `d
 """
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -27,12 +28,14 @@ class Bounds:
         head_bytes: the longest request line with its headers; what people and proxies send has a tenth of this.
         head_seconds: how long these may take to come, also where nothing is said at all; they fit into a few packets.
         whole_seconds: how long the rest may take; the largest profile needs 20 kB/s for this.
+        paths: what the body may be at single paths; their heads are bounded as all are.
     """
 
     request_bytes: int = SMALL_BYTES
     head_bytes: int = 32 * 1024
     head_seconds: float = 10.0
     whole_seconds: float = 60.0
+    paths: Mapping[str, "Bounds"] = field(default_factory=dict)
 
 
 def bounded(within: Bounds) -> type[asyncio.Protocol]:
@@ -51,6 +54,7 @@ class _Bounded(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._deadline: asyncio.TimerHandle | None = None
         self._in_head = True
+        self._body = self.bounds
         self._received = 0
         """Bytes of the request that is coming, up to the end of what came last."""
 
@@ -69,18 +73,21 @@ class _Bounded(HttpToolsProtocol):
             return
         if self._in_head and self._received > self.bounds.head_bytes:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-        elif self._received > self.bounds.request_bytes:
+        elif self._received > self._body.request_bytes:
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_head = True
+        self._body = self.bounds
         self._expect_within(self.bounds.head_seconds)
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
         self._in_head = False
-        self._expect_within(self.bounds.whole_seconds)
+        path = self.url.partition(b"?")[0].decode("latin-1")
+        self._body = self.bounds.paths.get(path, self.bounds)
+        self._expect_within(self._body.whole_seconds)
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
