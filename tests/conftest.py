@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from pymongo import AsyncMongoClient
 from xdist.scheduler import LoadScopeScheduling
 
 from services.console.embedded.broker import MemoryBroker
@@ -52,6 +53,9 @@ async def mongo_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[s
     """A real mongod; take a database name of your own."""
     mongod = Mongod(tmp_path_factory.mktemp("mongod"))
     await mongod.start()
+    async with AsyncMongoClient[dict[str, Any]](mongod.uri) as client:
+        # Tests have times of their own: what has ended by this machine's clock has not by theirs.
+        await client.admin.command("setParameter", 1, ttlMonitorEnabled=False)
     yield mongod.uri
     await mongod.stop()
 

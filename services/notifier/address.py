@@ -4,9 +4,10 @@
 """
 
 import argparse
+import asyncio
 import hashlib
 import hmac
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from itsdangerous import BadData, URLSafeSerializer
@@ -15,17 +16,31 @@ from schemas.ambassadors import AmbassadorKey
 from schemas.contacts import ContactPublished
 from schemas.feedback import Side
 from services.notifier.settings import NotifierSettings
+from services.notifier.store import NotifierStore
 from services.runtime.settings import load
+from services.runtime.store import Store, StoreError
+
+_EVERYWHERE: Final = "*"
+"""What stands in a field that is good for all forms of its reader, where another names a suggestion."""
 
 
-def inbox_url(base: str, secret: str, key: AmbassadorKey) -> str:
-    """Return the address of an ambassador's inbox; the same each time, until the secret changes.
+def inbox_url(base: str, secret: str, key: AmbassadorKey, epoch: int = 0) -> str:
+    """Return the address of an ambassador's inbox; the same each time, until the secret changes or they have a new one.
 
     Args:
         base: where ambassadors reach the notifier, as `https://maillage.example.org`.
         secret: the notifier's setting `secret`.
+        key: the ambassador's.
+        epoch: how often they had their address replaced.
     """
-    return f"{base.rstrip('/')}/inbox/{Tokens(secret).inbox(key)}"
+    return f"{base.rstrip('/')}/inbox/{Tokens(secret).inbox(key, epoch)}"
+
+
+class Opened(NamedTuple):
+    """Whose inbox a token opens, and of which epoch of theirs it is: another one than theirs opens nothing any more."""
+
+    key: AmbassadorKey
+    epoch: int
 
 
 class Invited(NamedTuple):
@@ -47,14 +62,42 @@ class Tokens:
         self._unsubscribe = _serializer(secret, "maillage.unsubscribe.v1")
         self._side = _serializer(secret, "maillage.introduction.v1")
         self._feed = _serializer(secret, "maillage.feed.v1")
+        self._sign_in = _serializer(secret, "maillage.sign-in.v1")
 
-    def inbox(self, key: AmbassadorKey) -> str:
-        """Return the token that names an ambassador."""
-        return _text(self._inbox.dumps(str(key)))
+    def inbox(self, key: AmbassadorKey, epoch: int = 0) -> str:
+        """Return the token that names an ambassador, in an epoch of their private addresses."""
+        return _text(self._inbox.dumps(_said(key, epoch)))
 
-    def ambassador(self, token: str) -> AmbassadorKey | None:
-        """Return whose inbox `token` opens; none unless it was signed here."""
-        return _named(self._inbox, token)
+    def opens(self, token: str) -> Opened | None:
+        """Return whose inbox `token` opens, or once did; none unless it was signed here."""
+        return _opened(self._inbox, token)
+
+    def sign_in(self, link_id: UUID) -> str:
+        """Return the token of a link that is mailed to somebody who wants to sign in."""
+        return _text(self._sign_in.dumps(str(link_id)))
+
+    def signs_in(self, token: str) -> UUID | None:
+        """Return which link `token` is; none unless it was signed here."""
+        try:
+            return UUID(str(self._sign_in.loads(token)))
+        except (BadData, ValueError):
+            return None
+
+    def mark(self, kind: str, text: str) -> str:
+        """Return what tells one address or client from the next; whoever lacks our secret learns nothing from it."""
+        said = f"{kind}\n{text.casefold()}".encode()
+        return hmac.new(self._secret, b"maillage.mark.v1\n" + said, hashlib.sha256).hexdigest()[:32]
+
+    def own(self, key: AmbassadorKey, epoch: int) -> str:
+        """Return the hidden field of forms that concern their reader alone, good until they have a new address."""
+        return _text(self._form.dumps([str(key), _EVERYWHERE, epoch]))
+
+    def is_own(self, field: str, key: AmbassadorKey, epoch: int) -> bool:
+        """Return whether a form's hidden field was made for this reader."""
+        try:
+            return bool(self._form.loads(field) == [str(key), _EVERYWHERE, epoch])
+        except BadData:
+            return False
 
     def unsubscribe(self, key: AmbassadorKey) -> str:
         """Return the token that ends an ambassador's e-mails and does nothing else: programs on the way see it."""
@@ -64,13 +107,13 @@ class Tokens:
         """Return whose e-mails `token` ends; none unless it was signed here."""
         return _named(self._unsubscribe, token)
 
-    def feed(self, key: AmbassadorKey) -> str:
+    def feed(self, key: AmbassadorKey, epoch: int = 0) -> str:
         """Return the token that reads an ambassador's feed and opens nothing else: other programs keep it."""
-        return _text(self._feed.dumps(str(key)))
+        return _text(self._feed.dumps(_said(key, epoch)))
 
-    def feeding(self, token: str) -> AmbassadorKey | None:
-        """Return whose feed `token` reads; none unless it was signed here."""
-        return _named(self._feed, token)
+    def feeding(self, token: str) -> Opened | None:
+        """Return whose feed `token` reads, or once did; none unless it was signed here."""
+        return _opened(self._feed, token)
 
     def person(self, contact: ContactPublished) -> str:
         """Return what tells one contact of a member from the next; whoever lacks our secret learns nothing from it."""
@@ -102,6 +145,19 @@ class Tokens:
         return int(revision) if (owner, suggestion) == (str(key), str(suggestion_id)) else None
 
 
+def _said(key: AmbassadorKey, epoch: int) -> str | list[str | int]:
+    return [str(key), epoch] if epoch else str(key)  # as addresses were before there were epochs
+
+
+def _opened(signed: URLSafeSerializer, token: str) -> Opened | None:
+    try:
+        said = signed.loads(token)
+        name, epoch = (said, 0) if isinstance(said, str) else said
+        return Opened(AmbassadorKey.decode(str(name).encode()), int(epoch))
+    except (BadData, ValueError, TypeError):
+        return None
+
+
 def _named(signed: URLSafeSerializer, token: str) -> AmbassadorKey | None:
     try:
         return AmbassadorKey.decode(str(signed.loads(token)).encode())
@@ -117,6 +173,22 @@ def _serializer(secret: str, salt: str) -> URLSafeSerializer:
     return URLSafeSerializer(secret, salt=salt, signer_kwargs={"digest_method": hashlib.sha256})
 
 
+async def _epoch(settings: NotifierSettings, key: AmbassadorKey) -> int:
+    store = Store(
+        url=settings.mongo.get_secret_value(),
+        database=settings.database or "maillage_notifier",
+        password=settings.mongo_password.get_secret_value() if settings.mongo_password else None,
+        ca=settings.mongo_ca,
+    )
+    try:
+        person = await NotifierStore(store.database).ambassadors.get(key)
+    except StoreError:
+        raise SystemExit("the database does not answer: it says which of an ambassador's addresses holds") from None
+    finally:
+        store.close()
+    return person.epoch if person else 0
+
+
 def main() -> None:
     """Prints the address of one inbox."""
     parser = argparse.ArgumentParser(description="Print the private address of an ambassador's inbox.")
@@ -125,7 +197,7 @@ def main() -> None:
     options = parser.parse_args()
     settings = load(NotifierSettings)
     key = AmbassadorKey(cluster=options.cluster, ambassador_id=options.ambassador)
-    print(inbox_url(settings.base, settings.secret.get_secret_value(), key))
+    print(inbox_url(settings.base, settings.secret.get_secret_value(), key, asyncio.run(_epoch(settings, key))))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from services.notifier.composing import key_of
 from services.notifier.domain.acts import Given
 from services.notifier.store import Kept, NotifierStore, Row
 from services.notifier.store.deliveries import State
+from services.runtime.clock import Clock
 from services.runtime.publishing import Publisher
 
 _AT_ONCE: Final = 100
@@ -23,10 +24,12 @@ _AT_ONCE: Final = 100
 class Announcing:
     """Publishes what the store says is not on the log yet. An event keeps its id however often it is sent."""
 
-    def __init__(self, *, store: NotifierStore, publisher: Publisher) -> None:
+    def __init__(self, *, store: NotifierStore, publisher: Publisher, clock: Clock) -> None:
+        self._store = store
         self._deliveries = store.deliveries
         self._suggestions = store.suggestions
         self._publisher = publisher
+        self._clock = clock
 
     async def announce(self) -> None:
         """Publish all that waits.
@@ -34,7 +37,7 @@ class Announcing:
         Raises:
             BrokerUnavailableError: not confirmed in time; what was not noted as announced is sent again.
         """
-        while kept := await self._suggestions.with_unannounced_acts(_AT_ONCE):
+        while kept := await self._suggestions.with_unannounced_acts(_AT_ONCE, now=self._clock()):
             await asyncio.gather(*(self._acts(one) for one in kept))
         while rows := await self._deliveries.unannounced(_AT_ONCE):
             await asyncio.gather(*(self._ended(row) for row in rows))
@@ -45,7 +48,14 @@ class Announcing:
         await self._suggestions.announce_again()
         await self._deliveries.announce_again()
 
+    async def count_due(self) -> int:
+        """Return how many suggestions and deliveries have something to say by now that is not on the log yet."""
+        return await self._store.count_unannounced(now=self._clock())
+
     async def _acts(self, kept: Kept) -> None:
+        # First: what is on the log can not be undone.
+        if kept.undo_until is not None and not await self._suggestions.make_final(kept):
+            return  # it was undone, or another one came; it is looked at again as it is now
         for event in feedback(kept.made, kept.acts):
             await self._publisher.publish(FEEDBACK, event.key, event, rev=event.rev, occurred_at=event.given_at)
         await self._suggestions.announced(kept)

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from fastapi import FastAPI
 
@@ -31,11 +32,14 @@ from services.notifier.pages.feed import feed_routes
 from services.notifier.pages.letters import Letters
 from services.notifier.pages.live import live_routes
 from services.notifier.pages.preferences import preferences_routes
+from services.notifier.pages.private import Doorkeeper
 from services.notifier.pages.reader import Readers
 from services.notifier.pages.routes import inbox_routes
+from services.notifier.pages.signing_in import signing_in_routes
 from services.notifier.preferring import Preferring
 from services.notifier.service import Notifying
 from services.notifier.settings import NotifierSettings
+from services.notifier.signing_in import SigningIn
 from services.notifier.stepping import Stepping
 from services.notifier.store import NotifierStore
 from services.notifier.watching import Watching
@@ -57,7 +61,9 @@ Every = Callable[[float, str, Callable[[], Awaitable[None]]], Periodic]
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The notifier without its frame: takes events, delivers, announces, writes letters, makes steps, tells pages."""
+    """The notifier without its frame: takes events, delivers, announces, writes letters, makes steps, tells pages,
+    lets in.
+    """
 
     handlers: Handlers
     delivering: Delivering
@@ -65,6 +71,7 @@ class Parts:
     pacing: Pacing
     stepping: Stepping
     live: Live
+    signing_in: SigningIn
 
 
 def build(settings: NotifierSettings) -> Microservice:
@@ -83,7 +90,7 @@ def build(settings: NotifierSettings) -> Microservice:
     frame.waits("deliveries", store.deliveries.count_waiting)
     frame.waits("letters", parts.pacing.count_due)
     frame.waits("steps", parts.stepping.count_due)
-    frame.waits("announcements", store.count_unannounced)
+    frame.waits("announcements", parts.announcing.count_due)
     return frame
 
 
@@ -100,7 +107,7 @@ def compose(
     tokens = Tokens(settings.secret.get_secret_value())
     readers = Readers(timezone=settings.timezone)
     composing = Composing(store=store, tokens=tokens, base=settings.base, clock=clock)
-    announcing = Announcing(store=store, publisher=publisher)
+    announcing = Announcing(store=store, publisher=publisher, clock=clock)
     announce = every(_ANNOUNCE_SECONDS, "announce", announcing.announce)
     pacing = Pacing(store=store, house=settings.house, clock=clock, written=lambda: delivering.wake())
     delivering = Delivering(
@@ -126,20 +133,24 @@ def compose(
     chasing = Chasing(store=store, notifying=service, pacing=pacing, clock=clock)
     stepping = Stepping(store=store, introducing=introducing, chasing=chasing, clock=clock)
     step = every(_STEPS_SECONDS, "steps", stepping.take_steps)
-    inbox = Inbox(store=store, composing=composing, clock=clock, acted=acted)
+    undo = timedelta(seconds=settings.undo_seconds)
+    inbox = Inbox(store=store, composing=composing, clock=clock, acted=acted, undo=undo)
+    signing_in = SigningIn(store=store, tokens=tokens, clock=clock, queued=delivering.wake)
+    door = Doorkeeper(inbox=inbox, signing_in=signing_in, tokens=tokens, readers=readers, base=settings.base)
     live = Live(changes=store.changes)
     every(_RESTART_SECONDS, "live", live.follow)
-    live_routes(app, inbox=inbox, live=live, tokens=tokens, readers=readers)
-    inbox_routes(app, inbox=inbox, live=live, tokens=tokens, readers=readers, base=settings.base)
+    signing_in_routes(app, signing_in=signing_in, door=door)
+    live_routes(app, live=live, door=door)
+    inbox_routes(app, inbox=inbox, live=live, tokens=tokens, door=door)
     answering_routes(app, introducing=introducing, tokens=tokens, readers=readers, base=settings.base, clock=clock)
-    feed_routes(app, store=store, inbox=inbox, tokens=tokens, readers=readers, base=settings.base, clock=clock)
+    feed_routes(app, store=store, tokens=tokens, door=door, base=settings.base, clock=clock)
     desk = Desk(store=store, clock=clock, timezone=settings.timezone)
-    desk_routes(app, inbox=inbox, desk=desk, tokens=tokens, readers=readers)
+    desk_routes(app, desk=desk, door=door)
     exporting = Exporting(store=store, composing=composing, clock=clock)
-    export_routes(app, inbox=inbox, exporting=exporting, tokens=tokens, readers=readers)
+    export_routes(app, exporting=exporting, door=door)
     preferring = Preferring(store=store, pacing=pacing)
-    preferences_routes(app, inbox=inbox, preferring=preferring, tokens=tokens, readers=readers, base=settings.base)
-    return Parts(Handlers(service=service), delivering, announcing, pacing, stepping, live)
+    preferences_routes(app, preferring=preferring, signing_in=signing_in, tokens=tokens, door=door, base=settings.base)
+    return Parts(Handlers(service=service), delivering, announcing, pacing, stepping, live, signing_in)
 
 
 def _channels(settings: NotifierSettings, letters: Letters) -> dict[ChannelName, Channel]:

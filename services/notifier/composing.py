@@ -11,7 +11,17 @@ from schemas.members import MemberKind
 from schemas.notifications import Channel
 from schemas.suggestions import SuggestionMade
 from services.notifier.address import Invited, Tokens
-from services.notifier.channels import Colleague, Introducer, Invitation, Item, Message, UnreachableError
+from services.notifier.channels import (
+    Colleague,
+    Introducer,
+    Invitation,
+    Item,
+    Message,
+    Outgoing,
+    UnreachableError,
+    WayIn,
+)
+from services.notifier.domain.entrance import LINK_LASTS, Errand
 from services.notifier.domain.introduction import (
     Introduction,
     Post,
@@ -53,13 +63,18 @@ class Composing:
         self._contacts = store.contacts
         self._suggestions = store.suggestions
         self._deliveries = store.deliveries
+        self._sessions = store.sessions
         self._tokens = tokens
         self._base = base
         self._clock = clock
 
     async def look_up(self, rows: Sequence[Row]) -> Known:
         """Return what is known now of what these rows deliver, and of whom they are about: few questions for all."""
-        letters = [row.notification_id for row in rows if row.purpose is None and row.suggestion_id is None]
+        letters = [
+            row.notification_id
+            for row in rows
+            if row.purpose is None and row.errand is None and row.suggestion_id is None
+        ]
         in_letters = await self._deliveries.in_letters(letters)
         told = [*rows, *(row for letter in in_letters.values() for row in letter)]
         suggestions = await self._suggestions.load({row.suggestion_id for row in told if row.suggestion_id})
@@ -67,7 +82,7 @@ class Composing:
         people = await self._ambassadors.known([key_of(name) for name in names])
         return Known(people, {one.suggestion_id: one for one in suggestions}, in_letters)
 
-    async def message(self, row: Row, known: Known) -> Message | Invitation | None:
+    async def message(self, row: Row, known: Known) -> Outgoing | None:
         """Return what `row` delivers; none when there is nothing to tell, or nobody, any more.
 
         Raises:
@@ -77,6 +92,8 @@ class Composing:
         person = known.people.get(row.ambassador)
         if person is None:
             return None
+        if row.errand is Errand.SIGN_IN:
+            return await self._way_in(row, person)
         if row.channel is Channel.EMAIL and row.side is None and not person.mail:
             raise UnwantedError
         kept = known.suggestions.get(row.suggestion_id) if row.suggestion_id else None
@@ -91,9 +108,22 @@ class Composing:
             notification_id=row.notification_id,
             to=person,
             items=tuple(items),
-            link=items[0].link if len(items) == 1 else self._letter_link(person.key, row.notification_id),
+            link=items[0].link if len(items) == 1 else self._letter_link(person, row.notification_id),
             unsubscribe=f"{self._base}/unsubscribe/{self._tokens.unsubscribe(person.key)}",
-            preferences=f"{self._base}/inbox/{self._tokens.inbox(person.key)}/preferences",
+            preferences=f"{self._home(person)}/preferences",
+            now=self._clock(),
+        )
+
+    async def _way_in(self, row: Row, person: Person) -> WayIn | None:
+        """Return the letter with a link, as long as that is good and the address is the one it was asked for."""
+        link = await self._sessions.link(row.notification_id, now=self._clock())
+        if link is None or person.email is None or self._tokens.mark("address", person.email) != link.address:
+            return None
+        return WayIn(
+            notification_id=row.notification_id,
+            to=person,
+            link=f"{self._base}/sign-in/{self._tokens.sign_in(link.link_id)}",
+            minutes=int(LINK_LASTS.total_seconds() // 60),
             now=self._clock(),
         )
 
@@ -110,7 +140,7 @@ class Composing:
             suggestion=kept.made,
             leads=mine.leads,
             colleagues=colleagues,
-            link=self.link(person.key, kept.suggestion_id),
+            link=self.link(person, kept.suggestion_id),
             stands_in=mine.stands_in,
             passed_by=next((who for who in colleagues if who.ambassador == mine.passed_by), None),
             told_at=kept.told_at if row.number else None,
@@ -124,7 +154,7 @@ class Composing:
         if withdrawn or not stands(introduced, Post(purpose, row.side, row.number), self._clock()):
             return None
         to: Person | ContactPublished = person
-        mine, met = self.link(person.key, kept.suggestion_id), await self.met(kept, introduced)
+        mine, met = self.link(person, kept.suggestion_id), await self.met(kept, introduced)
         if row.side is not None:
             known = met if purpose is Purpose.MET else await self.contacts(kept)
             if row.side not in known:
@@ -169,18 +199,21 @@ class Composing:
         people = await self._ambassadors.known([key_of(other) for other in others])
         return colleagues_among(people, kept, ambassador)
 
-    def link(self, key: AmbassadorKey, suggestion_id: UUID) -> str:
+    def link(self, person: Person, suggestion_id: UUID) -> str:
         """Return the private address of a suggestion in somebody's inbox."""
-        return f"{self._base}/inbox/{self._tokens.inbox(key)}/s/{suggestion_id}"
+        return f"{self._home(person)}/s/{suggestion_id}"
+
+    def _home(self, person: Person) -> str:
+        return f"{self._base}/inbox/{self._tokens.inbox(person.key, person.epoch)}"
 
     def _answer_link(self, kept: Kept, introduced: Introduction, side: Side, contact: ContactPublished) -> str:
         """Return the private address at which somebody answers for a side."""
         invited = Invited(kept.suggestion_id, introduced.rev, side, self.person(contact))
         return f"{self._base}/introduction/{self._tokens.answering(invited)}"
 
-    def _letter_link(self, key: AmbassadorKey, letter: UUID) -> str:
+    def _letter_link(self, person: Person, letter: UUID) -> str:
         """Return the private address of just what a letter tells."""
-        return f"{self._base}/inbox/{self._tokens.inbox(key)}/l/{letter}"
+        return f"{self._home(person)}/l/{letter}"
 
 
 def told_to(kept: Kept, ambassador: str) -> Told | None:

@@ -15,7 +15,7 @@ from schemas.ambassadors import AmbassadorPublished
 from schemas.contacts import ContactPublished
 from schemas.notifications import Channel as ChannelName
 from services.notifier import metrics
-from services.notifier.channels import Channel, Invitation, Message, RefusedError, UnreachableError
+from services.notifier.channels import Channel, Message, Outgoing, RefusedError, UnreachableError, WayIn
 from services.notifier.composing import Composing, Known, UnwantedError
 from services.notifier.domain.schedule import wait_after
 from services.notifier.store import Deliveries, Row, Sent
@@ -210,7 +210,7 @@ class Delivering:
             with attempt:
                 await self._note(row, message, outcome)
 
-    async def _note(self, row: Row, message: Message | Invitation | None, outcome: Outcome) -> None:
+    async def _note(self, row: Row, message: Outgoing | None, outcome: Outcome) -> None:
         now = self._clock()
         items = message.items if isinstance(message, Message) else ()
         told = [item.row for item in items if item.row != row.notification_id]
@@ -223,7 +223,7 @@ class Delivering:
                 outcome = Failed(f"not reached in {row.attempts} tries; the last: {outcome.reason}")
             else:
                 if message is not None and row.channel is ChannelName.EMAIL:
-                    wait = self._opens(message.to, now + wait) - now
+                    wait = self._may_go(message, now + wait) - now
                 await self._deliveries.postpone(row, outcome.reason, now=now, wait=wait)
                 log.warning("postponed", reason=outcome.reason, seconds=round(wait.total_seconds()))
         match outcome:
@@ -248,7 +248,7 @@ class Delivering:
         self._ended()
         metrics.DELIVERIES.labels(row.channel, type(outcome).__name__.lower()).inc()
 
-    async def _make(self, row: Row, known: Known | None) -> tuple[Message | Invitation | None, Outcome]:
+    async def _make(self, row: Row, known: Known | None) -> tuple[Outgoing | None, Outcome]:
         try:
             message = await self._composing.message(row, known or await self._composing.look_up([row]))
         except UnwantedError:
@@ -261,10 +261,14 @@ class Delivering:
             return None, Postponed(describe(error))
         return message, await self._try(row, message)
 
-    async def _try(self, row: Row, message: Message | Invitation | None) -> Outcome:
+    def _may_go(self, message: Outgoing, moment: datetime) -> datetime:
+        """Return from when on, not before a moment, an e-mail may go: who has just asked for it has no quiet hours."""
+        return moment if isinstance(message, WayIn) else self._opens(message.to, moment)
+
+    async def _try(self, row: Row, message: Outgoing | None) -> Outcome:
         if message is None:
             return Stale()
-        if row.channel is ChannelName.EMAIL and (opens := self._opens(message.to, message.now)) > message.now:
+        if row.channel is ChannelName.EMAIL and (opens := self._may_go(message, message.now)) > message.now:
             # It was not when this was put into the queue.
             return Postponed("it is a quiet hour of the reader's", until=opens)
         try:

@@ -33,6 +33,7 @@ class Exporting:
         self._ambassadors = store.ambassadors
         self._suggestions = store.suggestions
         self._deliveries = store.deliveries
+        self._sessions = store.sessions
         self._composing = composing
         self._clock = clock
 
@@ -44,6 +45,10 @@ class Exporting:
             "exported_at": moment(self._clock()),
             "profile": _open(profile) if profile else {},
             "preferences": _open(await self._ambassadors.preferences(person.key)),
+            "sessions": [
+                {"begun_at": moment(one.begun_at), "last_used_at": moment(one.seen_at)}
+                for one in await self._sessions.of(str(person.key))
+            ],
         }
 
     async def suggestions(self, person: Person) -> AsyncIterator[dict[str, Any]]:
@@ -128,7 +133,7 @@ def _delivery(row: Row) -> dict[str, Any]:
         "suggestion_id": str(row.suggestion_id) if row.suggestion_id else None,
         "revision": row.revision or None,
         "channel": row.channel,
-        "purpose": row.purpose,
+        "purpose": row.purpose or row.errand,
         "to": row.side or "you",
         "state": row.state,
         "due": moment(row.due),

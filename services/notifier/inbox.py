@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -27,6 +27,14 @@ PAGE: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
+class Undoable:
+    """What this ambassador did last and may still take back: by its number, until when."""
+
+    rev: int
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Item:
     """One suggestion as one ambassador sees it.
 
@@ -39,6 +47,7 @@ class Item:
         taken_at: since when somebody has it in hand.
         not_reached: channels by which the ambassador could not be told.
         introduced: what has become of its introduction, if it was made.
+        undo: what this ambassador may take back.
         contacts: whom of each side to write to, as far as somebody is known.
         deputy: who is told when this ambassador passes it on; none: nobody else than who is told already.
         not_invited: sides to which a letter about the introduction could not be delivered.
@@ -59,6 +68,7 @@ class Item:
     taken_at: datetime | None
     may: frozenset[Act]
     introduced: Introduction | None
+    undo: Undoable | None = None
     not_reached: frozenset[Channel] = frozenset()
     contacts: Mapping[Side, ContactPublished] = field(default_factory=dict)
     deputy: str | None = None
@@ -95,7 +105,9 @@ class Inbox:
         composing: Composing,
         clock: Clock,
         acted: Callable[[], None],
+        undo: timedelta = timedelta(0),
     ) -> None:
+        """`acted` is called when somebody did something, which they may take back within `undo`."""
         self._ambassadors = store.ambassadors
         self._suggestions = store.suggestions
         self._deliveries = store.deliveries
@@ -103,6 +115,7 @@ class Inbox:
         self._composing = composing
         self._clock = clock
         self._acted = acted
+        self._undo = undo
 
     async def owner(self, key: AmbassadorKey) -> Person | None:
         """Return whose inbox it is; none when they are unknown or erased."""
@@ -168,9 +181,26 @@ class Inbox:
                 at=self._clock(),
                 result=wanted.result,
             )
-            if await self._suggestions.add_act(kept, given):
+            if await self._suggestions.add_act(kept, given, undo_until=given.at + self._undo if self._undo else None):
                 self._acted()
                 return
+
+    async def undo(self, key: AmbassadorKey, suggestion_id: UUID, rev: int) -> bool:
+        """Take back the act `rev`; False when it is not there, or final: too late, or somebody has acted after it."""
+        while (kept := await self._suggestions.get(suggestion_id)) is not None:
+            undoable = self._undoable(kept, key)
+            if undoable is None or undoable.rev != rev:
+                return False
+            if await self._suggestions.undo_act(kept, now=self._clock()):
+                self._acted()
+                return True
+        return False
+
+    def _undoable(self, kept: Kept, key: AmbassadorKey) -> Undoable | None:
+        last, until = kept.acts[-1] if kept.acts else None, kept.undo_until
+        if last is None or until is None or last.ambassador != str(key) or self._clock() >= until:
+            return None
+        return Undoable(last.rev, until)
 
     async def _see(self, key: AmbassadorKey, kept: Kept) -> Item | None:
         told = told_to(kept, str(key))
@@ -196,6 +226,7 @@ class Inbox:
             taken_at=taken.at if taken else None,
             may=open_acts(where, introduced),
             introduced=introduced,
+            undo=self._undoable(kept, key),
         )
 
     async def _not_reached(self, kept: Kept, key: AmbassadorKey) -> frozenset[Channel]:

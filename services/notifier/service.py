@@ -37,6 +37,7 @@ class Notifying:
         self._suggestions = store.suggestions
         self._deliveries = store.deliveries
         self._letters = store.letters
+        self._sessions = store.sessions
         self._pacing = pacing
         self._clock = clock
         self._queued = queued
@@ -82,6 +83,7 @@ class Notifying:
         await self._suggestions.forget_ambassador(str(key))
         await self._deliveries.forget_ambassador(str(key))
         await self._letters.forget_ambassador(str(key))
+        await self._sessions.forget_ambassador(str(key))
         # Not only what was just taken from them: a crash may have come between that and its consequences.
         await self._settle_waiting({key.cluster})
 

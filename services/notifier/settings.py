@@ -53,6 +53,15 @@ class NotifierSettings(RuntimeSettings):
         int, Field(ge=1, le=1000, description="Pairings in a day's e-mails to ambassadors who say nothing else")
     ] = 10
 
+    undo_seconds: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=600,
+            description="For how long ambassadors may undo what they did; only then does anything follow from it",
+        ),
+    ] = 30
+
     @model_validator(mode="after")
     def _login_is_protected(self) -> "NotifierSettings":
         if self.smtp_user and self.smtp_security == "none":

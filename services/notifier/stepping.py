@@ -1,6 +1,6 @@
 """What time brings: the store says when a suggestion is to be looked at, so nothing is forgotten while we are away."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -62,7 +62,16 @@ class Stepping:
             await self._suggestions.step_later(suggestion_id, self._clock() + LATER)
 
     async def _step(self, kept: Kept) -> bool:
+        if kept.undo_until is not None:
+            return await self._wait_or_make_final(kept, kept.undo_until)
         introduced = introduction(kept.acts)
         if introduced is not None and kept.made is not None:
             return await self._introducing.step(kept, introduced)
         return await self._chasing.step(kept)
+
+    async def _wait_or_make_final(self, kept: Kept, undo_until: datetime) -> bool:
+        """Let nothing follow from an act that may be undone; return whether to look again at once."""
+        if self._clock() < undo_until:
+            return not await self._suggestions.stepped(kept, next_at=undo_until)
+        await self._suggestions.make_final(kept)
+        return True

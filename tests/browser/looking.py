@@ -14,7 +14,12 @@ SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 @asynccontextmanager
 async def opened(
-    browser: Browser, *, width: int, scheme: Literal["light", "dark"] = "light", scripts: bool = False
+    browser: Browser,
+    *,
+    width: int,
+    scheme: Literal["light", "dark"] = "light",
+    scripts: bool = False,
+    language: str = "en",
 ) -> AsyncIterator[tuple[Page, list[str]]]:
     """A page without scripts, unless wanted, with everything that went wrong on it or was asked of elsewhere."""
     context = await browser.new_context(
@@ -22,6 +27,7 @@ async def opened(
         java_script_enabled=scripts,
         color_scheme=scheme,
         has_touch=width < 600,
+        locale=language,
     )
     page = await context.new_page()
     wrong: list[str] = []
@@ -39,14 +45,17 @@ async def opened(
     await context.close()
 
 
-async def measure(browser: Browser, page: Page) -> dict[str, Any]:
+async def measure(browser: Browser, page: Page, language: str = "en") -> dict[str, Any]:
     """What the layout is, and what axe-core says of it.
 
-    Scripts are off on the page itself: the same bytes are measured in another.
+    Scripts are off on the page itself: the same bytes are measured in another, which asks for the same `language`.
     """
     size = page.viewport_size or {"width": WIDTHS[0], "height": 900}
     twin = await _twin(browser)
     await twin.set_viewport_size(size)
+    await twin.set_extra_http_headers({"accept-language": language})
+    await twin.context.clear_cookies()
+    await twin.context.add_cookies(await page.context.cookies())  # type: ignore[arg-type]  # what one gives another takes
     await twin.goto(page.url)
     found: dict[str, Any] = await twin.evaluate(
         """() => ({

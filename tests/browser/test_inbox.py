@@ -1,6 +1,6 @@
 """The inbox in a browser: three languages, a phone and a desktop, without scripts, with nothing from elsewhere."""
 
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,10 +13,20 @@ from services.notifier.address import Tokens
 from services.notifier.store.deliveries import notification_id
 from tests.browser.conftest import Site
 from tests.browser.looking import LANGUAGES, SCHEMES, measure, opened
-from tests.component.notifier.world import BASE, SIGNING, hidden_field, inbox
+from tests.component.notifier.signing import AMINA, mailed
+from tests.component.notifier.world import BASE, SIGNING, World, hidden_field, inbox
 from tests.unit.notifier.samples import lapsed, made, passage, person, sid
 
 pytestmark = pytest.mark.browser
+
+SECONDS = 30
+
+
+@pytest.fixture(autouse=True)
+def undoing(world: World) -> None:
+    """As deployed: before `site` starts a process on it."""
+    world.settings = world.settings.model_copy(update={"undo_seconds": SECONDS})
+
 
 OIL = "نبحث عن شريك لتتبع جودة زيت أركان عند كل معصرة قبل التصدير نحو أوروبا."
 LAB = "تحليل طيفي لكشف غش الزيوت، ومنها أركان، وشهادات الجودة المطلوبة عند تصدير المنتجات."
@@ -131,6 +141,15 @@ async def test_acts_work(browser: Browser, site: Site, shots: Path | None, langu
         assert await page.locator("button.first").count() == 0
         if shots:
             await page.screenshot(path=f"{shots}/taken-{language}-390-light.png", full_page=True)
+        layout = await measure(browser, page)
+        assert (layout["overflow"], layout["cut"], layout["small"], layout["violations"]) == (0, [], [], [])
+        await page.locator('button[value="undo"]').click()
+        await page.wait_for_url("**#undone")
+        assert await page.locator("#undone").is_visible()
+        if shots:
+            await page.screenshot(path=f"{shots}/undone-{language}-390-light.png", full_page=True)
+        await page.locator("button.first").click()
+        await page.wait_for_url("**#said")
 
         await page.locator("a.back").click()
         await page.locator(f'a[href$="{sid("argan")}"]').click()
@@ -140,8 +159,9 @@ async def test_acts_work(browser: Browser, site: Site, shots: Path | None, langu
             await page.screenshot(path=f"{shots}/why-{language}-390-light.png", full_page=True)
         await page.locator("fieldset + button").click()
         await page.wait_for_url("**#said")
-        assert await page.locator("form").count() == 0
+        assert await page.locator("form").count() == 1  # to undo it
         assert wrong == []
+    site.process.world.now += timedelta(seconds=SECONDS)
     await site.process.run()
     given = site.process.world.log.of(FeedbackGiven)
     assert {(event.suggestion_id, event.act) for event in given} == {
@@ -221,3 +241,47 @@ async def test_preferences_are_set_by_tapping(browser: Browser, site: Site, lang
         date(2026, 12, 24),
         "badr",
     )
+
+
+@pytest.mark.parametrize(("language", "width"), [("fr", 1280), ("ar", 390), ("en", 390)])
+async def test_signing_in_by_the_mail_that_comes(
+    browser: Browser, site: Site, shots: Path | None, language: str, width: int
+) -> None:
+    await site.process.take(person(language=language), person("zaid", email=AMINA), made())
+    async with opened(browser, width=width, language=language) as (page, wrong):
+
+        async def look(name: str) -> None:
+            layout = await measure(browser, page, language)
+            assert (layout["overflow"], layout["cut"], layout["small"], layout["violations"]) == (0, [], [], []), name
+            assert (layout["lang"], layout["h1"], layout["scripts"], layout["inline"]) == (language, 1, 0, 0), name
+            if shots:
+                await page.screenshot(path=f"{shots}/{name}-{language}-{width}-light.png", full_page=True)
+
+        await page.goto(f"{site.base}/inbox/me/s/{sid('soil')}")
+        await page.wait_for_url("**/sign-in?to=**")
+        await look("sign-in")
+        await page.locator("input[type=email]").fill("AMINA@example.org")
+        await page.locator("button.first").click()
+        await page.wait_for_url("**/sign-in/sent")
+        await look("sign-in-sent")
+        await site.process.parts.signing_in.looked_into()
+        link = site.base + await mailed(site.process)
+        await page.goto(link)
+        await look("sign-in-link")
+        await page.locator("button.first").click()
+        await page.wait_for_url("**/sign-in/inboxes?to=**")
+        await look("sign-in-inboxes")
+        await page.locator('button[value="souss/amina"]').click()
+        await page.wait_for_url(f"**/inbox/me/s/{sid('soil')}")
+        await page.locator("button.first").click()
+        await page.wait_for_url("**#said")
+        await look("sign-in-taken")
+        await page.locator('a[href="/sign-out"]').click()
+        await page.wait_for_url("**/sign-out")
+        await look("sign-out")
+        await page.locator("button.first").click()
+        await page.wait_for_url("**/sign-in")
+        assert wrong == []
+        await page.goto(link)
+        assert await page.locator(".warn").is_visible()
+        await look("sign-in-used")

@@ -13,6 +13,7 @@ from schemas.contacts import ContactPublished
 from schemas.feedback import Side
 from schemas.suggestions import SuggestionMade
 from services.notifier.domain.introduction import Purpose
+from services.notifier.domain.preferences import Person
 from services.runtime.errors import PermanentError, TransientError
 
 
@@ -106,6 +107,28 @@ class Invitation:
     now: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class WayIn:
+    """A letter with a link that opens a session, to somebody who has just asked for it.
+
+    Attributes:
+        notification_id: as of a `Message`.
+        link: address that opens the session, once.
+        minutes: how long the link is good, from when it was asked for.
+        now: the moment of this try.
+    """
+
+    notification_id: UUID
+    to: Person
+    link: str
+    minutes: int
+    now: datetime
+
+
+Outgoing = Message | Invitation | WayIn
+"""Whatever is sent to somebody."""
+
+
 class RefusedError(PermanentError):
     """The receiver's side will never take this message. The reason carries no address and no name."""
 
@@ -125,7 +148,7 @@ class UnreachableError(TransientError):
 class Channel(Protocol):
     """One way to tell somebody."""
 
-    async def deliver(self, message: Message | Invitation) -> None:
+    async def deliver(self, message: Outgoing) -> None:
         """Return once the receiver's side has taken the message.
 
         Raises:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import aiosmtplib
 
-from services.notifier.channels import Invitation, Message, RefusedError, UnreachableError
+from services.notifier.channels import Invitation, Message, Outgoing, RefusedError, UnreachableError
 from services.notifier.channels.smtp import Connections, SmtpServer
 
 MESSAGE_STEP_SECONDS: Final = 20.0
@@ -74,7 +74,7 @@ class Letter:
 class Writer(Protocol):
     """Writes letters."""
 
-    def letter(self, message: Message | Invitation) -> Letter:
+    def letter(self, message: Outgoing) -> Letter:
         """Return what `message` says to its reader."""
 
 
@@ -86,7 +86,7 @@ class EmailChannel:
         self._sender = sender
         self._writer = writer
 
-    async def deliver(self, message: Message | Invitation) -> None:
+    async def deliver(self, message: Outgoing) -> None:
         """See `Channel.deliver`."""
         if message.to.email is None:
             raise RefusedError("the ambassador has no e-mail address any more")
@@ -107,7 +107,7 @@ class EmailChannel:
         await self._connections.close()
 
 
-def compose(message: Message | Invitation, letter: Letter, *, sender: str, recipient: str) -> EmailMessage:
+def compose(message: Outgoing, letter: Letter, *, sender: str, recipient: str) -> EmailMessage:
     """Return the whole message. Its lines cannot break out of their headers: the policy refuses line breaks.
 
     What tells of suggestions can be ended by one click (RFC 8058). What is written to a side is in the name of who

@@ -12,7 +12,7 @@ from uuid import UUID
 import httpx
 from standardwebhooks.webhooks import Webhook
 
-from services.notifier.channels import Invitation, Message, RefusedError, UnreachableError
+from services.notifier.channels import Message, Outgoing, RefusedError, UnreachableError
 from services.notifier.domain.described import described, moment
 from services.notifier.domain.presentation import card
 
@@ -41,10 +41,10 @@ class WebhookChannel:
             verify=httpx.create_ssl_context(trust_env=False),
         )
 
-    async def deliver(self, message: Message | Invitation) -> None:
+    async def deliver(self, message: Outgoing) -> None:
         """See `Channel.deliver`."""
-        if isinstance(message, Invitation):
-            raise RefusedError("what is written of an introduction is an e-mail")
+        if not isinstance(message, Message):
+            raise RefusedError("only suggestions are told by webhook")
         target = message.to.webhook
         if target is None:
             raise RefusedError("the ambassador has no webhook any more")

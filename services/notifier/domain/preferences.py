@@ -39,17 +39,23 @@ _OF_ALERTING = ("rhythm", "at", "days", "quiet", "most_per_day")
 
 
 class Person(AmbassadorPublished):
-    """An ambassador as the profile says, with what they have set themselves. `mail`, `digits` as in `Preferences`."""
+    """An ambassador as the profile says, with what they have set themselves.
+
+    Attributes:
+        mail: as in `Preferences`, as `digits` is.
+        epoch: how often they had their private address replaced.
+    """
 
     mail: bool = True
     digits: Digits = Digits.LATIN
+    epoch: int = 0
 
 
-def person_of(profile: AmbassadorPublished, preferences: Preferences) -> Person:
+def person_of(profile: AmbassadorPublished, preferences: Preferences, *, epoch: int = 0) -> Person:
     """Return somebody as they are to be treated."""
     said = {name: getattr(preferences, name) for name in _OF_ALERTING}
     alerting = profile.alerting.model_copy(update={name: value for name, value in said.items() if value is not None})
     absences = (*profile.absences, *([preferences.absence] if preferences.absence else []))
     fields = {name: getattr(profile, name) for name in AmbassadorPublished.model_fields}
     own = {"mail": preferences.mail, "digits": preferences.digits, "alerting": alerting, "absences": absences}
-    return Person.model_construct(**fields | own)
+    return Person.model_construct(**fields | own | {"epoch": epoch})

@@ -8,22 +8,20 @@ from typing import Final
 from fastapi import FastAPI, Request, Response
 
 from schemas.ambassadors import AmbassadorRole
-from services.notifier.address import Tokens
 from services.notifier.desk import Desk, Table
 from services.notifier.domain.desk import Step
 from services.notifier.domain.preferences import Person
-from services.notifier.inbox import Inbox
 from services.notifier.pages import messages
 from services.notifier.pages.private import PRIVATE, Doorkeeper, Then, private_page
-from services.notifier.pages.reader import Reader, Readers
+from services.notifier.pages.reader import Reader
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the beginning of something to compute (OWASP, CSV injection)."""
 
 
-def desk_routes(app: FastAPI, *, inbox: Inbox, desk: Desk, tokens: Tokens, readers: Readers) -> None:
+def desk_routes(app: FastAPI, *, desk: Desk, door: Doorkeeper) -> None:
     """Add the desk's overview to `app`."""
-    pages = _Pages(inbox=inbox, desk=desk, tokens=tokens, readers=readers)
+    pages = _Pages(desk=desk, door=door)
 
     @app.get("/inbox/{token}/desk", include_in_schema=False)
     async def overview(request: Request, token: str) -> Response:
@@ -39,10 +37,9 @@ def desk_routes(app: FastAPI, *, inbox: Inbox, desk: Desk, tokens: Tokens, reade
 class _Pages:
     """Answers, each with the headers of a private page."""
 
-    def __init__(self, *, inbox: Inbox, desk: Desk, tokens: Tokens, readers: Readers) -> None:
+    def __init__(self, *, desk: Desk, door: Doorkeeper) -> None:
         self._desk = desk
-        self._tokens = tokens
-        self._door = Doorkeeper(inbox=inbox, readers=readers)
+        self._door = door
 
     async def overview(self, request: Request, token: str) -> Response:
         async def show(person: Person, reader: Reader) -> Response:
@@ -72,7 +69,7 @@ class _Pages:
                 return private_page(reader, "desk_denied.html", 403, token=token)
             return await then(person, reader)
 
-        return await self._door.open(request, self._tokens.ambassador(token), judge)
+        return await self._door.open(request, token, judge)
 
 
 def _csv(table: Table) -> str:

@@ -7,12 +7,10 @@ from typing import Any, Final
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 
-from services.notifier.address import Tokens
 from services.notifier.domain.preferences import Person
 from services.notifier.exporting import Exporting
-from services.notifier.inbox import Inbox
 from services.notifier.pages.private import PRIVATE, Doorkeeper
-from services.notifier.pages.reader import Reader, Readers
+from services.notifier.pages.reader import Reader
 from services.runtime import logs
 from services.runtime.errors import TransientError
 from services.runtime.outcome import describe
@@ -22,9 +20,8 @@ _PIECE_BYTES: Final = 64 * 1024
 """What is sent at a time: a suggestion has a few kilobytes, and each sending its cost."""
 
 
-def export_routes(app: FastAPI, *, inbox: Inbox, exporting: Exporting, tokens: Tokens, readers: Readers) -> None:
+def export_routes(app: FastAPI, *, exporting: Exporting, door: Doorkeeper) -> None:
     """Add the export to `app`."""
-    door = Doorkeeper(inbox=inbox, readers=readers)
 
     @app.get("/inbox/{token}/export", include_in_schema=False)
     async def export(request: Request, token: str) -> Response:
@@ -41,7 +38,7 @@ def export_routes(app: FastAPI, *, inbox: Inbox, exporting: Exporting, tokens: T
                 },
             )
 
-        return await door.open(request, tokens.ambassador(token), write)
+        return await door.open(request, token, write)
 
 
 async def _document(exporting: Exporting, person: Person, head: dict[str, Any]) -> AsyncIterator[str]:

@@ -21,9 +21,8 @@ from services.notifier.address import Tokens
 from services.notifier.composing import told_to
 from services.notifier.domain.preferences import Person
 from services.notifier.domain.presentation import card
-from services.notifier.inbox import Inbox
-from services.notifier.pages.private import PRIVATE, Doorkeeper
-from services.notifier.pages.reader import Reader, Readers
+from services.notifier.pages.private import PRIVATE, Doorkeeper, private_page
+from services.notifier.pages.reader import Reader
 from services.notifier.store import Brief, Kept, NotifierStore
 from services.runtime.clock import Clock
 
@@ -35,10 +34,10 @@ _FORM: Final = "1"
 
 
 def feed_routes(
-    app: FastAPI, *, store: NotifierStore, inbox: Inbox, tokens: Tokens, readers: Readers, base: str, clock: Clock
+    app: FastAPI, *, store: NotifierStore, tokens: Tokens, door: Doorkeeper, base: str, clock: Clock
 ) -> None:
     """Add the feed to `app`."""
-    feeds = _Feeds(store=store, inbox=inbox, tokens=tokens, readers=readers, base=base, clock=clock)
+    feeds = _Feeds(store=store, tokens=tokens, door=door, base=base, clock=clock)
 
     @app.get("/feed/{token}.atom", include_in_schema=False)
     async def feed(request: Request, token: str) -> Response:
@@ -48,21 +47,23 @@ def feed_routes(
 
 def feed_url(base: str, tokens: Tokens, person: Person) -> str:
     """Return the private address of somebody's feed."""
-    return f"{base}/feed/{tokens.feed(person.key)}.atom"
+    return f"{base}/feed/{tokens.feed(person.key, person.epoch)}.atom"
 
 
 class _Feeds:
-    def __init__(
-        self, *, store: NotifierStore, inbox: Inbox, tokens: Tokens, readers: Readers, base: str, clock: Clock
-    ) -> None:
+    def __init__(self, *, store: NotifierStore, tokens: Tokens, door: Doorkeeper, base: str, clock: Clock) -> None:
         self._suggestions = store.suggestions
         self._tokens = tokens
-        self._door = Doorkeeper(inbox=inbox, readers=readers)
+        self._door = door
         self._base = base
         self._clock = clock
 
     async def feed(self, request: Request, token: str) -> Response:
+        opened = self._tokens.feeding(token)
+
         async def show(person: Person, reader: Reader) -> Response:
+            if opened is None or opened.epoch != person.epoch:  # it ended with their private address
+                return private_page(reader, "denied.html", 403)
             newest = await self._suggestions.newest_open(str(person.key), ENTRIES)
             # To the second, as the header has it. Who was told of nothing yet has a feed as old as their profile.
             changed = (
@@ -87,7 +88,7 @@ class _Feeds:
                 headers=headers,
             )
 
-        return await self._door.open(request, self._tokens.feeding(token), show)
+        return await self._door.open_for(request, opened.key if opened else None, show)
 
     def _written(self, person: Person, reader: Reader, shown: Sequence[tuple[Brief, Kept]], changed: datetime) -> bytes:
         feed = _Atom(

@@ -1,7 +1,7 @@
 """What a letter says: a text part that reads well by itself, and HTML that every client renders."""
 
 from schemas.feedback import Side
-from services.notifier.channels import Invitation, Message
+from services.notifier.channels import Invitation, Message, Outgoing, WayIn
 from services.notifier.channels.email import Letter
 from services.notifier.domain.introduction import Purpose
 from services.notifier.domain.presentation import card
@@ -14,9 +14,15 @@ class Letters:
     def __init__(self, readers: Readers) -> None:
         self._readers = readers
 
-    def letter(self, message: Message | Invitation) -> Letter:
+    def letter(self, message: Outgoing) -> Letter:
         """See `Writer.letter`."""
-        return self._invitation(message) if isinstance(message, Invitation) else self._suggestions(message)
+        match message:
+            case Invitation():
+                return self._invitation(message)
+            case WayIn():
+                return self._way_in(message)
+            case Message():
+                return self._suggestions(message)
 
     def _suggestions(self, message: Message) -> Letter:
         reader = self._readers.to(message.to)
@@ -44,4 +50,13 @@ class Letters:
             subject=reader.plain("invitation_subject.txt", **values),
             text=reader.plain("invitation.txt", **values),
             html=reader.page("invitation.html", **values),
+        )
+
+    def _way_in(self, message: WayIn) -> Letter:
+        reader = self._readers.to(message.to)
+        return Letter(
+            language=reader.language,
+            subject=reader.plain("way_in_subject.txt"),
+            text=reader.plain("way_in.txt", message=message),
+            html=reader.page("way_in.html", message=message),
         )

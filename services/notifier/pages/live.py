@@ -11,12 +11,10 @@ from typing import Final
 from fastapi import FastAPI, Request, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from services.notifier.address import Tokens
 from services.notifier.domain.preferences import Person
-from services.notifier.inbox import Inbox
 from services.notifier.live import Live
 from services.notifier.pages.private import PRIVATE, SCRIPT, SCRIPT_PATH, Doorkeeper
-from services.notifier.pages.reader import Reader, Readers
+from services.notifier.pages.reader import Reader
 from services.notifier.store.people import Ambassadors
 
 HEARTBEAT_SECONDS: Final = 15
@@ -31,9 +29,8 @@ _AGAIN_MS: Final = 1_000
 _FOR_EVER: Final = {"cache-control": "public, max-age=31536000, immutable", "x-content-type-options": "nosniff"}
 
 
-def live_routes(app: FastAPI, *, inbox: Inbox, live: Live, tokens: Tokens, readers: Readers) -> None:
+def live_routes(app: FastAPI, *, live: Live, door: Doorkeeper) -> None:
     """Add what pages ask for to be up to date to `app`."""
-    door = Doorkeeper(inbox=inbox, readers=readers)
 
     @app.get(SCRIPT_PATH, include_in_schema=False)
     def script() -> Response:
@@ -52,7 +49,7 @@ def live_routes(app: FastAPI, *, inbox: Inbox, live: Live, tokens: Tokens, reade
             told = live.news(reader, Ambassadors.id_of(person.key), after=known, seconds=_SECONDS)
             return EventSourceResponse(_events(told), ping=HEARTBEAT_SECONDS, headers=PRIVATE)
 
-        return await door.open(request, tokens.ambassador(token), listen)
+        return await door.open(request, token, listen)
 
 
 async def _events(told: AsyncGenerator[str, None]) -> AsyncIterator[ServerSentEvent]:

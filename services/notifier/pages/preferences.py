@@ -5,25 +5,25 @@ from typing import Annotated, Any, Final
 from fastapi import FastAPI, Form, Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import BaseModel, ValidationError
-from starlette.datastructures import URL
 
 from schemas.ambassadors import Absence
 from services.notifier.address import Tokens
 from services.notifier.domain.preferences import Person, Preferences
-from services.notifier.inbox import Inbox
 from services.notifier.pages import messages
 from services.notifier.pages.feed import ENTRIES, feed_url
-from services.notifier.pages.private import PRIVATE, Doorkeeper, from_our_page, private_page
-from services.notifier.pages.reader import Reader, Readers
+from services.notifier.pages.private import PRIVATE, Doorkeeper, private_page
+from services.notifier.pages.reader import Reader
 from services.notifier.preferring import Preferring
+from services.notifier.signing_in import SigningIn
 
 _NEVER: Final = "never"
 """The choice of no e-mails at all, beside the rhythms."""
 
 
 class Filled(BaseModel):
-    """The form, as text. `mail`: whether there were e-mails when it was shown."""
+    """The form, as text. `mail`: whether there were e-mails when it was shown; `form`: that it is ours."""
 
+    form: str = ""
     mail: str = ""
     rhythm: str = ""
     at: str = ""
@@ -38,10 +38,10 @@ class Filled(BaseModel):
 
 
 def preferences_routes(
-    app: FastAPI, *, inbox: Inbox, preferring: Preferring, tokens: Tokens, readers: Readers, base: str
+    app: FastAPI, *, preferring: Preferring, signing_in: SigningIn, tokens: Tokens, door: Doorkeeper, base: str
 ) -> None:
     """Add the page of preferences, and the address that ends e-mails, to `app`."""
-    pages = _Pages(inbox=inbox, preferring=preferring, tokens=tokens, readers=readers, base=base)
+    pages = _Pages(preferring=preferring, signing_in=signing_in, tokens=tokens, door=door, base=base)
 
     @app.get("/inbox/{token}/preferences", include_in_schema=False)
     async def preferences(request: Request, token: str) -> Response:
@@ -52,6 +52,11 @@ def preferences_routes(
     async def prefer(request: Request, token: str, form: Annotated[Filled, Form()]) -> Response:
         """Keep what the form says, then lead back to the page."""
         return await pages.prefer(request, token, form)
+
+    @app.post("/inbox/{token}/address", include_in_schema=False)
+    async def renew(request: Request, token: str, form: Annotated[str, Form()] = "") -> Response:
+        """End the private address of an inbox, and all sessions with it."""
+        return await pages.renew(request, token, form)
 
     @app.get("/unsubscribe/{token}", include_in_schema=False)
     async def unsubscribe(request: Request, token: str) -> Response:
@@ -67,11 +72,13 @@ def preferences_routes(
 class _Pages:
     """Answers, each with the headers of a private page."""
 
-    def __init__(self, *, inbox: Inbox, preferring: Preferring, tokens: Tokens, readers: Readers, base: str) -> None:
+    def __init__(
+        self, *, preferring: Preferring, signing_in: SigningIn, tokens: Tokens, door: Doorkeeper, base: str
+    ) -> None:
         self._preferring = preferring
+        self._signing_in = signing_in
         self._tokens = tokens
-        self._door = Doorkeeper(inbox=inbox, readers=readers)
-        self._origin = URL(base)
+        self._door = door
         self._base = base
 
     async def preferences(self, request: Request, token: str) -> Response:
@@ -79,11 +86,11 @@ class _Pages:
             said = request.query_params.get("kept") == "1"
             return await self._form(reader, token, person, await self._as_filled(person), kept=said)
 
-        return await self._door.open(request, self._tokens.ambassador(token), show)
+        return await self._door.open(request, token, show)
 
     async def prefer(self, request: Request, token: str, form: Filled) -> Response:
         async def keep(person: Person, reader: Reader) -> Response:
-            if not from_our_page(request, self._origin):
+            if not self._door.is_ours(request, person, form.form):
                 return private_page(reader, "not_ours.html", 403, token=token)
             try:
                 shown = await self._as_filled(person)
@@ -95,7 +102,19 @@ class _Pages:
             await self._preferring.prefer(person.key, wanted, with_mail=chosen)
             return RedirectResponse(f"/inbox/{token}/preferences?kept=1#said", 303, headers=PRIVATE)
 
-        return await self._door.open(request, self._tokens.ambassador(token), keep)
+        return await self._door.open(request, token, keep)
+
+    async def renew(self, request: Request, token: str, form: str) -> Response:
+        async def do(person: Person, reader: Reader) -> Response:
+            if not self._door.is_ours(request, person, form):
+                return private_page(reader, "not_ours.html", 403, token=token)
+            await self._signing_in.renew_address(person)
+            if person.email is not None:  # shown here, the new one would come into the same hands
+                return self._door.let_out(RedirectResponse("/sign-in?renewed=1", 303, headers=PRIVATE))
+            new = self._tokens.inbox(person.key, person.epoch + 1)
+            return RedirectResponse(f"/inbox/{new}/preferences", 303, headers=PRIVATE)
+
+        return await self._door.open(request, token, do)
 
     async def unsubscribe(self, request: Request, token: str, *, wanted: bool | None) -> Response:
         async def answer(person: Person, reader: Reader) -> Response:
@@ -104,7 +123,7 @@ class _Pages:
             mail = person.mail if wanted is None else wanted
             return private_page(reader, "unsubscribe.html", 200, token=token, mail=mail, done=wanted is not None)
 
-        return await self._door.open(request, self._tokens.unsubscribing(token), answer)
+        return await self._door.open_for(request, self._tokens.unsubscribing(token), answer)
 
     async def _form(
         self, reader: Reader, token: str, person: Person, filled: Filled, *, wrong: set[str] | None = None, **said: Any
@@ -115,6 +134,7 @@ class _Pages:
             deputies=deputies, wrong=wrong or set(), zone=pace.zone.key, most=pace.most_per_day,
             rhythms=messages.RHYTHMS, days=reader.weekdays(), kept=said.get("kept", False),
             feed=feed_url(self._base, self._tokens, person), entries=ENTRIES,
+            form=self._door.field(person),
         )  # fmt: skip
 
     async def _as_filled(self, person: Person) -> Filled:

@@ -1,17 +1,21 @@
-"""What private pages have in common: their headers, and how to tell a form of ours from another's."""
+"""What private pages have in common: headers, who may open them, how to tell a form of ours from another's."""
 
 import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
+from urllib.parse import quote
 
 from fastapi import Request, Response
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.datastructures import URL
 
 from schemas.ambassadors import AmbassadorKey
+from services.notifier.address import Tokens
+from services.notifier.domain.entrance import HOME, ME, SESSION_LASTS, our_path
 from services.notifier.domain.preferences import Person
 from services.notifier.inbox import Inbox
 from services.notifier.pages.reader import HERE, Reader, Readers
+from services.notifier.signing_in import SigningIn, Visitor
 from services.runtime import logs
 from services.runtime.errors import TransientError
 from services.runtime.outcome import describe
@@ -83,22 +87,108 @@ Then = Callable[[Person, Reader], Awaitable[Response]]
 
 
 class Doorkeeper:
-    """Opens pages to those whose inbox it is, in their language, and says so where that cannot be."""
+    """Opens pages to those whose inbox it is, in their language, and says so where that cannot be.
 
-    def __init__(self, *, inbox: Inbox, readers: Readers) -> None:
+    Whose it is says the token in the path, or the session where `me` stands in its place; nobody else need know which.
+    """
+
+    def __init__(self, *, inbox: Inbox, signing_in: SigningIn, tokens: Tokens, readers: Readers, base: str) -> None:
         self._inbox = inbox
+        self._signing_in = signing_in
+        self._tokens = tokens
         self._readers = readers
+        self._origin = URL(base)
         self._log = logs.get()
+        # A browser takes a name with this prefix over https alone, for this host alone, and lets no other host set it.
+        self._secure = self._origin.scheme == "https"
+        self._cookie = "__Host-maillage" if self._secure else "maillage"
 
-    async def open(self, request: Request, key: AmbassadorKey | None, then: Then) -> Response:
-        """Return what `then` answers to the owner of an inbox; `key` is none where the address names nobody."""
-        reader = self._readers.preferred(request.headers.get("accept-language", ""))
+    async def open(self, request: Request, token: str, then: Then) -> Response:
+        """Return what `then` answers to the owner of the inbox that `token` names, or that whoever is signed in has."""
+
+        async def find() -> Person | Response | None:
+            if token == ME:
+                visitor = await self.visitor(request)
+                if visitor is None or not visitor.chosen:
+                    return self._sign_in(request, "/sign-in" if visitor is None else "/sign-in/inboxes")
+                return visitor.person
+            opened = self._tokens.opens(token)
+            person = await self._inbox.owner(opened.key) if opened else None
+            if opened is not None and person is not None and opened.epoch != person.epoch:
+                return self._sign_in(request, "/sign-in")  # they had the address replaced
+            return person
+
+        return await self._answer(request, find, then)
+
+    async def open_for(self, request: Request, key: AmbassadorKey | None, then: Then) -> Response:
+        """Return what `then` answers to an ambassador; `key` is none where the address names nobody."""
+
+        async def find() -> Person | None:
+            return await self._inbox.owner(key) if key else None
+
+        return await self._answer(request, find, then)
+
+    async def visitor(self, request: Request) -> Visitor | None:
+        """Return who is signed in, if anybody is."""
+        return await self._signing_in.visitor(request.cookies.get(self._cookie, ""))
+
+    def let_in(self, response: Response, secret: str) -> Response:
+        """Have the browser keep a session, in the place of any other."""
+        lasts = int(SESSION_LASTS.total_seconds())
+        response.set_cookie(
+            self._cookie, secret, max_age=lasts, path="/", secure=self._secure, httponly=True, samesite="lax"
+        )
+        return response
+
+    def let_out(self, response: Response) -> Response:
+        """Have the browser forget its session."""
+        response.delete_cookie(self._cookie, path="/", secure=self._secure, httponly=True, samesite="lax")
+        return response
+
+    def field(self, person: Person) -> str:
+        """Return the hidden field of a form that concerns nothing but its reader."""
+        return self._tokens.own(person.key, person.epoch)
+
+    def from_our_page(self, request: Request) -> bool:
+        """Return whether a form was sent from a page of ours, as far as the browser says."""
+        return from_our_page(request, self._origin)
+
+    def is_ours(self, request: Request, person: Person, field: str) -> bool:
+        """Return whether a form came from a page that was made for this reader."""
+        return self.from_our_page(request) and self._tokens.is_own(field, person.key, person.epoch)
+
+    def stranger(self, request: Request) -> Reader:
+        """Return the reader for somebody who is not known yet."""
+        return self._readers.preferred(request.headers.get("accept-language", ""))
+
+    def reader(self, person: Person) -> Reader:
+        """Return the reader of somebody's language."""
+        return self._readers.to(person)
+
+    def failed(self, request: Request, reader: Reader, error: Exception) -> Response:
+        """Return the page that says that the store is away, and note it."""
+        self._log.warning("page_failed", error=describe(error))
+        return private_page(reader, "failed.html", 503, again=str(request.url.path))
+
+    async def _answer(
+        self, request: Request, find: Callable[[], Awaitable[Person | Response | None]], then: Then
+    ) -> Response:
+        reader = self.stranger(request)
         try:
-            person = await self._inbox.owner(key) if key else None
-            if person is None:
+            found = await find()
+            if isinstance(found, Response):
+                return found
+            if found is None:
                 return private_page(reader, "denied.html", 403)
-            reader = self._readers.to(person)
-            return await then(person, reader)
+            reader = self.reader(found)
+            return await then(found, reader)
         except (StoreError, TransientError) as error:
-            self._log.warning("page_failed", error=describe(error))
-            return private_page(reader, "failed.html", 503, again=str(request.url.path))
+            return self.failed(request, reader, error)
+
+    def _sign_in(self, request: Request, page: str) -> Response:
+        """Lead to where one signs in, and from there to where one wanted to go, under `me`."""
+        _, _, rest = request.url.path.removeprefix("/inbox/").partition("/")
+        wanted = f"{HOME}/{rest}" if rest else HOME
+        query = f"?{request.url.query}" if request.url.query else ""
+        to = our_path(wanted + query)
+        return RedirectResponse(page if to in (None, HOME) else f"{page}?to={quote(to or '')}", 303, headers=PRIVATE)

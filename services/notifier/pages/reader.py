@@ -11,7 +11,7 @@ from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from babel import Locale, UnknownLocaleError
-from babel.dates import format_date, format_skeleton, format_timedelta, get_day_names
+from babel.dates import format_date, format_skeleton, format_time, format_timedelta, get_day_names
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal, format_percent
@@ -82,6 +82,10 @@ class Reader:
         except OverflowError:  # on the last day of the year 9999, which people write for "no deadline"
             here = moment
         return self._in_digits(format_date(here, "long", locale=self.locale))
+
+    def time(self, moment: datetime) -> str:
+        """Return the time of day, with seconds, where the reader lives."""
+        return self._in_digits(format_time(moment.astimezone(self._zone), "medium", locale=self.locale))
 
     def month(self, day: date) -> str:
         """Return the month and year that a day is in."""
@@ -165,6 +169,7 @@ class Reader:
         environment.filters["percent"] = self.percent
         environment.filters["day"] = self.day
         environment.filters["month"] = self.month
+        environment.filters["time"] = self.time
         environment.filters["span"] = self.span
         environment.filters["say"] = self.say
         environment.filters["number"] = self.number

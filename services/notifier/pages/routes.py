@@ -1,12 +1,11 @@
 """The inbox over HTTP: a private address for each ambassador, pages that only read, forms that act."""
 
 import re
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 from uuid import UUID
 
 from fastapi import FastAPI, Form, Request, Response
 from fastapi.responses import RedirectResponse
-from starlette.datastructures import URL
 
 from schemas.ambassadors import AmbassadorPublished
 from schemas.feedback import Act, NotRelevantReason, Result, Side
@@ -22,19 +21,25 @@ from services.notifier.pages.private import (
     SHEET_PATH,
     Doorkeeper,
     by_a_person,
-    from_our_page,
     private_page,
 )
-from services.notifier.pages.reader import Reader, Readers
+from services.notifier.pages.reader import Reader
 from services.notifier.store import View
 
 _PAGE: Final = re.compile(r"[1-9][0-9]{0,3}")
+_NUMBER: Final = re.compile(r"[1-9][0-9]{0,8}")
 _FOR_EVER: Final = {"cache-control": "public, max-age=31536000, immutable", "x-content-type-options": "nosniff"}
 
 
-def inbox_routes(app: FastAPI, *, inbox: Inbox, live: Live, tokens: Tokens, readers: Readers, base: str) -> None:
+class Undo(NamedTuple):
+    """The wish to take back the act `rev`."""
+
+    rev: int
+
+
+def inbox_routes(app: FastAPI, *, inbox: Inbox, live: Live, tokens: Tokens, door: Doorkeeper) -> None:
     """Add the inbox to `app`."""
-    pages = _Pages(inbox=inbox, live=live, tokens=tokens, readers=readers, base=base)
+    pages = _Pages(inbox=inbox, live=live, tokens=tokens, door=door)
 
     @app.get(SHEET_PATH, include_in_schema=False)
     def sheet() -> Response:
@@ -72,20 +77,21 @@ def inbox_routes(app: FastAPI, *, inbox: Inbox, live: Live, tokens: Tokens, read
         act: Annotated[str, Form()] = "",
         reason: Annotated[str, Form()] = "",
         result: Annotated[str, Form()] = "",
+        rev: Annotated[str, Form()] = "",
     ) -> Response:
         """Do what a form of the suggestion's page says, then lead back to it."""
-        return await pages.act(request, token, suggestion_id, form=form, wanted=_wanted(act, reason, result))
+        wanted = Undo(int(rev)) if act == "undo" and _NUMBER.fullmatch(rev) else _wanted(act, reason, result)
+        return await pages.act(request, token, suggestion_id, form=form, wanted=wanted)
 
 
 class _Pages:
     """Answers, each with the headers of a private page."""
 
-    def __init__(self, *, inbox: Inbox, live: Live, tokens: Tokens, readers: Readers, base: str) -> None:
+    def __init__(self, *, inbox: Inbox, live: Live, tokens: Tokens, door: Doorkeeper) -> None:
         self._inbox = inbox
         self._live = live
         self._tokens = tokens
-        self._door = Doorkeeper(inbox=inbox, readers=readers)
-        self._origin = URL(base)
+        self._door = door
 
     async def index(self, request: Request, token: str, view: View, page: int) -> Response:
         async def show(person: AmbassadorPublished, reader: Reader) -> Response:
@@ -95,7 +101,7 @@ class _Pages:
                 reader, "index.html", 200, live=place, token=token, person=person, listing=listing, View=View
             )
 
-        return await self._door.open(request, self._tokens.ambassador(token), show)
+        return await self._door.open(request, token, show)
 
     async def suggestion(self, request: Request, token: str, suggestion_id: str) -> Response:
         async def show(person: AmbassadorPublished, reader: Reader) -> Response:
@@ -106,15 +112,16 @@ class _Pages:
             if by_a_person(request):
                 await self._inbox.opened(person.key, item.suggestion_id)
             missing = request.query_params.get("missing") == "reason"
+            said = request.query_params.get("said", "")
             form = self._tokens.form(person.key, item.suggestion_id, item.revision)
             return private_page(
                 reader, "suggestion.html", 200, live=place, token=token, person=person, item=item, form=form,
-                missing=missing, reasons=messages.REASONS, consequences=messages.CONSEQUENCES,
+                missing=missing, said=said, reasons=messages.REASONS, consequences=messages.CONSEQUENCES,
                 lapses=messages.LAPSES, results=messages.RESULTS,
                 answers=messages.ANSWERS, Side=Side,
             )  # fmt: skip
 
-        return await self._door.open(request, self._tokens.ambassador(token), show)
+        return await self._door.open(request, token, show)
 
     async def letter(self, request: Request, token: str, letter_id: str) -> Response:
         async def show(person: AmbassadorPublished, reader: Reader) -> Response:
@@ -124,22 +131,25 @@ class _Pages:
             waiting = sum(item.where is Standing.OPEN for item in items)
             return private_page(reader, "told.html", 200, token=token, items=items, waiting=waiting)
 
-        return await self._door.open(request, self._tokens.ambassador(token), show)
+        return await self._door.open(request, token, show)
 
     async def act(
-        self, request: Request, token: str, suggestion_id: str, *, form: str, wanted: Wanted | None
+        self, request: Request, token: str, suggestion_id: str, *, form: str, wanted: Wanted | Undo | None
     ) -> Response:
         async def do(person: AmbassadorPublished, reader: Reader) -> Response:
             uuid = _uuid(suggestion_id)
             revision = self._tokens.revision(form, person.key, uuid) if uuid else None
-            if uuid is None or revision is None or not from_our_page(request, self._origin):
+            if uuid is None or revision is None or not self._door.from_our_page(request):
                 return private_page(reader, "not_ours.html", 403, token=token)
             if wanted is None:
                 return RedirectResponse(f"/inbox/{token}/s/{uuid}?missing=reason#acts", 303, headers=PRIVATE)
+            if isinstance(wanted, Undo):
+                said = "undone" if await self._inbox.undo(person.key, uuid, wanted.rev) else "final"
+                return RedirectResponse(f"/inbox/{token}/s/{uuid}?said={said}#undone", 303, headers=PRIVATE)
             await self._inbox.act(person.key, uuid, revision, wanted)
             return RedirectResponse(f"/inbox/{token}/s/{uuid}#said", 303, headers=PRIVATE)
 
-        return await self._door.open(request, self._tokens.ambassador(token), do)
+        return await self._door.open(request, token, do)
 
 
 def _uuid(text: str) -> UUID | None:

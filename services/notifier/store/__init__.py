@@ -1,11 +1,14 @@
 """The notifier's own database: people, suggestions with what was made of them, deliveries, letters to come."""
 
+from datetime import datetime
+
 from services.notifier.store.changes import Changes
 from services.notifier.store.deliveries import Deliveries, Row, Sent
 from services.notifier.store.figures import Figures
 from services.notifier.store.kept import Kept, Told
 from services.notifier.store.letters import Letters
 from services.notifier.store.people import Ambassadors, Contacts
+from services.notifier.store.sessions import Sessions
 from services.notifier.store.suggestions import Brief, Suggestions, View
 from services.runtime.store import Database
 
@@ -21,6 +24,7 @@ __all__ = [
     "NotifierStore",
     "Row",
     "Sent",
+    "Sessions",
     "Suggestions",
     "Told",
     "View",
@@ -38,6 +42,7 @@ class NotifierStore:
         self.letters = Letters(database)
         self.figures = Figures(database)
         self.changes = Changes(database)
+        self.sessions = Sessions(database)
 
     async def ensure_indexes(self) -> None:
         """Create what queries need; may be repeated."""
@@ -47,7 +52,8 @@ class NotifierStore:
         await self.deliveries.ensure_indexes()
         await self.letters.ensure_indexes()
         await self.figures.ensure_indexes()
+        await self.sessions.ensure_indexes()
 
-    async def count_unannounced(self) -> int:
-        """Return how many suggestions and deliveries have something to say that is not on the log yet."""
-        return await self.suggestions.count_unannounced() + await self.deliveries.count_unannounced()
+    async def count_unannounced(self, *, now: datetime) -> int:
+        """Return how many suggestions and deliveries have something to say by now that is not on the log yet."""
+        return await self.suggestions.count_unannounced(now=now) + await self.deliveries.count_unannounced()

@@ -1,7 +1,7 @@
 """One row for each message to one person by one channel, under an id derived from what it is: told once, not twice.
 
-A row with a `purpose` is a letter about an introduction, to one of its sides or to who made it; one without tells
-somebody of a suggestion.
+A row with a `purpose` is a letter about an introduction, to one of its sides or to who made it; one with an `errand`
+is a letter of the service itself; one without either tells somebody of a suggestion.
 
 Rows name ambassadors by their keys and carry no words of a suggestion and no address; both are looked up when sending.
 A row is its own outbox entry: `unannounced` until its end is confirmed on the log.
@@ -19,6 +19,7 @@ from pymongo import ASCENDING, DeleteMany, InsertOne, UpdateMany, UpdateOne
 from schemas.feedback import Side
 from schemas.ids import derived_id
 from schemas.notifications import Channel
+from services.notifier.domain.entrance import Errand
 from services.notifier.domain.introduction import Post, Purpose
 from services.notifier.store.bulk import write
 from services.runtime.store import Collection, Database, Document
@@ -27,9 +28,11 @@ from services.runtime.store import Collection, Database, Document
 class State(StrEnum):
     """Where a delivery stands: held for a letter, then in one with others or by itself. The last two end it.
 
-    Letters about introductions wait in a state of their own: an earlier version of us would send them to somebody else.
+    Letters about introductions wait in a state of their own, and those of the service itself in another: an earlier
+    version of us would send them to somebody else, or not know what they are.
     """
 
+    TO_SERVE = "to_serve"
     TO_INVITE = "to_invite"
     HELD = "held"
     IN_LETTER = "in_letter"
@@ -44,12 +47,13 @@ class Row:
     """One delivery: of one suggestion, or of a letter about several, which have rows of their own.
 
     Attributes:
-        suggestion_id: none of a letter about several.
-        revision: 0 of a letter about several.
+        suggestion_id: none of a letter about several, or about none.
+        revision: 0 of a letter about several, or about none.
         ambassador: who is told, or in whose name a letter is written.
         purpose: of a letter about an introduction.
+        errand: of a letter of the service itself.
         side: of the introduction, whom the letter is to; none: the ambassador.
-        receiver: who gets a letter about an introduction: one at a time is sent to each.
+        receiver: who gets a letter with a purpose or an errand: one at a time is sent to each.
         number: of a reminder, from 1; 0: it is none.
         due: when a held one is to be in a letter at the latest; none: at once.
         day: on which day of its reader it counts for their letters; none: it is not sent yet.
@@ -73,6 +77,7 @@ class Row:
     side: Side | None = None
     receiver: str | None = None
     number: int = 0
+    errand: Errand | None = None
     due: datetime | None = None
     day: str | None = None
     score: float = 0.0
@@ -99,6 +104,8 @@ class Row:
         }
         if self.purpose is not None:
             said["maillage.purpose"] = self.purpose.value
+        if self.errand is not None:
+            said["maillage.purpose"] = self.errand.value
         if self.suggestion_id is not None:
             said["maillage.suggestion.id"] = str(self.suggestion_id)
             said["maillage.suggestion.revision"] = self.revision
@@ -131,7 +138,7 @@ class Lease:
 _LOOKED_AT: Final = 4
 """Rows looked at for each that may be taken: more than one may be due to one receiver."""
 
-_QUEUES: Final = (State.WAITING.value, State.TO_INVITE.value)
+_QUEUES: Final = (State.WAITING.value, State.TO_INVITE.value, State.TO_SERVE.value)
 
 
 def notification_id(suggestion_id: UUID, revision: int, ambassador: str, channel: Channel, number: int = 0) -> UUID:
@@ -164,6 +171,11 @@ class Deliveries:
             [("due", ASCENDING), ("receiver", ASCENDING), ("channel", ASCENDING)],
             partialFilterExpression={"state": State.TO_INVITE.value},
             name="to_invite",
+        )
+        await self._rows.create_index(
+            [("due", ASCENDING), ("receiver", ASCENDING), ("channel", ASCENDING)],
+            partialFilterExpression={"state": State.TO_SERVE.value},
+            name="to_serve",
         )
         await self._rows.create_index("suggestion_id")
         await self._rows.create_index("ambassador")
@@ -222,8 +234,10 @@ class Deliveries:
         queues: list[tuple[str, Document]] = [
             ("ambassador", {"channel": channel.value, "state": State.WAITING.value}),
         ]
-        if channel is Channel.EMAIL:  # who is asked by a person waits less than who is told by a program
+        if channel is Channel.EMAIL:
+            # Who has just asked for it waits least, who is asked by a person less than who is told by a program.
             queues.insert(0, ("receiver", {"state": State.TO_INVITE.value}))
+            queues.insert(0, ("receiver", {"state": State.TO_SERVE.value}))
         lease = Lease(uuid4(), holder, now, until)
         taken: list[Row] = []
         for receiver, queue in queues:
@@ -280,8 +294,8 @@ class Deliveries:
         messages = [
             UpdateOne(
                 {"_id": one.row.notification_id, "ended_at": None},
-                # The rows of a letter say it.
-                {"$set": done | {"ended_at": one.at, "unannounced": not one.told}},
+                # The rows of a letter say it; of what tells of no suggestion, nobody else is told.
+                {"$set": done | {"ended_at": one.at, "unannounced": one.row.suggestion_id is not None}},
             )
             for one in sent
         ]
@@ -290,11 +304,11 @@ class Deliveries:
 
     async def failed(self, row: Row, told: Sequence[UUID], reason: str, *, now: datetime) -> bool:
         """Note that it will not be tried again; False when the row was taken from us. `told` as for `delivered`."""
-        ended = {"state": State.FAILED.value, "ended_at": now, "reason": reason, "unannounced": True}
+        said = row.suggestion_id is not None
+        ended = {"state": State.FAILED.value, "ended_at": now, "reason": reason, "unannounced": said}
         if told:
             items = {"_id": {"$in": list(told)}, "state": State.IN_LETTER.value, "letter": row.notification_id}
-            await self._rows.update_many(items, {"$set": ended | {"attempts": row.attempts}})
-            ended["unannounced"] = False
+            await self._rows.update_many(items, {"$set": ended | {"attempts": row.attempts, "unannounced": True}})
         return await self._end(row, ended)
 
     async def in_letters(self, letters: Sequence[UUID]) -> dict[UUID, list[Row]]:
@@ -407,6 +421,7 @@ def document(row: Row, now: datetime) -> Document:
         "reason": None,
         "unannounced": stored,
         "purpose": row.purpose.value if row.purpose else None,
+        "errand": row.errand.value if row.errand else None,
         "side": row.side.value if row.side else None,
         "receiver": row.receiver,
         "number": row.number,
@@ -427,6 +442,7 @@ def read(found: Mapping[str, Any]) -> Row:
         side=Side(found["side"]) if found.get("side") else None,
         receiver=found.get("receiver"),
         number=found.get("number", 0),
+        errand=Errand(found["errand"]) if found.get("errand") else None,
         due=found.get("due"),
         day=found.get("day"),
         score=found.get("score", 0.0),

@@ -17,7 +17,7 @@ from services.runtime.store import Document
 WORDS: Final = (
     "body", "traceparent", "made_at", "clusters", "told", "acts", "lapsed", "revision", "taken", "dismissed",
     "unannounced", "introduced", "step_at", "told_at", "opened", "first_told_at",
-    "posted_at",
+    "posted_at", "undo_until",
 )  # fmt: skip
 """What an erasure takes away."""
 
@@ -52,7 +52,9 @@ class Kept:
         told: none while nobody is decided on.
         told_at: when that was decided; none: an earlier version did.
         traceparent: W3C trace context of the event that told it.
-        acts_given: acts counted so far; more than `acts` where those of an erased person are gone.
+        acts_given: acts counted so far; more than `acts` where those of an erased person are gone, or one was undone.
+        undo_until: until then the last act may be undone, and nobody but who is told of the suggestion knows of it;
+            none: all are final.
     """
 
     suggestion_id: UUID
@@ -66,6 +68,7 @@ class Kept:
     acts_given: int
     told_at: datetime | None = None
     traceparent: str | None = None
+    undo_until: datetime | None = None
 
 
 def as_told(kept: Kept) -> Document:
@@ -84,8 +87,11 @@ def as_read(kept: Kept) -> Document:
     return as_told(kept) | {"acts_given": kept.acts_given or None, "$expr": same}
 
 
-def acts_fields(acts: Sequence[Given], revision: int) -> Document:
-    """The acts, with what the views of an inbox ask for, and that there is something to look at."""
+def acts_fields(acts: Sequence[Given], revision: int, *, undo_until: datetime | None = None) -> Document:
+    """The acts, with what the views of an inbox ask for, and when there is something to look at.
+
+    That is when the last of them is final: until `undo_until` nothing follows from it.
+    """
     people = sorted({given.ambassador for given in acts})
     introduced = introduction(acts)
     where = {person: standing(acts, ambassador=person, revision=revision, lapsed=False) for person in people}
@@ -94,7 +100,8 @@ def acts_fields(acts: Sequence[Given], revision: int) -> Document:
         "taken": taken_by(acts, revision) is not None,
         "dismissed": [person for person in people if where[person] in (Standing.DISMISSED, Standing.PASSED)],
         "introduced": None if introduced is None else UNDER_WAY if introduced.is_open else ENDED,
-    } | ({"step_at": acts[-1].at} if acts else {})
+        "undo_until": undo_until,
+    } | ({"step_at": undo_until or acts[-1].at} if acts else {})
 
 
 def without(acts: Sequence[Given], ambassador: str) -> list[Given]:
@@ -141,6 +148,8 @@ def read(found: Mapping[str, Any]) -> Kept:
         acts_given=found.get("acts_given") or 0,
         told_at=found.get("told_at"),
         traceparent=found.get("traceparent"),
+        # An earlier version tells of an act at once: then there is nothing to undo.
+        undo_until=found.get("undo_until") if found.get("unannounced") else None,
     )
 
 

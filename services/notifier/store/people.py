@@ -25,7 +25,7 @@ _KNOWN: Final[Document] = {"body": {"$exists": True}}
 
 
 class _People(ABC, Generic[K, P]):
-    """People by key. An erased one leaves a derived id and a `rev`, which say nothing of the person."""
+    """People by key. An erased one leaves a derived id and counters, which say nothing of the person."""
 
     def __init__(self, collection: Collection, *, called: str) -> None:
         """`called` is what ids are derived from, with the key."""
@@ -35,6 +35,10 @@ class _People(ABC, Generic[K, P]):
     @abstractmethod
     def _person(self, found: Mapping[str, Any]) -> P:
         """Return somebody as kept."""
+
+    def _sought_by(self, _: AmbassadorPublished | ContactPublished) -> Document:
+        """Return what is kept beside, to find somebody by."""
+        return {}
 
     async def ensure_indexes(self) -> None:
         """Create what queries need."""
@@ -47,7 +51,10 @@ class _People(ABC, Generic[K, P]):
             [
                 UpdateOne(
                     {"_id": self._id(event.key), "rev": {"$lt": event.rev}},
-                    {"$set": {"rev": event.rev, "cluster": event.cluster, "body": event.model_dump_json()}},
+                    {
+                        "$set": {"rev": event.rev, "cluster": event.cluster, "body": event.model_dump_json()}
+                        | self._sought_by(event)
+                    },
                     upsert=True,
                 )
                 for event in published
@@ -56,7 +63,7 @@ class _People(ABC, Generic[K, P]):
 
     async def erase(self, key: K, rev: int | None) -> bool:
         """Forget a person; return whether they are forgotten (a newer state than `rev` stays)."""
-        words = {"cluster": "", "body": "", "preferences": ""}
+        words = {"cluster": "", "body": "", "preferences": "", "address": ""}
         _id = self._id(key)
         if rev is None:
             await self._people.update_one({"_id": _id}, {"$unset": words})
@@ -94,6 +101,28 @@ class Ambassadors(_People[AmbassadorKey, Person]):
         """Return the id under which somebody is kept, also when they are erased."""
         return derived_id(_AMBASSADOR, str(key))
 
+    async def ensure_indexes(self) -> None:
+        """Create what queries need, and keep what they ask for of those whom an earlier version took in."""
+        await super().ensure_indexes()
+        await self._people.create_index("address", sparse=True)
+        async for found in self._people.find(_KNOWN | {"address": {"$exists": False}}):
+            change = {"$set": self._sought_by(self._person(found))}
+            await self._people.update_one({"_id": found["_id"], "rev": found["rev"]} | _KNOWN, change)
+
+    async def at(self, email: str) -> list[Person]:
+        """Return who is reached at an e-mail address, by their keys' order."""
+        address = email.casefold()
+        found = await self._read({"address": address} | _KNOWN)
+        return [found[key] for key in sorted(found) if (found[key].email or "").casefold() == address]
+
+    async def renew_address(self, key: AmbassadorKey, epoch: int) -> bool:
+        """End the private addresses of an epoch, and have the next begin; False: it has already."""
+        of_epoch = {"epoch": epoch if epoch else {"$in": [0, None]}}
+        result = await self._people.update_one(
+            {"_id": self._id(key)} | _KNOWN | of_epoch, {"$set": {"epoch": epoch + 1}}
+        )
+        return result.matched_count == 1
+
     async def of_clusters(self, clusters: Iterable[str]) -> dict[str, Person]:
         """Return everybody of `clusters`, by key as text."""
         names = list(clusters)
@@ -120,7 +149,11 @@ class Ambassadors(_People[AmbassadorKey, Person]):
         await self._people.update_one({"_id": self._id(key)} | _KNOWN, {"$set": {"preferences.mail": wanted}})
 
     def _person(self, found: Mapping[str, Any]) -> Person:
-        return person_of(AmbassadorPublished.model_validate_json(found["body"]), _preferences(found))
+        profile = AmbassadorPublished.model_validate_json(found["body"])
+        return person_of(profile, _preferences(found), epoch=found.get("epoch", 0))
+
+    def _sought_by(self, event: AmbassadorPublished | ContactPublished) -> Document:
+        return {"address": event.email.casefold() if event.email else None}
 
 
 class Contacts(_People[MemberKey, ContactPublished]):

@@ -185,10 +185,25 @@ class Suggestions:
         """Return how many suggestions each view of an ambassador's inbox has."""
         return {view: await self._all.count_documents(_in_view(ambassador, view)) for view in View}
 
-    async def add_act(self, kept: Kept, act: Given) -> bool:
-        """Store `act` as the next one; False when another came first."""
-        change = acts_fields((*kept.acts, act), kept.revision) | {"acts_given": act.rev, "unannounced": True}
+    async def add_act(self, kept: Kept, act: Given, *, undo_until: datetime | None = None) -> bool:
+        """Store `act` as the next one, which makes those before final; False when another came first."""
+        change = acts_fields((*kept.acts, act), kept.revision, undo_until=undo_until)
+        change |= {"acts_given": act.rev, "unannounced": True}
         result = await self._all.update_one(as_read(kept), {"$set": change})
+        return result.matched_count == 1
+
+    async def undo_act(self, kept: Kept, *, now: datetime) -> bool:
+        """Take away the last act of a suggestion that was read while it could be; False: it is in another state by now.
+
+        What follows from those before is due again. The number of the act is not given to another.
+        """
+        change = acts_fields(kept.acts[:-1], kept.revision) | {"step_at": now}
+        result = await self._all.update_one(_undoable(kept), {"$set": change})
+        return result.matched_count == 1
+
+    async def make_final(self, kept: Kept) -> bool:
+        """Have the last act not be undone any more, before anything follows from it; False: as `undo_act`."""
+        result = await self._all.update_one(_undoable(kept), {"$set": {"undo_until": None}})
         return result.matched_count == 1
 
     async def opened(self, suggestion_id: UUID, ambassador: str, *, now: datetime) -> None:
@@ -217,13 +232,13 @@ class Suggestions:
         """Look at a suggestion again then: something went wrong with it now."""
         await self._all.update_one({"_id": suggestion_id, "step_at": {"$ne": None}}, {"$set": {"step_at": at}})
 
-    async def with_unannounced_acts(self, limit: int) -> list[Kept]:
-        """Return suggestions with acts that are not confirmed to be on the log."""
-        return [read(found) async for found in self._all.find({"unannounced": True}).limit(limit)]
+    async def with_unannounced_acts(self, limit: int, *, now: datetime) -> list[Kept]:
+        """Return suggestions with acts that are due and not confirmed to be on the log."""
+        return [read(found) async for found in self._all.find(_unannounced(now)).limit(limit)]
 
-    async def count_unannounced(self) -> int:
-        """Return how many suggestions have acts that are not confirmed to be on the log."""
-        return await self._all.count_documents({"unannounced": True})
+    async def count_unannounced(self, *, now: datetime) -> int:
+        """Return how many suggestions have acts that are due and not confirmed to be on the log."""
+        return await self._all.count_documents(_unannounced(now))
 
     async def announced(self, kept: Kept) -> None:
         """Note that every act of `kept` is on the log, unless another came since."""
@@ -275,6 +290,14 @@ class Suggestions:
 
 def _standing(ambassador: str) -> Document:
     return {"told.ambassador": ambassador, "lapsed": None}
+
+
+def _undoable(kept: Kept) -> Document:
+    return as_read(kept) | {"undo_until": kept.undo_until, "unannounced": True}
+
+
+def _unannounced(now: datetime) -> Document:
+    return {"unannounced": True, "$or": [{"undo_until": None}, {"undo_until": {"$lte": now}}]}
 
 
 def _in_view(ambassador: str, view: View) -> Document:

@@ -10,7 +10,7 @@ from schemas.ambassadors import AmbassadorKey
 from services.notifier.address import Tokens
 from tests.component.notifier.letters import EVENING, HOUSE, MORNING, names_of, paced, some
 from tests.component.notifier.receivers import parts_of
-from tests.component.notifier.world import BASE, SIGNING, Process, World, erased, inbox
+from tests.component.notifier.world import BASE, SIGNING, Process, World, erased, hidden_field, inbox
 from tests.unit.notifier.samples import made, person, sid
 
 PAGE = inbox() + "/preferences"
@@ -28,8 +28,11 @@ def house(world: World) -> None:
 
 
 async def send(process: Process, address: str, data: dict[str, object], **headers: str) -> httpx.Response:
+    """Fill in a form, with the hidden field that its page has."""
     async with process.browser(**headers) as client:
-        return await client.post(address, data=data)
+        page = await client.get(address)
+        field = {"form": hidden_field(page.text)} if page.is_success and address == PAGE else {}
+        return await client.post(address, data=field | data)
 
 
 async def test_what_is_set_holds_for_what_waits_and_for_what_comes(world: World) -> None:

@@ -116,6 +116,7 @@ class World:
             allow_private_webhooks=True,
             quiet_hours="00:00-00:00",
             letters_per_day=1000,
+            undo_seconds=0,
         )  # type: ignore[arg-type]  # pydantic reads text into what the fields are
 
     async def start(self, dying_at: Trouble = lambda _: False) -> "Process":
@@ -128,6 +129,7 @@ class World:
         store.suggestions = _Dying(store.suggestions, dying_at)  # type: ignore[assignment]
         store.deliveries = _Dying(store.deliveries, dying_at)  # type: ignore[assignment]
         store.letters = _Dying(store.letters, dying_at)  # type: ignore[assignment]
+        store.sessions = _Dying(store.sessions, dying_at)  # type: ignore[assignment]
         return Process(self, store)
 
     async def words(self) -> str:
@@ -178,7 +180,7 @@ class Process:
 
     async def quiet(self) -> bool:
         """Whether nothing is due."""
-        due = {"state": {"$in": ["waiting", "to_invite"]}, "due": {"$lte": self.world.now}}
+        due = {"state": {"$in": ["waiting", "to_invite", "to_serve"]}, "due": {"$lte": self.world.now}}
         leased = {"lease": {"$ne": None}}
         rows = self.world.database["notifications"]
         # In the order in which work goes on: what has left the one is in the next.
@@ -187,7 +189,7 @@ class Process:
             and await self.world.database["agendas"].count_documents({"due": {"$lte": self.world.now}}) == 0
             and not self.parts.delivering._in_hand
             and await rows.count_documents({"$or": [due, leased]}) == 0
-            and await self.store.count_unannounced() == 0
+            and await self.parts.announcing.count_due() == 0
         )
 
     def browser(self, **headers: str) -> httpx.AsyncClient:
