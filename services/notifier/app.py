@@ -20,6 +20,7 @@ from services.notifier.composing import Composing
 from services.notifier.delivering import Delivering
 from services.notifier.desk import Desk
 from services.notifier.exporting import Exporting
+from services.notifier.finding import Finding
 from services.notifier.handlers import Handlers
 from services.notifier.inbox import Inbox
 from services.notifier.introducing import Introducing
@@ -54,6 +55,7 @@ _LETTERS_SECONDS = 5.0
 _STEPS_SECONDS = 5.0
 _RESTART_SECONDS = 2.0
 _COUNT_SECONDS = 15.0
+_FINDING_SECONDS = 600.0  # a replica of an earlier version may be at work until then
 
 
 Every = Callable[[float, str, Callable[[], Awaitable[None]]], Periodic]
@@ -123,6 +125,7 @@ def compose(
     every(_RESTART_SECONDS, "deliver", delivering.run)
     every(_COUNT_SECONDS, "count", Watching(store=store, clock=clock).count)
     every(_LETTERS_SECONDS, "letters", pacing.write_letters)
+    every(_FINDING_SECONDS, "find", Finding(store=store).catch_up)
     service = Notifying(store=store, pacing=pacing, clock=clock, queued=[delivering.wake, announce.wake])
 
     def acted() -> None:

@@ -14,16 +14,21 @@ from schemas.suggestions import LapseReason
 from services.notifier.channels import Colleague
 from services.notifier.composing import Composing, told_to
 from services.notifier.domain.acts import Given
+from services.notifier.domain.finding import Sought
 from services.notifier.domain.introduction import Introduction, introduction
 from services.notifier.domain.preferences import Person
 from services.notifier.domain.presentation import Card, card
 from services.notifier.domain.standing import Standing, open_acts, standing, taken_by
 from services.notifier.store import Kept, NotifierStore, View
 from services.notifier.store.deliveries import State
+from services.notifier.store.seeking import fitting
 from services.runtime.clock import Clock
 
 PAGE: Final = 20
 """Suggestions on a page: a few screens on a phone."""
+
+MOST_FOUND: Final = 10 * PAGE
+"""What is found is counted so far: whoever finds more looks for something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +91,23 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One page of one view, and how much there is elsewhere."""
+    """One page of one view, and how much there is elsewhere.
+
+    Attributes:
+        counts: how much each view has in all.
+        sought: what is looked for in the view; none: all of it is listed.
+        found: how much of the view fits, counted up to `MOST_FOUND`.
+        cities: that may be looked for: names by id.
+    """
 
     view: View
     items: tuple[Item, ...]
     counts: dict[View, int]
     page: int
     pages: int
+    sought: Sought | None = None
+    found: int = 0
+    cities: Mapping[str, str] = field(default_factory=dict)
 
 
 class Inbox:
@@ -121,14 +136,22 @@ class Inbox:
         """Return whose inbox it is; none when they are unknown or erased."""
         return await self._ambassadors.get(key)
 
-    async def listing(self, key: AmbassadorKey, view: View, page: int) -> Listing:
-        """Return page `page`, from 1, of a view, newest first; beyond the last page, the last."""
-        counts = await self._suggestions.count_in_views(str(key))
-        pages = max(1, -(-counts[view] // PAGE))
+    async def listing(self, person: Person, view: View, page: int, sought: Sought | None = None) -> Listing:
+        """Return page `page`, from 1, of what somebody looks for in a view, newest first; beyond the last, the last."""
+        key, me = person.key, str(person.key)
+        fits = fitting(sought, reader=me, city=person.city, now=self._clock()) if sought else None
+        counts = await self._suggestions.count_in_views(me)
+        found = counts[view]
+        if fits is not None:
+            found = await self._suggestions.count_fitting(me, view, fits, most=MOST_FOUND)
+        pages = max(1, -(-found // PAGE))
         page = min(page, pages)
-        kept = await self._suggestions.of_ambassador(str(key), view, skip=(page - 1) * PAGE, limit=PAGE)
+        kept = await self._suggestions.of_ambassador(me, view, skip=(page - 1) * PAGE, limit=PAGE, fits=fits)
         items = [await self._see(key, one) for one in kept]
-        return Listing(view, tuple(item for item in items if item is not None), counts, page, pages)
+        cities = await self._suggestions.cities(me) if any(counts.values()) else {}
+        return Listing(
+            view, tuple(item for item in items if item is not None), counts, page, pages, sought, found, cities
+        )
 
     async def told_in(self, key: AmbassadorKey, letter: UUID | None) -> tuple[Item, ...]:
         """Return what a letter told this ambassador, the best first, as it stands now; empty if it told nothing."""

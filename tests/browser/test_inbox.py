@@ -88,6 +88,8 @@ async def test_pages_fit_and_read(browser: Browser, site: Site, shots: Path | No
         "list": "",
         "done": "?view=done",
         "empty": "?view=ongoing",
+        "found": "?q=capteurs&lead=1",
+        "nothing": "?q=nowhere",
         "item": f"/s/{sid('soil')}",
         "argan": f"/s/{sid('argan')}",
         "long": f"/s/{sid('long')}",

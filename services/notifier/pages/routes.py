@@ -2,16 +2,22 @@
 
 import re
 from typing import Annotated, Final, NamedTuple
+from urllib.parse import urlencode
 from uuid import UUID
 
-from fastapi import FastAPI, Form, Request, Response
+from fastapi import FastAPI, Form, Query, Request, Response
 from fastapi.responses import RedirectResponse
+from pydantic import BaseModel
 
 from schemas.ambassadors import AmbassadorPublished
+from schemas.base import SLUG_PATTERN
 from schemas.feedback import Act, NotRelevantReason, Result, Side
+from schemas.members import MemberKind
 from services.notifier.address import Tokens
+from services.notifier.domain.finding import Sought, asked_words
+from services.notifier.domain.preferences import Person
 from services.notifier.domain.standing import Standing
-from services.notifier.inbox import Inbox, Wanted
+from services.notifier.inbox import MOST_FOUND, Inbox, Wanted
 from services.notifier.live import Live
 from services.notifier.pages import messages
 from services.notifier.pages.private import (
@@ -27,8 +33,50 @@ from services.notifier.pages.reader import Reader
 from services.notifier.store import View
 
 _PAGE: Final = re.compile(r"[1-9][0-9]{0,3}")
+_QUERY_CHARACTERS: Final = 200
+_SLUG: Final = re.compile(SLUG_PATTERN)
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,8}")
 _FOR_EVER: Final = {"cache-control": "public, max-age=31536000, immutable", "x-content-type-options": "nosniff"}
+
+
+class Asked(BaseModel):
+    """What an address of an inbox asks for, as text; whatever cannot be is as if it were not asked for."""
+
+    view: str = ""
+    page: str = ""
+    q: str = ""
+    kind: str = ""
+    city: str = ""
+    lead: str = ""
+    soon: str = ""
+
+    @property
+    def part(self) -> View:
+        """Which part of the inbox."""
+        return View(self.view) if self.view in list(View) else View.TO_DO
+
+    @property
+    def number(self) -> int:
+        """Which page of it, from 1."""
+        return int(self.page) if _PAGE.fullmatch(self.page) else 1
+
+    @property
+    def sought(self) -> Sought | None:
+        """What is looked for in it; none: nothing in particular."""
+        sought = Sought(
+            words=asked_words(self.q[:_QUERY_CHARACTERS]),
+            kind=MemberKind(self.kind) if self.kind in set(MemberKind) else None,
+            city=self.city if _SLUG.fullmatch(self.city) else None,
+            leads=self.lead == "1",
+            soon=self.soon == "1",
+        )
+        return None if sought.everything else sought
+
+    def here(self, **changes: str | int) -> str:
+        """Return the query of this address with some of it changed: pages and parts keep what is looked for."""
+        said = self.model_dump() | {name: str(value) for name, value in changes.items()}
+        kept = {name: value for name, value in said.items() if value and (name, value) != ("view", View.TO_DO)}
+        return f"?{urlencode(kept)}" if kept else ""
 
 
 class Undo(NamedTuple):
@@ -53,10 +101,9 @@ def inbox_routes(app: FastAPI, *, inbox: Inbox, live: Live, tokens: Tokens, door
 
     @app.get("/inbox/{token}", include_in_schema=False)
     @app.get("/inbox/{token}/", include_in_schema=False)
-    async def index(request: Request, token: str, view: str = "", page: str = "") -> Response:
+    async def index(request: Request, token: str, asked: Annotated[Asked, Query()]) -> Response:
         """One part of an inbox, newest first; what is no part and no page is the first of them."""
-        part = View(view) if view in list(View) else View.TO_DO
-        return await pages.index(request, token, part, int(page) if _PAGE.fullmatch(page) else 1)
+        return await pages.index(request, token, asked)
 
     @app.get("/inbox/{token}/s/{suggestion_id}", include_in_schema=False)
     async def suggestion(request: Request, token: str, suggestion_id: str) -> Response:
@@ -93,13 +140,14 @@ class _Pages:
         self._tokens = tokens
         self._door = door
 
-    async def index(self, request: Request, token: str, view: View, page: int) -> Response:
-        async def show(person: AmbassadorPublished, reader: Reader) -> Response:
+    async def index(self, request: Request, token: str, asked: Asked) -> Response:
+        async def show(person: Person, reader: Reader) -> Response:
             place = self._live.place(str(person.key))
-            listing = await self._inbox.listing(person.key, view, page)
+            listing = await self._inbox.listing(person, asked.part, asked.number, asked.sought)
             return private_page(
-                reader, "index.html", 200, live=place, token=token, person=person, listing=listing, View=View
-            )
+                reader, "index.html", 200, live=place, token=token, person=person, listing=listing, View=View,
+                asked=asked, kinds=messages.KINDS, most=MOST_FOUND,
+            )  # fmt: skip
 
         return await self._door.open(request, token, show)
 

@@ -112,7 +112,7 @@ class _Pages:
         return await self._patiently(request, answer)
 
     def _form(self, request: Request, status: int, *, to: str | None, **said: Any) -> Response:
-        values = {"wrong": False, "email": "", "renewed": False} | said
+        values: dict[str, Any] = {"wrong": False, "email": "", "renewed": False} | said
         return private_page(self._door.stranger(request), "sign_in.html", status, to=to, **values)
 
     async def link(self, request: Request, token: str) -> Response:

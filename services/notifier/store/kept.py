@@ -17,7 +17,7 @@ from services.runtime.store import Document
 WORDS: Final = (
     "body", "traceparent", "made_at", "clusters", "told", "acts", "lapsed", "revision", "taken", "dismissed",
     "unannounced", "introduced", "step_at", "told_at", "opened", "first_told_at",
-    "posted_at", "undo_until",
+    "posted_at", "undo_until", "words", "sides", "deadline",
 )  # fmt: skip
 """What an erasure takes away."""
 

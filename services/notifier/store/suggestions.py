@@ -1,9 +1,9 @@
 """Suggestions as they were made, whom they concern, and what was made of them.
 
-One document a suggestion; how it lies in the database is told in `kept`. `pending` says that its consequences (routing,
-rows to deliver, rows to cancel or remove) are not all made yet; it is set by the same write that changes the state, so
-no crash comes between. Its acts are in the document as well: an act is stored, counted and queued for publication in
-one atomic write.
+One document a suggestion; how it lies in the database is told in `kept`, how it is found in `seeking`. `pending` says
+that its consequences (routing, rows to deliver, rows to cancel or remove) are not all made yet; it is set by the same
+write that changes the state, so no crash comes between. Its acts are in the document as well: an act is stored, counted
+and queued for publication in one atomic write.
 """
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -34,6 +34,7 @@ from services.notifier.store.kept import (
     told_document,
     without,
 )
+from services.notifier.store.seeking import NEWEST, SEEK_MS, found_by
 from services.runtime.store import Collection, Database, Document
 
 
@@ -72,6 +73,7 @@ class Suggestions:
         await self._all.create_index("step_at", sparse=True)
         await self._all.create_index("acts.ambassador", sparse=True)
         await self._all.create_index("opened.ambassador", sparse=True)
+        await self._all.create_index("words")  # those without any are found by it, too
 
     async def put_made(self, made: Sequence[SuggestionMade], traces: Mapping[UUID, str | None]) -> None:
         """Keep each, unless a state as new is kept already. A new revision is to be told again."""
@@ -157,9 +159,11 @@ class Suggestions:
         now = self._all.find({"_id": {"$in": list(states)}}, {"rev": 1, "told": 1})
         return [found["_id"] async for found in now if (found["rev"], read_told(found)) != states[found["_id"]]]
 
-    async def of_ambassador(self, ambassador: str, view: View, *, skip: int, limit: int) -> list[Kept]:
-        """Return one page of a view of an ambassador's inbox, newest first."""
-        found = self._all.find(_in_view(ambassador, view)).sort([("made_at", DESCENDING), ("_id", ASCENDING)])
+    async def of_ambassador(
+        self, ambassador: str, view: View, *, skip: int, limit: int, fits: Document | None = None
+    ) -> list[Kept]:
+        """Return one page of a view of an ambassador's inbox, newest first; of what fits, as in `seeking`."""
+        found = self._all.find(_in_view(ambassador, view, fits)).sort([("made_at", DESCENDING), ("_id", ASCENDING)])
         return [read(document) async for document in found.skip(skip).limit(limit)]
 
     async def concerning(self, ambassador: str) -> AsyncIterator[tuple[Kept, datetime | None]]:
@@ -180,6 +184,39 @@ class Suggestions:
         found = self._all.find(_standing(ambassador), {"rev": 1, "made_at": 1, "told_at": 1})
         newest = found.sort([("made_at", DESCENDING), ("_id", ASCENDING)]).limit(limit)
         return [Brief(one["_id"], one["rev"], one.get("told_at") or one["made_at"]) async for one in newest]
+
+    async def count_fitting(self, ambassador: str, view: View, fits: Document, *, most: int) -> int:
+        """Return how much of a view fits; counted no further than `most`."""
+        return await self._all.count_documents(_in_view(ambassador, view, fits), limit=most, maxTimeMS=SEEK_MS)
+
+    async def cities(self, ambassador: str) -> dict[str, str]:
+        """Return where both sides of the newest suggestions sit: names by id, of what an ambassador is told."""
+        newest = self._all.find({"told.ambassador": ambassador}, {"sides": 1}).sort("made_at", DESCENDING)
+        found: dict[str, str] = {}
+        async for document in newest.limit(NEWEST):
+            for side in document.get("sides", ()):
+                if side["city"] is not None:
+                    found.setdefault(side["city"], side["city_name"])
+        return found
+
+    async def without_words(self, limit: int) -> list[Kept]:
+        """Return suggestions that an earlier version kept, which cannot be found by their words yet."""
+        query = {"words": None, "body": {"$exists": True}}
+        return [read(found) async for found in self._all.find(query).limit(limit)]
+
+    async def put_words(self, kept: Sequence[Kept]) -> None:
+        """Have these be found; of what changed meanwhile, nothing."""
+        await write(
+            self._all,
+            [
+                UpdateOne(
+                    {"_id": one.suggestion_id, "rev": one.rev, "body": {"$exists": True}},
+                    {"$set": found_by(one.made)},
+                )
+                for one in kept
+                if one.made is not None
+            ],
+        )
 
     async def count_in_views(self, ambassador: str) -> dict[View, int]:
         """Return how many suggestions each view of an ambassador's inbox has."""
@@ -300,8 +337,8 @@ def _unannounced(now: datetime) -> Document:
     return {"unannounced": True, "$or": [{"undo_until": None}, {"undo_until": {"$lte": now}}]}
 
 
-def _in_view(ambassador: str, view: View) -> Document:
-    told: Document = {"told.ambassador": ambassador}
+def _in_view(ambassador: str, view: View, fits: Document | None = None) -> Document:
+    told: Document = {"told.ambassador": ambassador} | ({"$and": [fits]} if fits else {})
     mine = told | {"dismissed": {"$ne": ambassador}}
     match view:
         case View.TO_DO:
@@ -329,6 +366,7 @@ def _keep(event: SuggestionMade, traceparent: str | None) -> UpdateOne:
         "lapsed": None,
         "erased": False,
         "pending": True,
+        **{name: {"$literal": value} for name, value in found_by(event).items()},
         # What stands again is looked at: while it had lapsed, nothing was due of it.
         "step_at": {"$cond": [{"$eq": [{"$ifNull": ["$lapsed", None]}, None]}, "$step_at", event.made_at]},
     }
