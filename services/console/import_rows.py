@@ -2,6 +2,7 @@
 
 import codecs
 import csv
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,7 @@ from schemas.ambassadors import AmbassadorProfile, Webhook
 from schemas.contacts import ContactProfile
 from schemas.members import Asset, MemberProfile, Visibility
 from schemas.needs import NeedProfile
+from services.ingest import rows
 
 # A cell holds a text of at most 20,000 characters; one this long is a quotation mark that was never closed.
 CELL_CHARACTERS: Final = 1_000_000
@@ -40,12 +42,7 @@ class FileKind(StrEnum):
     CONTACTS = "contacts"
 
 
-ID_FIELD: Final = {
-    FileKind.MEMBERS: "member_id",
-    FileKind.NEEDS: "need_id",
-    FileKind.AMBASSADORS: "ambassador_id",
-    FileKind.CONTACTS: "member_id",
-}
+ID_FIELD: Final = {FileKind(kind.name): name for kind, name in rows.ID_FIELD.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,24 +72,27 @@ class ImportFile:
     path: Path
     encoding: str
     lines: int
+    digest: str
+    """Of all of it: whether it is the same file as another time."""
 
 
 def look_at(path: Path) -> ImportFile:
     """Return how a file is encoded: UTF-8 or UTF-16 by its mark, UTF-8 when all of it is, else Windows-1252."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
+    decoder, digest = codecs.getincrementaldecoder("utf-8")(), hashlib.sha256()
     encoding, lines, last = "utf-8-sig", 0, b"\n"
     with path.open("rb") as file:
         if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
             encoding = "utf-16"
         file.seek(0)
         while block := file.read(_SCAN_BYTES):
+            digest.update(block)
             lines, last = lines + block.count(b"\n"), block[-1:]
             if encoding == "utf-8-sig":
                 try:
                     decoder.decode(block)
                 except UnicodeDecodeError:
                     encoding = _LEGACY_ENCODING
-    return ImportFile(path=path, encoding=encoding, lines=lines + (last != b"\n"))
+    return ImportFile(path=path, encoding=encoding, lines=lines + (last != b"\n"), digest=digest.hexdigest())
 
 
 def read_rows(file: ImportFile, kind: FileKind) -> Iterator[Row | Rejection]:
@@ -133,14 +133,8 @@ def _jsonl(text: TextIO, kind: FileKind) -> Iterator[Row | Rejection]:
 
 
 def _kind_of(names: Sequence[str]) -> FileKind | None:
-    if "ambassador_id" in names:
-        return FileKind.AMBASSADORS
-    # Before members: a need names its member too, and so does a contact. A member says its kind.
-    if "need_id" in names or "title" in names:
-        return FileKind.NEEDS
-    if "email" in names and "kind" not in names and "member_id" in names:
-        return FileKind.CONTACTS
-    return FileKind.MEMBERS if "member_id" in names else None
+    kind = rows.kind_of(names)
+    return None if kind is None else FileKind(kind.name)
 
 
 def _csv(text: TextIO, kind: FileKind) -> Iterator[Row | Rejection]:

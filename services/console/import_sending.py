@@ -1,16 +1,12 @@
-"""Sends a file through the API: each row on its own, until it is taken or refused, its neighbours unharmed."""
+"""Sends a file through the API, many rows in a request, each until it is taken or refused, its neighbours unharmed."""
 
 import asyncio
 import json
-import re
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final
-from uuid import uuid4
 
 import httpx
 from tenacity import (
@@ -21,25 +17,22 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from schemas.base import SLUG_PATTERN
-from schemas.ids import derived_id
 from schemas.topics import MAX_EVENT_BYTES
 from services.console.import_rows import (
     ID_FIELD,
     FileKind,
-    FileRefusedError,
     Rejection,
     Row,
     look_at,
     read_rows,
-    shorten,
 )
+from services.ingest.rows import content_of
 
-# Two replicas' worth of waiting for acknowledgements; more makes nothing faster.
-CONCURRENCY: Final = 16
+# Rows of a request: a broken one is sent again in a second or two.
+ROWS: Final = 1_000
 
-# Rows read ahead of each sender.
-_AHEAD: Final = 4
+# Bytes of a request; a longer row goes alone.
+_BYTES: Final = 8_000_000
 
 # Longer than a broker and a database take to come back after a restart.
 GIVE_UP_SECONDS: Final = 300.0
@@ -47,23 +40,12 @@ GIVE_UP_SECONDS: Final = 300.0
 # Kept in the report; all of them go to `on_rejected`.
 REJECTIONS_KEPT: Final = 1_000
 
-_PLACES: Final = {
-    FileKind.MEMBERS: "members/{}",
-    FileKind.NEEDS: "needs/{}",
-    FileKind.AMBASSADORS: "ambassadors/{}",
-    FileKind.CONTACTS: "members/{}/contact",
-}
-"""Where a row is put, by its id, in its cluster."""
-
-# Only what members are and need is ever alerted of.
-_ALERTING: Final = (FileKind.MEMBERS, FileKind.NEEDS)
-
-_TRY_AGAIN: Final = (429, 502, 503, 504)
+_TRY_AGAIN: Final = (429, 500, 502, 503, 504)
 _BACKOFF: Final = wait_random_exponential(multiplier=0.2, max=15)
 
 
 class ImportStoppedError(Exception):
-    """The import cannot go on. What was taken stays taken: importing the file again repeats nothing."""
+    """The import cannot go on. What was taken stays taken: importing the file again goes on from there."""
 
 
 class _AwayError(Exception):
@@ -76,13 +58,14 @@ class _AwayError(Exception):
 
 @dataclass(slots=True)
 class ImportReport:
-    """What became of a file's rows."""
+    """What became of a file's rows, those up to the line `begun_at` left out: they were sent another time."""
 
     accepted: int = 0
     rejected: int = 0
     rejections: list[Rejection] = field(default_factory=list)
     """The first ones; one row may have several."""
     seconds: float = 0.0
+    begun_at: int = 0
 
 
 OnProgress = Callable[[ImportReport, int], None]
@@ -96,25 +79,32 @@ async def import_file(
     cluster: str,
     kind: FileKind = FileKind.AUTO,
     alerts: bool = True,
-    concurrency: int = CONCURRENCY,
+    resume: bool = False,
+    on_begin: Callable[[int], None] | None = None,
     on_progress: OnProgress | None = None,
     on_rejected: Callable[[Rejection], None] | None = None,
 ) -> ImportReport:
     """Send every row of a CSV or JSONL file to the API; memory stays constant however long the file is.
 
-    Rows of one entity are sent in the order of the file. A need without `need_id` gets one that follows from its
+    Rows of one entity are taken in the order of the file. A need without `need_id` gets one that follows from its
     content, so that the same row makes the same need in every run.
 
     Args:
         api: has the service's address as base and a key in its headers.
         alerts: False publishes members and needs without alerting anyone (operator's key).
+        on_begin: called first, with the line after which this import goes on.
+        resume: keep `PATH.progress` while the import is under way, and go on where it says that the same file was left.
 
     Raises:
         FileRefusedError: the file as a whole cannot be read.
         ImportStoppedError: the key is not valid, or the service was away for too long.
     """
     file = await asyncio.to_thread(look_at, path)
-    report, began = ImportReport(), monotonic()
+    progress = _Progress(path, [file.digest, str(api.base_url), cluster, kind.value, alerts]) if resume else None
+    report, began = ImportReport(begun_at=progress.line if progress else 0), monotonic()
+
+    if on_begin:
+        on_begin(report.begun_at)
 
     def note(rejections: Sequence[Rejection]) -> None:
         report.accepted += not rejections
@@ -128,31 +118,62 @@ async def import_file(
             on_progress(report, file.lines)
 
     sender = _Sender(api=api, cluster=cluster, alerts=alerts)
-    lanes = [asyncio.Queue[Row | None](_AHEAD) for _ in range(concurrency)]
-    turn = count()
-
-    async def read() -> None:
-        for row in read_rows(file, kind):
-            if isinstance(row, Rejection):
-                note([row])
-            else:
-                place = zlib.crc32(row.entity_id.encode()) if row.entity_id else next(turn)
-                await lanes[place % concurrency].put(row)
-        for lane in lanes:
-            await lane.put(None)
-
-    async def send(lane: asyncio.Queue[Row | None]) -> None:
-        while (row := await lane.get()) is not None:
-            note(await sender.send(row))
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(read())
-            for lane in lanes:
-                group.create_task(send(lane))
-    except* (ImportStoppedError, FileRefusedError) as errors:
-        raise errors.exceptions[0] from None
+    rows = (row for row in read_rows(file, kind) if row.line > report.begun_at)
+    for lot in _lots(rows):
+        for row, rejections in zip(lot, await sender.send(lot), strict=True):
+            note([row] if isinstance(row, Rejection) else rejections)
+        if progress:
+            progress.reached(lot[-1].line)
+    if progress:
+        progress.forget()
     return report
+
+
+def _lots(rows: Iterator[Row | Rejection]) -> Iterator[list[Row | Rejection]]:
+    """Yield what goes together: rows of one kind."""
+    lot: list[Row | Rejection] = []
+    kind, size = None, 0
+    for row in rows:
+        length = 0 if isinstance(row, Rejection) else len(_line(row))
+        if length > MAX_EVENT_BYTES:
+            row, length = (
+                Rejection(row.line, "", f"{length:,} bytes", f"Send at most {MAX_EVENT_BYTES:,} bytes a row."),
+                0,
+            )
+        other = isinstance(row, Row) and kind not in (None, row.kind)
+        if lot and (other or len(lot) == ROWS or size + length > _BYTES):
+            yield lot
+            lot, kind, size = [], None, 0
+        lot.append(row)
+        kind, size = (row.kind if isinstance(row, Row) else kind), size + length
+    if lot:
+        yield lot
+
+
+def _line(row: Row) -> bytes:
+    named = {} if row.entity_id is None else {ID_FIELD[row.kind]: row.entity_id}
+    return content_of(named | row.body)
+
+
+class _Progress:
+    """How far a file has been imported, beside it."""
+
+    def __init__(self, imported: Path, about: list[Any]) -> None:
+        self._path = imported.with_name(f"{imported.name}.progress")
+        self._about = about
+        self.line = 0
+        if self._path.exists():
+            try:
+                kept = json.loads(self._path.read_text())
+                self.line = int(kept["line"]) if kept["about"] == about else 0
+            except (ValueError, KeyError, TypeError):
+                self.line = 0  # not ours, or not written to its end: all is sent again, which changes nothing
+
+    def reached(self, line: int) -> None:
+        self._path.write_text(json.dumps({"line": line, "about": self._about}))
+
+    def forget(self) -> None:
+        self._path.unlink(missing_ok=True)
 
 
 class _Sender:
@@ -163,12 +184,10 @@ class _Sender:
         self._cluster = cluster
         self._alerts = alerts
 
-    async def send(self, row: Row) -> list[Rejection]:
-        """Return why the row was not taken; nothing when it was."""
-        content = _encoded(row.body)
-        if refused := _refused_here(row, content):
-            return [refused]
-        request = self._request(row, content)
+    async def send(self, lot: Sequence[Row | Rejection]) -> list[list[Rejection]]:
+        """Return of each why it was not taken; nothing of one that was, or that is no row."""
+        rows = [row for row in lot if isinstance(row, Row)]
+        said: list[list[Rejection]] = []
         try:
             async for attempt in AsyncRetrying(
                 retry=retry_if_exception_type(_AwayError),
@@ -177,25 +196,37 @@ class _Sender:
                 reraise=True,
             ):
                 with attempt:
-                    return _verdict(row, await self._answer(request))
+                    # From the first that was not taken: whatever came of those after it, they come after it again.
+                    await self._try(rows[len(said) :], said)
         except _AwayError as error:
-            raise ImportStoppedError(f"Line {row.line}: {error}, for {GIVE_UP_SECONDS:g} seconds.") from None
-        raise AssertionError("a retry ends with an answer or an error")
+            raise ImportStoppedError(
+                f"Line {rows[len(said)].line}: {error}, for {GIVE_UP_SECONDS:g} seconds."
+            ) from None
+        verdicts = iter(said)
+        return [next(verdicts) if isinstance(row, Row) else [] for row in lot]
 
-    def _request(self, row: Row, content: bytes) -> dict[str, Any]:
-        path = f"/v1/clusters/{self._cluster}"
-        if row.entity_id is None:  # a need
-            method, path, key = "POST", f"{path}/needs", derived_id("import", self._cluster, content.decode())
-        else:
-            # Not from the content: whoever imports a file a second time wants what is in it to hold again.
-            method, path, key = "PUT", f"{path}/{_PLACES[row.kind].format(row.entity_id)}", uuid4()
-        quiet = {} if self._alerts or row.kind not in _ALERTING else {"alerts": "false"}
-        headers = {"Content-Type": "application/json", "Idempotency-Key": str(key)}
-        return {"method": method, "url": path, "content": content, "params": quiet, "headers": headers}
+    async def _try(self, rows: Sequence[Row], said: list[list[Rejection]]) -> None:
+        """Send rows, and add to `said` what is said of each, up to the first of which nothing is said yet."""
+        if not rows:
+            return
+        answer = await self._answer(rows)
+        verdicts = [json.loads(line) for line in answer.text.splitlines()]
+        for row, verdict in zip(rows, verdicts, strict=False):
+            if verdict["status"] in _TRY_AGAIN:
+                raise _AwayError(f"{self._api.base_url} says to try again ({verdict['status']})", 1.0)
+            said.append(_rejections(row, verdict.get("problem")))
+        if len(verdicts) < len(rows):
+            raise _AwayError(f"{self._api.base_url} broke off in the middle")
 
-    async def _answer(self, request: dict[str, Any]) -> httpx.Response:
+    async def _answer(self, rows: Sequence[Row]) -> httpx.Response:
+        params = {"cluster": self._cluster, "kind": rows[0].kind.value, "alerts": "true" if self._alerts else "false"}
         try:
-            answer = await self._api.request(**request)
+            answer = await self._api.post(
+                "/v1/bulk",
+                params=params,
+                content=b"\n".join(map(_line, rows)),
+                headers={"Content-Type": "application/x-ndjson"},
+            )
         except (httpx.UnsupportedProtocol, httpx.InvalidURL):
             raise ImportStoppedError(
                 f"{self._api.base_url} is no address. Give one as in http://127.0.0.1:8400."
@@ -206,14 +237,30 @@ class _Sender:
             after = answer.headers.get("retry-after", "")
             seconds = float(after) if after.isdecimal() else 0.0
             raise _AwayError(f"{self._api.base_url} says to try again ({answer.status_code})", seconds)
+        if not answer.is_success:
+            raise ImportStoppedError(_refused_whole(answer))
         return answer
 
 
-def _encoded(body: dict[str, Any]) -> bytes:
+def _refused_whole(answer: httpx.Response) -> str:
     try:
-        return json.dumps(body, ensure_ascii=False, sort_keys=True).encode()
-    except UnicodeEncodeError:  # half a character, which JSON can spell and UTF-8 cannot: the service says where
-        return json.dumps(body, sort_keys=True).encode()
+        problem: dict[str, Any] = answer.json()
+    except ValueError:
+        problem = {}
+    detail = str(problem.get("detail", f"The service answered {answer.status_code}."))
+    said = [f"{error['detail']}. {error['remedy']}" for error in problem.get("errors", ())]
+    whole = " ".join([detail, *said])
+    return f"The key is not valid. {whole}" if answer.status_code == httpx.codes.UNAUTHORIZED else whole
+
+
+def _rejections(row: Row, problem: dict[str, Any] | None) -> list[Rejection]:
+    if problem is None:
+        return []
+    errors = problem.get("errors") or [{"field": "", "value": "", "detail": problem["detail"], "remedy": ""}]
+    return [
+        Rejection(row.line, error["field"], error["value"], f"{error['detail']}. {error['remedy']}".strip(" ."))
+        for error in errors
+    ]
 
 
 def _wait(state: RetryCallState) -> float:
@@ -221,33 +268,3 @@ def _wait(state: RetryCallState) -> float:
     asked = error.seconds if isinstance(error, _AwayError) else 0.0
     # The wait that was asked for, and some chance on top: all senders were told the same.
     return asked + _BACKOFF(state)
-
-
-def _refused_here(row: Row, content: bytes) -> Rejection | None:
-    """Return why a row need not be sent at all."""
-    name = ID_FIELD[row.kind]
-    if row.entity_id is None and row.kind is not FileKind.NEEDS:
-        return Rejection(row.line, name, "", "Add this field.")
-    if row.entity_id is not None and not re.fullmatch(SLUG_PATTERN, row.entity_id):
-        remedy = "Use at most 80 letters without accents, digits, dots, underscores and hyphens."
-        return Rejection(row.line, name, shorten(row.entity_id), remedy)
-    if len(content) > MAX_EVENT_BYTES:
-        return Rejection(row.line, "", f"{len(content):,} bytes", f"Send at most {MAX_EVENT_BYTES:,} bytes a row.")
-    return None
-
-
-def _verdict(row: Row, answer: httpx.Response) -> list[Rejection]:
-    if answer.is_success:
-        return []
-    try:
-        problem: dict[str, Any] = answer.json()
-    except ValueError:
-        problem = {}
-    detail = str(problem.get("detail", f"The service answered {answer.status_code}."))
-    if answer.status_code == httpx.codes.UNAUTHORIZED:
-        raise ImportStoppedError(f"The key is not valid. {detail}")
-    errors = problem.get("errors") or [{"field": "", "value": "", "detail": detail, "remedy": ""}]
-    return [
-        Rejection(row.line, error["field"], error["value"], f"{error['detail']}. {error['remedy']}".strip(" ."))
-        for error in errors
-    ]

@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from services.console.import_rows import FileKind, FileRefusedError, Rejection
-from services.console.import_sending import CONCURRENCY, ImportReport, ImportStoppedError, import_file
+from services.console.import_sending import ImportReport, ImportStoppedError, import_file
 from services.console.system import DEFAULT_PORT
 
 __all__ = ["FileKind", "FileRefusedError", "ImportReport", "ImportStoppedError", "import_command", "import_file"]
 
-# Longer than the service itself waits for its broker and its database.
-ANSWER_SECONDS: Final = 30.0
+# Longer than the service takes for all rows of a request, and for its broker and its database to answer for the last.
+ANSWER_SECONDS: Final = 120.0
 
 _say = Console(stderr=True, highlight=False)
 
@@ -27,15 +27,23 @@ class RejectedRows:
 
     def __init__(self, imported: Path) -> None:
         self.path = imported.with_name(f"{imported.name}.rejected.csv")
-        self.path.unlink(missing_ok=True)  # of an earlier import
         self._file: TextIO | None = None
+
+    def begin(self, after: int) -> None:
+        """Forget those of an earlier import, unless this one goes on with it."""
+        if after:
+            _say.print(f"This file was left at line {after:,}; going on there.")
+        else:
+            self.path.unlink(missing_ok=True)
 
     def add(self, rejection: Rejection) -> None:
         """Write one line."""
         if self._file is None:
+            new = not self.path.exists()
             # With its mark, so that Excel shows accents.
-            self._file = self.path.open("w", encoding="utf-8-sig", newline="")
-            csv.writer(self._file).writerow(["line", "field", "value", "remedy"])
+            self._file = self.path.open("a", encoding="utf-8-sig" if new else "utf-8", newline="")
+            if new:
+                csv.writer(self._file).writerow(["line", "field", "value", "remedy"])
         csv.writer(self._file).writerow([rejection.line, rejection.field, rejection.value, rejection.remedy])
 
     def close(self) -> None:
@@ -55,15 +63,14 @@ def import_command(
     no_alerts: Annotated[
         bool, typer.Option("--no-alerts", help="Publish without alerting anyone: for a first census. Operator's key.")
     ] = False,
-    concurrency: Annotated[int, typer.Option(min=1, max=256, help="Rows on their way at the same time.")] = CONCURRENCY,
 ) -> None:
     """Publish every row of a file. Rows that cannot be taken are listed in FILE.rejected.csv."""
     rejected = RejectedRows(file)
     try:
-        report = asyncio.run(_import(file, url, key, cluster, kind, not no_alerts, concurrency, rejected))
+        report = asyncio.run(_import(file, url, key, cluster, kind, not no_alerts, rejected))
     except (FileRefusedError, ImportStoppedError) as error:
         _say.print(str(error), style="red", markup=False, soft_wrap=True)
-        _say.print("Rows taken so far stay; importing the file again repeats none of them.", soft_wrap=True)
+        _say.print("Rows taken so far stay; importing the file again goes on from there.", soft_wrap=True)
         raise typer.Exit(1) from None
     finally:
         rejected.close()
@@ -80,10 +87,8 @@ async def _import(
     cluster: str,
     kind: FileKind,
     alerts: bool,
-    concurrency: int,
     rejected: RejectedRows,
 ) -> ImportReport:
-    limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -100,14 +105,15 @@ async def _import(
             bar.update(task, completed=report.accepted + report.rejected, total=lines, rejected=said)
 
         headers = {"Authorization": f"Bearer {key}"}
-        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=ANSWER_SECONDS, limits=limits) as api:
+        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=ANSWER_SECONDS) as api:
             report = await import_file(
                 file,
                 api=api,
                 cluster=cluster,
                 kind=kind,
                 alerts=alerts,
-                concurrency=concurrency,
+                resume=True,
+                on_begin=rejected.begin,
                 on_progress=show,
                 on_rejected=rejected.add,
             )

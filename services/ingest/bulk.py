@@ -35,11 +35,12 @@ HELD_BYTES: Final = 16 * MAX_EVENT_BYTES
 
 @dataclass(frozen=True, slots=True)
 class Lot:
-    """What holds for all rows of a request."""
+    """What holds for all rows of a request. `kind`: what all of them tell of; none: each says it by its fields."""
 
     caller: Caller
     cluster: str
     asked: Asked
+    kind: Kind | None = None
 
 
 class Bulk:
@@ -104,7 +105,7 @@ class _Rows:
 
     def _take(self, number: int, line: bytes) -> None:
         try:
-            row = _row(self._lot.cluster, line)
+            row = _row(self._lot, line)
         except Problem as problem:
             self._refuse(number, problem)
             return
@@ -171,11 +172,11 @@ class _Row:
     about: tuple[str, ...]
 
 
-def _row(cluster: str, line: bytes) -> _Row:
+def _row(lot: Lot, line: bytes) -> _Row:
     if line is TOO_LONG:
         raise problems.too_large(MAX_EVENT_BYTES)
     fields = _object(line)
-    kind = kind_of(fields)
+    kind = lot.kind or kind_of(fields)
     if kind is None:
         raise problems.invalid(
             FieldError("", "", "it does not say what it tells of", "Add member_id, need_id or ambassador_id.")
@@ -186,7 +187,7 @@ def _row(cluster: str, line: bytes) -> _Row:
     content = content_of(fields)
     if entity_id is None and kind is NEED:
         return _Row(kind, None, content, (f"{kind.name}//{content.decode()}", owner))
-    return _Row(kind, _key(kind, cluster, entity_id), content, about)
+    return _Row(kind, _key(kind, lot.cluster, entity_id), content, about)
 
 
 def _object(line: bytes) -> dict[str, Any]:
@@ -203,8 +204,8 @@ _KEYS: Final[dict[Kind, type[Key]]] = {MEMBER: MemberKey, CONTACT: MemberKey, NE
 
 
 def _key(kind: Kind, cluster: str, entity_id: object) -> Key:
-    named = json.dumps({"cluster": cluster, ID_FIELD[kind]: entity_id}).encode()
-    return parse(_KEYS[kind], named)
+    named = {"cluster": cluster} | ({} if entity_id is None else {ID_FIELD[kind]: entity_id})
+    return parse(_KEYS[kind], json.dumps(named).encode())
 
 
 def _refused(number: int, problem: Problem) -> Answer:

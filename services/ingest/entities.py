@@ -131,3 +131,5 @@ CONTACT: Final = Kind("contacts", CONTACTS, ContactPublished, owned=True)
 
 # Ambassadors and contacts first: whom to tell is known before there is anything to tell.
 KINDS: Final = (AMBASSADOR, CONTACT, MEMBER, NEED)
+
+KIND_BY_NAME: Final = {kind.name: kind for kind in KINDS}

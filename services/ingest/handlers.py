@@ -1,5 +1,7 @@
 """The HTTP routes."""
 
+from typing import Literal
+
 from fastapi import APIRouter, Request, Response
 
 from schemas.ambassadors import AmbassadorKey, AmbassadorProfile
@@ -9,7 +11,7 @@ from schemas.members import MemberKey, MemberProfile, MemberRef
 from schemas.needs import NeedKey
 from services.ingest.bulk import Bulk, Lot
 from services.ingest.edge import Edge, LinesResponse, accepted, created_once, lines_of, parse, shown
-from services.ingest.entities import NeedBody, NeedPosted
+from services.ingest.entities import KIND_BY_NAME, NeedBody, NeedPosted
 from services.ingest.openapi import takes, takes_lines
 from services.ingest.service import IngestService
 
@@ -28,10 +30,14 @@ def routes(*, service: IngestService, bulk: Bulk, edge: Edge) -> APIRouter:
 
 def _bulk(router: APIRouter, bulk: Bulk, edge: Edge) -> None:
     @router.post("/bulk", tags=["bulk"], openapi_extra=takes_lines())
-    async def publish_rows(cluster: Slug, request: Request) -> Response:
+    async def publish_rows(
+        cluster: Slug, request: Request, kind: Literal["members", "needs", "ambassadors", "contacts"] | None = None
+    ) -> Response:
         """Publish many: one JSON object a line, with its id, and an answer a line, in their order."""
         call = await edge.open_lines(request)
-        return LinesResponse(bulk.answers(Lot(call.caller, cluster, call.asked), lines_of(request)))
+        return LinesResponse(
+            bulk.answers(Lot(call.caller, cluster, call.asked, kind and KIND_BY_NAME[kind]), lines_of(request))
+        )
 
 
 def _members(router: APIRouter, service: IngestService, edge: Edge) -> None:

@@ -26,7 +26,7 @@ REPLICATION = 3
 # Events sent together share a request and, on the reading side, a fetch; nobody notices two milliseconds.
 _LINGER_MS = 2
 
-# What waits for the batch before goes in one: of the client's own 16 kB, some four events, hundreds would wait in a row.
+# What waits for the batch before goes in one: in the client's own 16 kB, of some four events, hundreds wait in a row.
 _BATCH_BYTES: Final = 262_144
 
 _DAY_MS = 24 * 3600 * 1000

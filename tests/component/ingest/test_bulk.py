@@ -118,8 +118,9 @@ async def test_a_request_that_is_none_of_lines_is_refused_as_a_whole(cluster: Cl
 async def test_answers_come_while_rows_are_still_sent(cluster: Cluster) -> None:
     async with serving(cluster.frame.app, http=bounded(BOUNDS)) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        head = f"POST /v1/bulk?cluster={cluster.name} HTTP/1.1\r\nhost: x\r\n{AUTHORIZED}\r\n"
-        writer.write(f"{head}connection: close\r\ntransfer-encoding: chunked\r\ncontent-type: application/x-ndjson\r\n\r\n".encode())
+        head = [f"POST /v1/bulk?cluster={cluster.name} HTTP/1.1", "host: x", AUTHORIZED, "connection: close"]
+        head += ["transfer-encoding: chunked", "content-type: application/x-ndjson", "", ""]
+        writer.write("\r\n".join(head).encode())
         for number in range(3):
             line = json.dumps(FIRM | {"member_id": f"m{number}"}).encode() + b"\n"
             writer.write(b"%x\r\n%s\r\n" % (len(line), line))

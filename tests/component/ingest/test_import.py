@@ -130,35 +130,68 @@ async def test_rows_of_one_entity_keep_their_order(cluster: Cluster, tmp_path: P
     assert revs(await cluster.told(), "m0") == list(range(1, 21))
 
 
-async def test_answers_that_say_try_again_are_tried_again_as_one_request(cluster: Cluster, tmp_path: Path) -> None:
-    refusals: list[httpx.Response | httpx.ConnectError] = [
+def answered(*statuses: int) -> httpx.Response:
+    lines = [json.dumps({"line": number, "status": status}) for number, status in enumerate(statuses, start=1)]
+    return httpx.Response(200, text="\n".join(lines))
+
+
+async def test_what_is_to_be_tried_again_is_with_all_that_came_after_it(cluster: Cluster, tmp_path: Path) -> None:
+    """Or what is older would be taken last."""
+    instead: list[httpx.Response | httpx.ConnectError] = [
+        answered(202, 202),  # broken off
+        answered(202, 503, 202),
         httpx.Response(503, headers={"Retry-After": "0"}),
-        httpx.Response(429),
         httpx.ConnectError("away"),
     ]
-    keys: list[str] = []
+    sent: list[list[str]] = []
 
     class Flaky(httpx.ASGITransport):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-            keys.append(request.headers["idempotency-key"])
-            answer = await super().handle_async_request(request)
-            if not refusals:
-                return answer
-            await answer.aread()
-            refusal = refusals.pop()
-            if isinstance(refusal, httpx.ConnectError):
-                raise refusal
-            return refusal
+            sent.append([json.loads(line)["name"] for line in request.content.splitlines()])
+            if not instead:
+                return await super().handle_async_request(request)
+            answer = instead.pop()
+            if isinstance(answer, httpx.ConnectError):
+                raise answer
+            return answer
 
-    await cluster.member("m")
-    path = tmp_path / "needs.csv"
-    path.write_text("member_id,title\nm,Un four\n")
+    path = tmp_path / "members.csv"
+    path.write_text("member_id,name,kind\nm,A,company\nm,B,company\nm,C,company\nm,D,company\n")
     async with httpx.AsyncClient(
         transport=Flaky(app=cluster.frame.app), base_url="http://ingest", headers=cluster.api.headers
     ) as api:
         report = await import_file(path, api=api, cluster=cluster.name)
-    assert (report.accepted, len(keys), len(set(keys))) == (1, 4, 1)
-    assert len(newest(await cluster.told())) == 2, "the member and one need"
+    assert (report.accepted, report.rejected) == (4, 0)
+    assert sent == [list("ABCD"), list("ABCD"), list("ABCD"), list("BCD"), ["D"]]
+    assert (await cluster.api.get(cluster.path("members", "m"))).json()["name"] == "D"
+
+
+async def test_a_broken_import_goes_on_where_it_stopped(cluster: Cluster, tmp_path: Path) -> None:
+    path = tmp_path / "members.csv"
+    rows = [f"m{number},M{number},{'club' if number in (3, 1_203) else 'company'}\n" for number in range(2_500)]
+    path.write_text("member_id,name,kind\n" + "".join(rows))
+
+    class Broken(httpx.ASGITransport):
+        lots = 2
+
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            self.lots -= 1
+            return await super().handle_async_request(request) if self.lots >= 0 else httpx.Response(404)
+
+    async with httpx.AsyncClient(
+        transport=Broken(app=cluster.frame.app), base_url="http://ingest", headers=cluster.api.headers
+    ) as api:
+        with pytest.raises(ImportStoppedError):
+            await import_file(path, api=api, cluster=cluster.name, resume=True)
+    begun: list[int] = []
+    report = await load(cluster, path, resume=True, on_begin=begun.append)
+    assert begun == [2_001]  # the line, of which the first is the header
+    assert (report.accepted, report.rejected) == (500, 0)
+    assert len(newest(await cluster.told())) == 2_498
+    assert not path.with_name("members.csv.progress").exists()
+    path.write_text("member_id,name,kind\nother,Other,company\n")
+    assert (await load(cluster, path, resume=True, on_begin=begun.append)).accepted == 1
+    assert begun == [2_001, 0]
 
 
 @pytest.mark.parametrize(
