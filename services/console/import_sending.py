@@ -31,8 +31,8 @@ from services.ingest.rows import content_of
 # Rows of a request: a broken one is sent again in a second or two.
 ROWS: Final = 1_000
 
-# Bytes of a request; a longer row goes alone.
-_BYTES: Final = 8_000_000
+# Bytes of a request: what a slow line sends before a proxy has waited long enough. A longer row goes alone.
+_BYTES: Final = 2_000_000
 
 # Longer than a broker and a database take to come back after a restart.
 GIVE_UP_SECONDS: Final = 300.0
