@@ -172,7 +172,9 @@ async def test_acts_work(browser: Browser, site: Site, shots: Path | None, langu
     }
 
 
-async def test_what_is_new_appears_and_leaves_alone_what_is_being_filled_in(browser: Browser, site: Site) -> None:
+async def test_what_is_new_appears_and_leaves_alone_what_is_being_filled_in(
+    browser: Browser, site: Site, shots: Path | None
+) -> None:
     await site.process.take(person(), person("badr"), made())
     async with opened(browser, width=390, scripts=True) as (page, wrong):
         await page.goto(site.url(inbox()))
@@ -186,6 +188,7 @@ async def test_what_is_new_appears_and_leaves_alone_what_is_being_filled_in(brow
         await second.click()
         await page.locator("summary", has_text="…").click()
         await page.locator('input[value="wrong_topic"]').check()
+        await page.locator("h1").click()  # the focus is nowhere
         theirs = inbox("souss/badr") + f"/s/{sid('second')}"
         async with site.process.browser() as badr:
             form = hidden_field((await badr.get(theirs)).text)
@@ -193,6 +196,8 @@ async def test_what_is_new_appears_and_leaves_alone_what_is_being_filled_in(brow
         await page.locator(".news button").wait_for()
         assert await page.locator('input[value="wrong_topic"]').is_checked()
         assert await page.locator("#said").count() == 0
+        if shots:
+            await page.screenshot(path=f"{shots}/news-fr-390-light.png")
         await page.locator(".news button").click()
         await page.locator("#said").wait_for()
         assert "Badr Tazi" in await page.locator("#said").inner_text()
