@@ -19,7 +19,7 @@ from services.notifier.store.people import Ambassadors
 
 HEARTBEAT_SECONDS: Final = 15
 
-# Proxies often give an answer a minute. One that ends by itself is no error to the browser, which comes again at once, by the
+# Proxies often give an answer a minute. One that ends by itself is no error to the browser, which comes again by the
 # door, and says up to where it knows: so whoever may not read any more is told nothing after this time at the latest.
 _SECONDS: Final = 50.0
 
