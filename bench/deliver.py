@@ -52,7 +52,7 @@ from services.notifier.channels import Message, email, webhook
 from services.notifier.pages.letters import Letters
 from services.notifier.pages.reader import Readers
 from services.notifier.settings import NotifierSettings
-from services.notifier.store import NotifierStore
+from services.notifier.store import NotifierStore, Way
 from services.notifier.store.deliveries import Row, State, document, read
 from services.runtime.periodic import Periodic
 from services.runtime.store import Store
@@ -226,29 +226,29 @@ async def _naive(notifier: Notifier, receiver: Receiver, seconds: float, result:
     rows = [read(row) async for row in found]
     composing, channels = notifier.parts.delivering._composing, notifier.parts.delivering._channels
     known = await composing.look_up(rows)
-    made = [(row.channel, await composing.message(row, known)) for row in rows]
-    told = [(channel, message) for channel, message in made if isinstance(message, Message)]
+    made = [(row.way, await composing.message(row, known)) for row in rows]
+    told = [(way, message) for way, message in made if isinstance(message, Message)]
     writer = Letters(Readers(timezone="Africa/Casablanca"))
 
-    async def rate(send: Callable[[Channel, Message], Awaitable[None]]) -> float:
+    async def rate(send: Callable[[Way, Message], Awaitable[None]]) -> float:
         began, sent = time.monotonic(), 0
         while time.monotonic() - began < seconds:
             await send(*told[sent % len(told)])
             sent += 1
         return sent / (time.monotonic() - began)
 
-    async def naively(channel: Channel, message: Message) -> None:
-        if channel is Channel.EMAIL:
+    async def naively(way: Way, message: Message) -> None:
+        if way is Way.EMAIL:
             await _mail(notifier.smtp, message, writer.letter(message))
         else:
             await _post(message)
 
-    async def by_our_channels(channel: Channel, message: Message) -> None:
-        await channels[channel].deliver(message)
+    async def by_our_channels(way: Way, message: Message) -> None:
+        await channels[way].deliver(message)
 
     result.naive_per_second = await rate(naively)
     result.one_by_one_per_second = await rate(by_our_channels)
-    await channels[Channel.EMAIL].close()
+    await channels[Way.EMAIL].close()
 
 
 async def _mail(smtp: str, message: Message, letter: email.Letter) -> None:

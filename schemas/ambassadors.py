@@ -41,6 +41,10 @@ class Webhook(Contract):
     secret: Annotated[str, StringConstraints(pattern=SECRET_PATTERN), Field(repr=False)]
 
 
+ChatAddress = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]{1,19}://[^\s\x00-\x1f\x7f]{1,480}$")]
+"""A service and whom it is to tell, as Apprise writes it: `tgram://BOT_TOKEN/CHAT_ID`. It holds secrets."""
+
+
 class Rhythm(StrEnum):
     """How often letters are written. What came meanwhile is in one letter."""
 
@@ -146,6 +150,7 @@ class Alerting(Contract):
         int | None, Field(ge=1, le=100, description="Pairings in a day's letters; the best come first, the rest wait")
     ] = None
     seasons: Annotated[tuple[Season, ...], Field(max_length=12)] = ()
+    plain: Annotated[bool, Field(description="Letters of text alone, without an HTML part: for thin lines")] = False
 
 
 class Concerns(Contract):
@@ -186,6 +191,15 @@ class AmbassadorProfile(Contract):
     language: Literal["fr", "ar", "en"] = "fr"
     email: EmailAddress | None = None
     webhook: Webhook | None = None
+    chat: Annotated[
+        tuple[ChatAddress, ...],
+        Field(
+            max_length=3,
+            repr=False,
+            description="Chat and telephone services, as Apprise addresses with their secrets: told what e-mails tell, "
+            "when they do",
+        ),
+    ] = ()
     deputy: Annotated[
         Slug | None,
         Field(description="`ambassador_id` in the same cluster: told of what this one passes on or leaves lying"),

@@ -32,6 +32,9 @@ class _Notification(Event):
     ambassador_id: Slug
     side: Annotated[Side | None, Field(description="The member told, of an introduction; none: the ambassador")] = None
     channel: Channel
+    chat: Annotated[
+        bool, Field(description="A chat service told it, at the pace of e-mails and not by one: `channel` is `email`")
+    ] = False
     attempts: Annotated[Count, Field(description="Tries made, the last one included")]
 
     @property

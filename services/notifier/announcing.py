@@ -111,6 +111,7 @@ def ended(row: Row) -> NotificationDelivered | NotificationFailed:
         "cluster": key.cluster,
         "ambassador_id": key.ambassador_id,
         "channel": row.channel,
+        "chat": row.by_chat,
         "attempts": row.attempts,
         "side": row.side,
     }

@@ -7,11 +7,11 @@ from datetime import timedelta
 
 from fastapi import FastAPI
 
-from schemas.notifications import Channel as ChannelName
 from schemas.topics import AMBASSADORS, CONTACTS, SUGGESTIONS
 from services.notifier.address import Tokens
 from services.notifier.announcing import Announcing
 from services.notifier.channels import Channel
+from services.notifier.channels.chat import ChatChannel
 from services.notifier.channels.email import EmailChannel
 from services.notifier.channels.smtp import SmtpServer
 from services.notifier.channels.webhook import WebhookChannel
@@ -19,6 +19,7 @@ from services.notifier.chasing import Chasing
 from services.notifier.composing import Composing
 from services.notifier.delivering import Delivering
 from services.notifier.desk import Desk
+from services.notifier.domain.chat import services_in
 from services.notifier.exporting import Exporting
 from services.notifier.finding import Finding
 from services.notifier.handlers import Handlers
@@ -42,7 +43,7 @@ from services.notifier.service import Notifying
 from services.notifier.settings import NotifierSettings
 from services.notifier.signing_in import SigningIn
 from services.notifier.stepping import Stepping
-from services.notifier.store import NotifierStore
+from services.notifier.store import NotifierStore, Way
 from services.notifier.watching import Watching
 from services.runtime.clock import Clock
 from services.runtime.microservice import Microservice
@@ -156,7 +157,7 @@ def compose(
     return Parts(Handlers(service=service), delivering, announcing, pacing, stepping, live, signing_in)
 
 
-def _channels(settings: NotifierSettings, letters: Letters) -> dict[ChannelName, Channel]:
+def _channels(settings: NotifierSettings, letters: Letters) -> dict[Way, Channel]:
     host, _, port = settings.smtp.rpartition(":")
     server = SmtpServer(
         host=host,
@@ -166,6 +167,11 @@ def _channels(settings: NotifierSettings, letters: Letters) -> dict[ChannelName,
         password=settings.smtp_password.get_secret_value(),
     )
     return {
-        ChannelName.EMAIL: EmailChannel(server=server, sender=settings.mail_from, writer=letters),
-        ChannelName.WEBHOOK: WebhookChannel(allow_private=settings.allow_private_webhooks),
+        Way.EMAIL: EmailChannel(server=server, sender=settings.mail_from, writer=letters),
+        Way.WEBHOOK: WebhookChannel(allow_private=settings.allow_private_webhooks),
+        Way.CHAT: ChatChannel(
+            services=services_in(settings.chat_services),
+            allow_private=settings.allow_private_webhooks,
+            writer=letters,
+        ),
     }

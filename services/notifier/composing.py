@@ -33,7 +33,8 @@ from services.notifier.domain.introduction import (
 )
 from services.notifier.domain.preferences import Person
 from services.notifier.domain.standing import Standing, standing
-from services.notifier.store import Kept, NotifierStore, Row, Told
+from services.notifier.store import Kept, NotifierStore, Row, Told, Way
+from services.notifier.store.deliveries import State
 from services.runtime.clock import Clock
 
 
@@ -71,9 +72,7 @@ class Composing:
     async def look_up(self, rows: Sequence[Row]) -> Known:
         """Return what is known now of what these rows deliver, and of whom they are about: few questions for all."""
         letters = [
-            row.notification_id
-            for row in rows
-            if row.purpose is None and row.errand is None and row.suggestion_id is None
+            _letter(row) for row in rows if row.purpose is None and row.errand is None and row.suggestion_id is None
         ]
         in_letters = await self._deliveries.in_letters(letters)
         told = [*rows, *(row for letter in in_letters.values() for row in letter)]
@@ -86,7 +85,7 @@ class Composing:
         """Return what `row` delivers; none when there is nothing to tell, or nobody, any more.
 
         Raises:
-            UnwantedError: its reader wants no e-mails.
+            UnwantedError: its reader wants no e-mails, and is not told by chat.
             UnreachableError: it is not known now whom to write to.
         """
         person = known.people.get(row.ambassador)
@@ -94,12 +93,14 @@ class Composing:
             return None
         if row.errand is Errand.SIGN_IN:
             return await self._way_in(row, person)
-        if row.channel is Channel.EMAIL and row.side is None and not person.mail:
+        by_chat = row.by_chat or (row.purpose is None and bool(person.chat))
+        if row.channel is Channel.EMAIL and row.side is None and not person.mail and not by_chat:
             raise UnwantedError
         kept = known.suggestions.get(row.suggestion_id) if row.suggestion_id else None
         if row.purpose is not None:
             return await self._invitation(row, row.purpose, person, kept)
-        rows = [row] if row.suggestion_id else known.in_letters.get(row.notification_id, ())
+        rows = [row] if row.suggestion_id else known.in_letters.get(_letter(row), ())
+        rows = [one for one in rows if one.state is State.IN_LETTER or one is row or row.beside]
         found = [self._item(one, known, person) for one in rows]
         items = [item for item in found if item is not None]
         if not items:
@@ -108,7 +109,7 @@ class Composing:
             notification_id=row.notification_id,
             to=person,
             items=tuple(items),
-            link=items[0].link if len(items) == 1 else self._letter_link(person, row.notification_id),
+            link=items[0].link if len(items) == 1 else self._letter_link(person, _letter(row)),
             unsubscribe=f"{self._base}/unsubscribe/{self._tokens.unsubscribe(person.key)}",
             preferences=f"{self._home(person)}/preferences",
             now=self._clock(),
@@ -126,6 +127,14 @@ class Composing:
             minutes=int(LINK_LASTS.total_seconds() // 60),
             now=self._clock(),
         )
+
+    def ways(self, row: Row, known: Known) -> frozenset[Way]:
+        """Return how what `row` delivers is sent now. Somebody may be told by e-mail, by chat, or by both."""
+        person = known.people.get(row.ambassador)
+        about_suggestions = row.purpose is None and row.errand is None
+        if person is None or not person.chat or not about_suggestions or row.way is not Way.EMAIL:
+            return frozenset({row.way})
+        return frozenset({Way.CHAT, Way.EMAIL} if person.mail and person.email is not None else {Way.CHAT})
 
     def _item(self, row: Row, known: Known, person: Person) -> Item | None:
         kept = known.suggestions.get(row.suggestion_id) if row.suggestion_id else None
@@ -214,6 +223,10 @@ class Composing:
     def _letter_link(self, person: Person, letter: UUID) -> str:
         """Return the private address of just what a letter tells."""
         return f"{self._home(person)}/l/{letter}"
+
+
+def _letter(row: Row) -> UUID:
+    return row.beside or row.notification_id
 
 
 def told_to(kept: Kept, ambassador: str) -> Told | None:

@@ -18,7 +18,7 @@ from services.notifier import metrics
 from services.notifier.channels import Channel, Message, Outgoing, RefusedError, UnreachableError, WayIn
 from services.notifier.composing import Composing, Known, UnwantedError
 from services.notifier.domain.schedule import wait_after
-from services.notifier.store import Deliveries, Row, Sent
+from services.notifier.store import Deliveries, Row, Sent, Way
 from services.runtime import logs, tracing
 from services.runtime.clock import Clock
 from services.runtime.outcome import describe
@@ -75,7 +75,12 @@ class Unwanted:
     """Its reader wants no e-mails."""
 
 
-Outcome = Delivered | Postponed | Failed | Stale | Unwanted
+@dataclass(frozen=True, slots=True)
+class Redirected:
+    """Its reader is told by chat, and by no e-mail."""
+
+
+Outcome = Delivered | Postponed | Failed | Stale | Unwanted | Redirected
 
 
 class Delivering:
@@ -86,7 +91,7 @@ class Delivering:
         *,
         deliveries: Deliveries,
         composing: Composing,
-        channels: Mapping[ChannelName, Channel],
+        channels: Mapping[Way, Channel],
         clock: Clock,
         chance: random.Random,
         ended: Callable[[], None],
@@ -152,20 +157,20 @@ class Delivering:
 
     async def _fill(self) -> None:
         """Take due rows into hand until hands are full: one of each receiver at a time, so that nobody fills them."""
-        rows = [row for name in self._channels for row in await self._lease(name)]
+        rows = [row for way in self._channels for row in await self._lease(way)]
         known = await self._look_up(rows)
         for row in rows:
             task = asyncio.create_task(self._deliver(row, known), name=f"deliver {row.notification_id}")
             self._in_hand[task] = row
             task.add_done_callback(self._let_go)
 
-    async def _lease(self, name: ChannelName) -> list[Row]:
-        in_hand = [row.to for row in self._in_hand.values() if row.channel is name]
+    async def _lease(self, way: Way) -> list[Row]:
+        in_hand = [row.to for row in self._in_hand.values() if row.way is way]
         if len(in_hand) >= AT_ONCE:
             return []
         now = self._clock()
         return await self._deliveries.lease(
-            name,
+            way,
             busy=in_hand,
             most=AT_ONCE - len(in_hand),
             now=now,
@@ -194,7 +199,7 @@ class Delivering:
             self._failed = True
 
     async def _deliver(self, row: Row, known: Known | None) -> None:
-        name = f"deliver {row.channel}"
+        name = f"deliver {row.way}"
         with tracing.part(name, kind="client", parent=row.traceparent, attributes=row.about) as span:
             message, outcome = await self._make(row, known)
             span.note({"maillage.outcome": type(outcome).__name__.lower()})
@@ -213,8 +218,9 @@ class Delivering:
     async def _note(self, row: Row, message: Outgoing | None, outcome: Outcome) -> None:
         now = self._clock()
         items = message.items if isinstance(message, Message) else ()
-        told = [item.row for item in items if item.row != row.notification_id]
-        log = self._log.bind(notification_id=str(row.notification_id), channel=row.channel, attempt=row.attempts)
+        # What a chat message tells beside an e-mail is told by that, as far as anybody is told of it.
+        told = [item.row for item in items if item.row != row.notification_id and row.beside is None]
+        log = self._log.bind(notification_id=str(row.notification_id), channel=row.way.value, attempt=row.attempts)
         if isinstance(outcome, Postponed) and outcome.until is not None:
             await self._deliveries.postpone(row, outcome.reason, now=now, wait=outcome.until - now)
         elif isinstance(outcome, Postponed):
@@ -233,7 +239,7 @@ class Delivering:
                         if item.told_at is not None:  # a reminder: how long it took to tell is known
                             continue
                         made = item.suggestion
-                        metrics.told(row.channel, posted_at=made.posted_at, made_at=made.made_at, at=now)
+                        metrics.told(row.way.value, posted_at=made.posted_at, made_at=made.made_at, at=now)
             case Failed(reason):
                 await self._deliveries.failed(row, told, reason, now=now)
                 log.warning("failed", reason=reason)
@@ -241,16 +247,26 @@ class Delivering:
                 await self._deliveries.drop(row)
             case Unwanted():
                 await self._deliveries.end_unsent(row, now=now)
+            case Redirected():
+                await self._deliveries.by_chat(row, now=now)
+                self.wake()
             case Postponed():
                 pass
             case unreachable:
                 assert_never(unreachable)
         self._ended()
-        metrics.DELIVERIES.labels(row.channel, type(outcome).__name__.lower()).inc()
+        metrics.DELIVERIES.labels(row.way, type(outcome).__name__.lower()).inc()
 
     async def _make(self, row: Row, known: Known | None) -> tuple[Outgoing | None, Outcome]:
         try:
-            message = await self._composing.message(row, known or await self._composing.look_up([row]))
+            known = known or await self._composing.look_up([row])
+            message = await self._composing.message(row, known)
+            ways = self._composing.ways(row, known)
+            if message is not None and ways == {Way.CHAT} != {row.way}:
+                return message, Redirected()
+            if message is not None and len(ways) > 1:  # before the e-mail: that one has a retry of its own
+                await self._deliveries.also_by_chat(row, now=self._clock())
+                self.wake()
         except UnwantedError:
             return None, Unwanted()
         except UnreachableError as error:
@@ -273,7 +289,7 @@ class Delivering:
             return Postponed("it is a quiet hour of the reader's", until=opens)
         try:
             async with asyncio.timeout(TRY_SECONDS):
-                await self._channels[row.channel].deliver(message)
+                await self._channels[row.way].deliver(message)
         except RefusedError as error:
             return Failed(str(error))
         except UnreachableError as error:

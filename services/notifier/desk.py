@@ -9,11 +9,10 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from schemas.ambassadors import AmbassadorRole
-from schemas.notifications import Channel
 from services.notifier.composing import city_name
 from services.notifier.domain.desk import RECENT, City, Counting, Spans, Step, in_all
 from services.notifier.domain.preferences import Person
-from services.notifier.store import NotifierStore
+from services.notifier.store import NotifierStore, Way
 from services.notifier.store.figures import Failure
 from services.runtime.clock import Clock
 
@@ -60,7 +59,7 @@ class Undelivered:
     """Messages that did not arrive. `name` is the ambassador's to whom, or in whose name to a member, they went."""
 
     name: str
-    channel: Channel
+    way: Way
     to_member: bool
     count: int
     reason: str | None
@@ -153,12 +152,12 @@ def _table(counting: Counting, names: Mapping[str, str]) -> Table:
 
 def _undelivered(failures: Iterable[Failure], people: Mapping[str, Person]) -> tuple[Undelivered, ...]:
     """Return failures by person and way, the most first, each with its newest reason."""
-    alike: dict[tuple[str, Channel, bool], list[Failure]] = defaultdict(list)
+    alike: dict[tuple[str, Way, bool], list[Failure]] = defaultdict(list)
     for one in failures:
-        alike[one.ambassador, one.channel, one.to_member].append(one)
+        alike[one.ambassador, one.way, one.to_member].append(one)
     return tuple(
-        Undelivered(people[key].name, channel, to_member, len(those), those[0].reason)
-        for (key, channel, to_member), those in sorted(alike.items(), key=lambda item: (-len(item[1]), item[0]))
+        Undelivered(people[key].name, way, to_member, len(those), those[0].reason)
+        for (key, way, to_member), those in sorted(alike.items(), key=lambda item: (-len(item[1]), item[0]))
     )
 
 

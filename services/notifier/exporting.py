@@ -133,6 +133,7 @@ def _delivery(row: Row) -> dict[str, Any]:
         "suggestion_id": str(row.suggestion_id) if row.suggestion_id else None,
         "revision": row.revision or None,
         "channel": row.channel,
+        "chat": row.by_chat,
         "purpose": row.purpose or row.errand,
         "to": row.side or "you",
         "state": row.state,

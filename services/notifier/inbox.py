@@ -9,7 +9,6 @@ from uuid import UUID
 from schemas.ambassadors import AmbassadorKey
 from schemas.contacts import ContactPublished
 from schemas.feedback import Act, NotRelevantReason, Result, Side
-from schemas.notifications import Channel
 from schemas.suggestions import LapseReason
 from services.notifier.channels import Colleague
 from services.notifier.composing import Composing, told_to
@@ -19,7 +18,7 @@ from services.notifier.domain.introduction import Introduction, introduction
 from services.notifier.domain.preferences import Person
 from services.notifier.domain.presentation import Card, card
 from services.notifier.domain.standing import Standing, open_acts, standing, taken_by
-from services.notifier.store import Kept, NotifierStore, View
+from services.notifier.store import Kept, NotifierStore, View, Way
 from services.notifier.store.deliveries import State
 from services.notifier.store.seeking import fitting
 from services.runtime.clock import Clock
@@ -50,7 +49,7 @@ class Item:
         mine: what this ambassador did last.
         taker: the colleague who has it in hand, when it is not this ambassador; none too when that person is gone.
         taken_at: since when somebody has it in hand.
-        not_reached: channels by which the ambassador could not be told.
+        not_reached: ways by which the ambassador could not be told.
         introduced: what has become of its introduction, if it was made.
         undo: what this ambassador may take back.
         contacts: whom of each side to write to, as far as somebody is known.
@@ -74,7 +73,7 @@ class Item:
     may: frozenset[Act]
     introduced: Introduction | None
     undo: Undoable | None = None
-    not_reached: frozenset[Channel] = frozenset()
+    not_reached: frozenset[Way] = frozenset()
     contacts: Mapping[Side, ContactPublished] = field(default_factory=dict)
     deputy: str | None = None
     not_invited: frozenset[Side] = frozenset()
@@ -252,9 +251,9 @@ class Inbox:
             undo=self._undoable(kept, key),
         )
 
-    async def _not_reached(self, kept: Kept, key: AmbassadorKey) -> frozenset[Channel]:
+    async def _not_reached(self, kept: Kept, key: AmbassadorKey) -> frozenset[Way]:
         rows = await self._deliveries.to_ambassador(kept.suggestion_id, kept.revision, str(key))
-        return frozenset(row.channel for row in rows if row.state is State.FAILED)
+        return frozenset(row.way for row in rows if row.state is State.FAILED)
 
     async def _contacts(self, kept: Kept, introduced: Introduction | None) -> Mapping[Side, ContactPublished]:
         """Return whom to write to; once the two have met, those who accepted, and not who came after them."""

@@ -9,6 +9,9 @@ from schemas.notifications import Channel
 
 OUTCOMES: Final = ("delivered", "postponed", "failed", "stale")
 
+CHAT: Final = "chat"
+"""What is told by a chat service, beside the channels of the contract."""
+
 # From the goal of a row in an inbox within 50 ms to the end of the schedule of a channel whose receiver is away.
 _UNTIL_TOLD: Final = (
     *(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800),
@@ -42,14 +45,14 @@ HELD = Gauge("maillage_suggestions_held", "Suggestions that wait for their reade
 LIVE = Gauge("maillage_live_pages", "Pages open in browsers that are told when something changes")
 UNROUTED = Gauge("maillage_unrouted_suggestions", "Open suggestions that nobody is told of: no ambassador, no desk")
 
-for _channel in Channel:
+for _channel in (*Channel, CHAT):
     for _outcome in OUTCOMES:
         DELIVERIES.labels(_channel, _outcome)  # begin at 0: a rate cannot see the step from absent to 1
     POSTED_TO_TOLD.labels(_channel)
     MADE_TO_TOLD.labels(_channel)
 
 
-def told(channel: Channel, *, posted_at: datetime | None, made_at: datetime, at: datetime) -> None:
+def told(channel: str, *, posted_at: datetime | None, made_at: datetime, at: datetime) -> None:
     """Note how long a delivery took. Two machines' clocks may differ: never less than no time."""
     MADE_TO_TOLD.labels(channel).observe(max(0.0, (at - made_at).total_seconds()))
     if posted_at is not None:

@@ -183,8 +183,11 @@ def _told(recipient: Recipient, people: Mapping[str, Person], kept: Kept) -> Tol
 
 
 def channels_of(person: Person, *, alerts: bool) -> tuple[Channel, ...]:
-    """Return by which channels somebody is told; where nobody is to be alerted, by the inbox alone."""
-    mail = alerts and person.email is not None and person.mail
+    """Return by which channels somebody is told; where nobody is to be alerted, by the inbox alone.
+
+    What is told by chat is an e-mail until it is sent: it has the hours of e-mails, and may be in one with others.
+    """
+    mail = alerts and ((person.email is not None and person.mail) or bool(person.chat))
     webhook = alerts and person.webhook is not None
     return (Channel.INBOX, *([Channel.EMAIL] if mail else []), *([Channel.WEBHOOK] if webhook else []))
 

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, AnyHttpUrl, Field, SecretStr, StringConstraints, model_validator
 
 from schemas.ambassadors import EmailAddress, Hours
+from services.notifier.domain.chat import PUBLIC, services_in
 from services.notifier.domain.pace import House
 from services.runtime.settings import RuntimeSettings
 
@@ -16,6 +17,11 @@ def _known(timezone: str) -> str:
     except (ZoneInfoNotFoundError, ValueError):
         raise ValueError("expected a time zone, as Africa/Casablanca") from None
     return timezone
+
+
+def _chat_services(names: str) -> str:
+    services_in(names)
+    return names
 
 
 class NotifierSettings(RuntimeSettings):
@@ -38,8 +44,16 @@ class NotifierSettings(RuntimeSettings):
     smtp_password: Annotated[SecretStr, Field(description="Password at the mail server")] = SecretStr("")
     mail_from: Annotated[EmailAddress, Field(description="Sender's address of every message")]
     allow_private_webhooks: Annotated[
-        bool, Field(description="Send webhooks to addresses of private networks, and without TLS there")
+        bool,
+        Field(
+            description="Send webhooks to addresses of private networks, and without TLS there; ask chat services there"
+        ),
     ] = False
+    chat_services: Annotated[
+        str,
+        AfterValidator(_chat_services),
+        Field(description="Chat services that ambassadors may be told by, as Apprise names them; empty: none"),
+    ] = ",".join(sorted(PUBLIC))
     timezone: Annotated[
         str, AfterValidator(_known), Field(description="Time zone of the dates that ambassadors read")
     ] = "Africa/Casablanca"

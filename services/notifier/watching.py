@@ -1,8 +1,7 @@
 """Counts what waits, for the operator."""
 
-from schemas.notifications import Channel
 from services.notifier import metrics
-from services.notifier.store import NotifierStore
+from services.notifier.store import NotifierStore, Way
 from services.runtime.clock import Clock
 
 
@@ -18,9 +17,9 @@ class Watching:
         metrics.UNROUTED.set(await self._store.suggestions.count_unrouted())
         metrics.HELD.set(await self._store.letters.count_held())
         now = self._clock()
-        for channel in (Channel.EMAIL, Channel.WEBHOOK):
-            metrics.WAITING.labels(channel).set(await self._store.deliveries.count_waiting(channel))
-            due = await self._store.deliveries.due_since(channel)
-            if channel is Channel.EMAIL and (unwritten := await self._store.letters.due_since()) is not None:
+        for way in Way:
+            metrics.WAITING.labels(way).set(await self._store.deliveries.count_waiting(way))
+            due = await self._store.deliveries.due_since(way)
+            if way is Way.EMAIL and (unwritten := await self._store.letters.due_since()) is not None:
                 due = min(unwritten, due or unwritten)
-            metrics.OVERDUE.labels(channel).set(0 if due is None else max(0.0, (now - due).total_seconds()))
+            metrics.OVERDUE.labels(way).set(0 if due is None else max(0.0, (now - due).total_seconds()))

@@ -63,12 +63,12 @@ _POLICY: Final = SMTP_POLICY.clone(header_factory=_HEADERS)
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """The words of a message, in the reader's language."""
+    """The words of a message, in the reader's language; `html` is none for who wants text alone."""
 
     language: str
     subject: str
     text: str
-    html: str
+    html: str | None
 
 
 class Writer(Protocol):
@@ -81,10 +81,13 @@ class Writer(Protocol):
 class EmailChannel:
     """Hands messages over to one mail server, which brings them on their way."""
 
-    def __init__(self, *, server: SmtpServer, sender: str, writer: Writer) -> None:
+    def __init__(
+        self, *, server: SmtpServer, sender: str, writer: Writer, answer_seconds: float = MESSAGE_STEP_SECONDS
+    ) -> None:
         self._connections = Connections(server)
         self._sender = sender
         self._writer = writer
+        self._answer_seconds = answer_seconds
 
     async def deliver(self, message: Outgoing) -> None:
         """See `Channel.deliver`."""
@@ -95,7 +98,7 @@ class EmailChannel:
         try:
             async with self._connections.one() as client:
                 await client.send_message(
-                    mail, sender=self._sender, recipients=[recipient], timeout=MESSAGE_STEP_SECONDS
+                    mail, sender=self._sender, recipients=[recipient], timeout=self._answer_seconds
                 )
         except aiosmtplib.SMTPException as error:
             raise _judged(error) from None
@@ -130,7 +133,8 @@ def compose(message: Outgoing, letter: Letter, *, sender: str, recipient: str) -
     mail["Auto-Submitted"] = "auto-generated"
     mail["X-Auto-Response-Suppress"] = "OOF, AutoReply"
     mail.set_content(letter.text)
-    mail.add_alternative(letter.html, subtype="html")
+    if letter.html is not None:
+        mail.add_alternative(letter.html, subtype="html")
     mail["Content-Language"] = letter.language  # last: the library moves content headers into the first part
     return mail
 

@@ -20,8 +20,6 @@ CONNECT_SECONDS: Final = 5.0
 ANSWER_SECONDS: Final = 15.0
 """The specification asks for 15 to 30: a receiver should note the message and answer, not work on it first."""
 
-_TIMEOUT: Final = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS, pool=None)
-
 FINAL_STATUSES: Final = frozenset({400, 405, 410, 413, 414, 415, 422, 431, 451, 501})
 """Answers that the same request will get for ever; 410 asks for an end. Others (401, 403, 404, 429, 5xx) are also what
 a receiver says while it is being set up, deployed or repaired."""
@@ -30,8 +28,9 @@ a receiver says while it is being set up, deployed or repaired."""
 class WebhookChannel:
     """Posts a signed JSON message to the receiver's own address."""
 
-    def __init__(self, *, allow_private: bool) -> None:
+    def __init__(self, *, allow_private: bool, answer_seconds: float = ANSWER_SECONDS) -> None:
         self._allow_private = allow_private
+        self._timeout = httpx.Timeout(answer_seconds, connect=CONNECT_SECONDS, pool=None)
         # One for all messages: reading the machine's certificates takes longer than all the rest of a delivery. No
         # client, which would keep cookies, follow redirects and ask the machine for proxies.
         self._transport = httpx.AsyncHTTPTransport(
@@ -55,7 +54,7 @@ class WebhookChannel:
         body = json.dumps(payload(message), ensure_ascii=False, separators=(",", ":"))
         headers = signed(message.notification_id, message, target.secret, body)
         try:
-            async with asyncio.timeout(CONNECT_SECONDS + ANSWER_SECONDS):
+            async with asyncio.timeout(CONNECT_SECONDS + (self._timeout.read or 0.0)):
                 answer = await self._post(url, address, body, headers)
         except (httpx.TimeoutException, TimeoutError):
             raise UnreachableError("the webhook did not answer in time") from None
@@ -90,7 +89,7 @@ class WebhookChannel:
             url.copy_with(host=address),
             content=body.encode(),
             headers=headers | {"host": url.netloc.decode()},
-            extensions={"sni_hostname": url.raw_host.decode(), "timeout": _TIMEOUT.as_dict()},
+            extensions={"sni_hostname": url.raw_host.decode(), "timeout": self._timeout.as_dict()},
         )
         if url.userinfo:
             request = next(httpx.BasicAuth(url.username, url.password).auth_flow(request))

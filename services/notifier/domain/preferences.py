@@ -31,11 +31,12 @@ class Preferences(Contract):
     days: Annotated[tuple[Weekday, ...] | None, Field(min_length=1, max_length=7)] = None
     quiet: Hours | None = None
     most_per_day: Annotated[int | None, Field(ge=1, le=100)] = None
+    plain: bool | None = None
     absence: Absence | None = None
     digits: Digits = Digits.LATIN
 
 
-_OF_ALERTING = ("rhythm", "at", "days", "quiet", "most_per_day")
+_OF_ALERTING = ("rhythm", "at", "days", "quiet", "most_per_day", "plain")
 
 
 class Person(AmbassadorPublished):

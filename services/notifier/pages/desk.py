@@ -46,7 +46,7 @@ class _Pages:
             seen = await self._desk.overview(person.cluster)
             return private_page(
                 reader, "desk.html", 200, token=token, person=person, seen=seen, steps=messages.STEPS,
-                channels=messages.CHANNELS,
+                ways=messages.WAYS,
             )  # fmt: skip
 
         return await self._for_desk(request, token, show)

@@ -1,11 +1,17 @@
 """What a letter says: a text part that reads well by itself, and HTML that every client renders."""
 
+from typing import Final
+
+from schemas.ambassadors import AmbassadorPublished
 from schemas.feedback import Side
 from services.notifier.channels import Invitation, Message, Outgoing, WayIn
 from services.notifier.channels.email import Letter
 from services.notifier.domain.introduction import Purpose
 from services.notifier.domain.presentation import card
 from services.notifier.pages.reader import Readers
+
+_IN_CHAT: Final = 3
+"""Suggestions that a chat message names: the best. It is read on a telephone, and leads to all."""
 
 
 class Letters:
@@ -24,6 +30,12 @@ class Letters:
             case Message():
                 return self._suggestions(message)
 
+    def chat(self, message: Message) -> str:
+        """See `chat.Writer.chat`."""
+        items = [(item, card(item.suggestion, now=message.now)) for item in message.items]
+        reader = self._readers.of(message.to.language)
+        return reader.plain("chat.txt", message=message, items=items, most=_IN_CHAT).strip()
+
     def _suggestions(self, message: Message) -> Letter:
         reader = self._readers.to(message.to)
         items = [(item, card(item.suggestion, now=message.now)) for item in message.items]
@@ -34,7 +46,7 @@ class Letters:
             language=reader.language,
             subject=reader.plain("subject.txt", **values),
             text=reader.plain(f"{template}.txt", **values),
-            html=reader.page(f"{template}.html", **values),
+            html=None if message.to.alerting.plain else reader.page(f"{template}.html", **values),
         )
 
     def _invitation(self, message: Invitation) -> Letter:
@@ -45,11 +57,12 @@ class Letters:
             "partner": shown.request if message.side is Side.OFFERING else shown.offer,
             "asks": message.purpose in (Purpose.ASK, Purpose.REMIND),
         }
+        plain = isinstance(message.to, AmbassadorPublished) and message.to.alerting.plain
         return Letter(
             language=reader.language,
             subject=reader.plain("invitation_subject.txt", **values),
             text=reader.plain("invitation.txt", **values),
-            html=reader.page("invitation.html", **values),
+            html=None if plain else reader.page("invitation.html", **values),
         )
 
     def _way_in(self, message: WayIn) -> Letter:

@@ -6,10 +6,10 @@ from schemas.ambassadors import Rhythm
 from schemas.codes import IntellectualProperty, Stage
 from schemas.feedback import NotRelevantReason, Result
 from schemas.members import MemberKind
-from schemas.notifications import Channel
 from schemas.suggestions import AdjustmentScope, LapseReason, RequestSource
 from services.notifier.domain.desk import Step
 from services.notifier.domain.introduction import Answer, Phase
+from services.notifier.store import Way
 
 
 def _(message: str) -> str:
@@ -139,8 +139,8 @@ STEPS: Final = {
     Step.PUT_ASIDE: _("Put aside"),
 }
 
-CHANNELS: Final = {
-    Channel.EMAIL: _("E-mail"),
-    Channel.WEBHOOK: _("Webhook"),
-    Channel.INBOX: _("Inbox"),
+WAYS: Final = {
+    Way.EMAIL: _("E-mail"),
+    Way.WEBHOOK: _("Webhook"),
+    Way.CHAT: _("Chat"),
 }

@@ -31,6 +31,7 @@ class Filled(BaseModel):
     quiet_from: str = ""
     quiet_to: str = ""
     most: str = ""
+    plain: str = ""
     away_from: str = ""
     away_to: str = ""
     deputy: str = ""
@@ -147,6 +148,7 @@ class _Pages:
             quiet_from=pace.quiet.start,
             quiet_to=pace.quiet.end,
             most=str(person.alerting.most_per_day or ""),
+            plain="on" if person.alerting.plain else "",
             away_from=absence.first_day.isoformat() if absence else "",
             away_to=absence.last_day.isoformat() if absence else "",
             deputy=(absence.deputy if absence else None) or "",
@@ -173,6 +175,8 @@ def _preferences(form: Filled, shown: Filled, kept: Preferences) -> Preferences:
         said["most_per_day"] = form.most or None
     if form.digits:  # asked of those alone who read Arabic
         said["digits"] = form.digits
+    if form.plain != shown.plain:
+        said["plain"] = form.plain == "on"
     # A page that was opened before a click ended e-mails, and is sent after it, must not begin them again.
     never = form.rhythm == _NEVER
     said["mail"] = False if never else kept.mail if form.mail == "on" else True

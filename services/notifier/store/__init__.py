@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from services.notifier.store.changes import Changes
-from services.notifier.store.deliveries import Deliveries, Row, Sent
+from services.notifier.store.deliveries import Deliveries, Row, Sent, Way
 from services.notifier.store.figures import Figures
 from services.notifier.store.kept import Kept, Told
 from services.notifier.store.letters import Letters
@@ -28,6 +28,7 @@ __all__ = [
     "Suggestions",
     "Told",
     "View",
+    "Way",
 ]
 
 

@@ -28,18 +28,27 @@ from services.runtime.store import Collection, Database, Document
 class State(StrEnum):
     """Where a delivery stands: held for a letter, then in one with others or by itself. The last two end it.
 
-    Letters about introductions wait in a state of their own, and those of the service itself in another: an earlier
-    version of us would send them to somebody else, or not know what they are.
+    Letters about introductions wait in a state of their own, those of the service itself in another, and what is told
+    by chat in a third: an earlier version of us would send them to somebody else, or not know what they are.
     """
 
     TO_SERVE = "to_serve"
     TO_INVITE = "to_invite"
+    TO_CHAT = "to_chat"
     HELD = "held"
     IN_LETTER = "in_letter"
     WAITING = "waiting"
     CANCELLED = "cancelled"
     DELIVERED = "delivered"
     FAILED = "failed"
+
+
+class Way(StrEnum):
+    """A way to send: each has hands of its own. A chat message is a letter sent another way."""
+
+    EMAIL = "email"
+    WEBHOOK = "webhook"
+    CHAT = "chat"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +64,8 @@ class Row:
         side: of the introduction, whom the letter is to; none: the ambassador.
         receiver: who gets a letter with a purpose or an errand: one at a time is sent to each.
         number: of a reminder, from 1; 0: it is none.
+        beside: the e-mail beside which a chat message says the same; none: it is no such message.
+        by_chat: whether a chat service has told it, or is to.
         due: when a held one is to be in a letter at the latest; none: at once.
         day: on which day of its reader it counts for their letters; none: it is not sent yet.
         score: the higher, the sooner it is told.
@@ -78,6 +89,8 @@ class Row:
     receiver: str | None = None
     number: int = 0
     errand: Errand | None = None
+    beside: UUID | None = None
+    by_chat: bool = False
     due: datetime | None = None
     day: str | None = None
     score: float = 0.0
@@ -94,6 +107,11 @@ class Row:
     def to(self) -> str:
         """Who gets it: one at a time is sent to each."""
         return self.receiver or self.ambassador
+
+    @property
+    def way(self) -> Way:
+        """How it is sent."""
+        return Way.CHAT if self.by_chat else Way(self.channel.value)
 
     @property
     def about(self) -> Mapping[str, str | int]:
@@ -138,7 +156,19 @@ class Lease:
 _LOOKED_AT: Final = 4
 """Rows looked at for each that may be taken: more than one may be due to one receiver."""
 
-_QUEUES: Final = (State.WAITING.value, State.TO_INVITE.value, State.TO_SERVE.value)
+_QUEUES: Final[Mapping[Way, Sequence[tuple[str, Document]]]] = {
+    # Who has just asked for it waits least, who is asked by a person less than who is told by a program.
+    Way.EMAIL: (
+        ("receiver", {"state": State.TO_SERVE.value}),
+        ("receiver", {"state": State.TO_INVITE.value}),
+        ("ambassador", {"channel": Channel.EMAIL.value, "state": State.WAITING.value}),
+    ),
+    Way.WEBHOOK: (("ambassador", {"channel": Channel.WEBHOOK.value, "state": State.WAITING.value}),),
+    Way.CHAT: (("ambassador", {"state": State.TO_CHAT.value}),),
+}
+"""What waits to be sent each way, with what names who gets it."""
+
+_QUEUED: Final = (State.WAITING.value, State.TO_INVITE.value, State.TO_SERVE.value, State.TO_CHAT.value)
 
 
 def notification_id(suggestion_id: UUID, revision: int, ambassador: str, channel: Channel, number: int = 0) -> UUID:
@@ -177,6 +207,11 @@ class Deliveries:
             partialFilterExpression={"state": State.TO_SERVE.value},
             name="to_serve",
         )
+        await self._rows.create_index(
+            [("due", ASCENDING), ("ambassador", ASCENDING)],
+            partialFilterExpression={"state": State.TO_CHAT.value},
+            name="to_chat",
+        )
         await self._rows.create_index("suggestion_id")
         await self._rows.create_index("ambassador")
         await self._rows.create_index("letter", partialFilterExpression={"letter": {"$exists": True}})
@@ -200,7 +235,8 @@ class Deliveries:
         """
         cancelled: Document = {"$set": {"state": State.CANCELLED.value, "lease": None}}
         # Letters about an introduction are not about what the suggestion says now.
-        waiting: Document = {"state": {"$in": [State.HELD.value, State.IN_LETTER.value, State.WAITING.value]}}
+        told: Sequence[State] = (State.HELD, State.IN_LETTER, State.WAITING, State.TO_CHAT)
+        waiting: Document = {"state": {"$in": [state.value for state in told]}}
         changes: list[UpdateMany | DeleteMany] = []
         for suggestion_id, revision in standing:
             this = {"suggestion_id": suggestion_id}
@@ -219,7 +255,7 @@ class Deliveries:
 
     async def lease(
         self,
-        channel: Channel,
+        way: Way,
         *,
         busy: Sequence[str],
         most: int,
@@ -227,20 +263,13 @@ class Deliveries:
         until: datetime,
         holder: str | None = None,
     ) -> list[Row]:
-        """Take up to `most` rows of `channel` into hand, those due longest, one of each receiver, of nobody in `busy`.
+        """Take up to `most` rows of a way into hand, those due longest, one of each receiver, of nobody in `busy`.
 
         A row whose holder is gone comes up again at `until`, or when a holder of this name is back (`take_back`).
         """
-        queues: list[tuple[str, Document]] = [
-            ("ambassador", {"channel": channel.value, "state": State.WAITING.value}),
-        ]
-        if channel is Channel.EMAIL:
-            # Who has just asked for it waits least, who is asked by a person less than who is told by a program.
-            queues.insert(0, ("receiver", {"state": State.TO_INVITE.value}))
-            queues.insert(0, ("receiver", {"state": State.TO_SERVE.value}))
         lease = Lease(uuid4(), holder, now, until)
         taken: list[Row] = []
-        for receiver, queue in queues:
+        for receiver, queue in _QUEUES[way]:
             more = True
             while more and len(taken) < most:
                 others = {receiver: {"$nin": [*busy, *(row.to for row in taken)]}}
@@ -269,7 +298,7 @@ class Deliveries:
 
     async def take_back(self, holder: str, *, but: Sequence[UUID], now: datetime) -> int:
         """Put what `holder` leased and has not in hand (`but`) back into the queue; return how many rows."""
-        held = {"state": {"$in": list(_QUEUES)}, "lease": {"$ne": None}, "holder": holder, "_id": {"$nin": list(but)}}
+        held = {"state": {"$in": list(_QUEUED)}, "lease": {"$ne": None}, "holder": holder, "_id": {"$nin": list(but)}}
         result = await self._rows.update_many(held, {"$set": {"due": now, "lease": None}})
         return int(result.modified_count)
 
@@ -280,11 +309,16 @@ class Deliveries:
         when its suggestion stands again. Should some of several be known or gone, it is False of all of them.
         """
         done: Document = {"state": State.DELIVERED.value, "unannounced": True, "lease": None}
+        by_chat = {"by_chat": True}
         # What was in a letter first: should we end in between, there is nothing left in it, and it is not sent again.
         items = [
             UpdateMany(
                 {"_id": {"$in": list(one.told)}, "ended_at": None},
-                {"$set": done | {"ended_at": one.at, "attempts": one.row.attempts}},
+                {
+                    "$set": done
+                    | {"ended_at": one.at, "attempts": one.row.attempts}
+                    | (by_chat if one.row.by_chat else {})
+                },
             )
             for one in sent
             if one.told
@@ -294,7 +328,7 @@ class Deliveries:
         messages = [
             UpdateOne(
                 {"_id": one.row.notification_id, "ended_at": None},
-                # The rows of a letter say it; of what tells of no suggestion, nobody else is told.
+                # Of what tells several, the rows that are in it say it; of what tells of no suggestion, nobody is told.
                 {"$set": done | {"ended_at": one.at, "unannounced": one.row.suggestion_id is not None}},
             )
             for one in sent
@@ -308,14 +342,18 @@ class Deliveries:
         ended = {"state": State.FAILED.value, "ended_at": now, "reason": reason, "unannounced": said}
         if told:
             items = {"_id": {"$in": list(told)}, "state": State.IN_LETTER.value, "letter": row.notification_id}
-            await self._rows.update_many(items, {"$set": ended | {"attempts": row.attempts, "unannounced": True}})
+            by_chat = {"by_chat": True} if row.by_chat else {}
+            await self._rows.update_many(
+                items, {"$set": ended | {"attempts": row.attempts, "unannounced": True} | by_chat}
+            )
         return await self._end(row, ended)
 
     async def in_letters(self, letters: Sequence[UUID]) -> dict[UUID, list[Row]]:
-        """Return what each of these letters tells that still stands, in its order."""
+        """Return what each of these letters tells, or told, in its order; without what lapsed before it was told."""
         told: dict[UUID, list[Row]] = {}
         if letters:
-            found = self._rows.find({"letter": {"$in": list(letters)}, "state": State.IN_LETTER.value})
+            states = [State.IN_LETTER.value, State.DELIVERED.value, State.FAILED.value]
+            found = self._rows.find({"letter": {"$in": list(letters)}, "state": {"$in": states}})
             async for one in found.sort("place", ASCENDING):
                 told.setdefault(one["letter"], []).append(read(one))
         return told
@@ -323,6 +361,32 @@ class Deliveries:
     async def postpone(self, row: Row, reason: str, *, now: datetime, wait: timedelta) -> bool:
         """Put it back into the queue; False when the row was taken from us."""
         return await self._end(row, {"due": now + wait, "reason": reason})
+
+    async def also_by_chat(self, row: Row, *, now: datetime) -> None:
+        """Queue a chat message that says what this letter says, once, however often it is asked for."""
+        beside = Row(
+            notification_id=derived_id("chat", str(row.notification_id)),
+            suggestion_id=row.suggestion_id,
+            revision=row.revision,
+            ambassador=row.ambassador,
+            channel=row.channel,
+            made_at=row.made_at,
+            number=row.number,
+            beside=row.notification_id,
+            by_chat=True,
+            posted_at=row.posted_at,
+            traceparent=row.traceparent,
+            state=State.TO_CHAT,
+        )
+        if not await self.add([beside], now=now):
+            # It may have been taken from the queue because the suggestion had lapsed, which stands again.
+            stopped = {"_id": beside.notification_id, "state": State.CANCELLED.value, "ended_at": None}
+            await self._rows.update_one(stopped, {"$set": {"state": State.TO_CHAT.value, "due": now}})
+
+    async def by_chat(self, row: Row, *, now: datetime) -> None:
+        """Have a letter sent by chat, not by e-mail: its reader has no address, or wants no e-mails."""
+        change = {"state": State.TO_CHAT.value, "by_chat": True, "due": now, "attempts": row.attempts - 1}
+        await self._end(row, change)
 
     async def drop(self, row: Row) -> None:
         """Take a row of which there is nothing to tell any more out of the queue; with it, what was in the letter."""
@@ -361,6 +425,7 @@ class Deliveries:
     async def to_ambassador(self, suggestion_id: UUID, revision: int, ambassador: str) -> list[Row]:
         """Return how one person is told of one revision."""
         query = {"suggestion_id": suggestion_id, "revision": revision, "ambassador": ambassador, "purpose": None}
+        query["beside"] = None  # what says it once more by chat is told of nowhere
         return [read(found) async for found in self._rows.find(query)]
 
     async def of_ambassador(self, ambassador: str) -> AsyncIterator[Row]:
@@ -373,20 +438,16 @@ class Deliveries:
         query = {"suggestion_id": suggestion_id, "purpose": {"$ne": None}}
         return [read(found) async for found in self._rows.find(query)]
 
-    async def count_waiting(self, channel: Channel | None = None) -> int:
-        """Return how many deliveries are due now or later, by one channel or by all."""
-        by = {"channel": channel.value} if channel else {}
+    async def count_waiting(self, way: Way | None = None) -> int:
+        """Return how many deliveries are due now or later, one way or all."""
         # One after the other: each has an index of its own.
-        return sum([await self._rows.count_documents({"state": state} | by) for state in _QUEUES])
+        ways = Way if way is None else (way,)
+        return sum([await self._rows.count_documents(queue) for one in ways for _, queue in _QUEUES[one]])
 
-    async def due_since(self, channel: Channel) -> datetime | None:
-        """Return when the delivery of a channel that is due longest became due; none waits: None."""
-        due: list[datetime] = []
-        for state in _QUEUES:
-            queue = {"channel": channel.value, "state": state}
-            if found := await self._rows.find_one(queue, {"due": 1}, sort=[("due", ASCENDING)]):
-                due.append(found["due"])
-        return min(due, default=None)
+    async def due_since(self, way: Way) -> datetime | None:
+        """Return when what is due longest one way became due; none waits: None."""
+        first = [await self._rows.find_one(queue, {"due": 1}, sort=[("due", ASCENDING)]) for _, queue in _QUEUES[way]]
+        return min((found["due"] for found in first if found), default=None)
 
     async def count_unannounced(self) -> int:
         """Return how many ended deliveries are not confirmed to be on the log."""
@@ -425,7 +486,14 @@ def document(row: Row, now: datetime) -> Document:
         "side": row.side.value if row.side else None,
         "receiver": row.receiver,
         "number": row.number,
+        "beside": row.beside,
+        "by_chat": row.by_chat,
     } | ({} if row.day is None else {"day": row.day})
+
+
+def way_of(found: Mapping[str, Any]) -> Way:
+    """Return how a stored row is, or was, sent."""
+    return Way.CHAT if found.get("by_chat") else Way(found["channel"])
 
 
 def read(found: Mapping[str, Any]) -> Row:
@@ -443,6 +511,8 @@ def read(found: Mapping[str, Any]) -> Row:
         receiver=found.get("receiver"),
         number=found.get("number", 0),
         errand=Errand(found["errand"]) if found.get("errand") else None,
+        beside=found.get("beside"),
+        by_chat=found.get("by_chat", False),
         due=found.get("due"),
         day=found.get("day"),
         score=found.get("score", 0.0),

@@ -8,9 +8,8 @@ from typing import Any, Final
 
 from pymongo import ASCENDING
 
-from schemas.notifications import Channel
 from services.notifier.domain.desk import Seen
-from services.notifier.store.deliveries import State
+from services.notifier.store.deliveries import State, Way, way_of
 from services.notifier.store.kept import read_act
 from services.runtime.store import Collection, Database, Document
 
@@ -29,7 +28,7 @@ class Failure:
     """A message that did not arrive. `to_member`: it was in the ambassador's name, to a side of an introduction."""
 
     ambassador: str
-    channel: Channel
+    way: Way
     to_member: bool
     reason: str | None
 
@@ -63,9 +62,9 @@ class Figures:
             "ended_at": {"$gte": since},
             "letter": {"$exists": False},
         }
-        fields = {"ambassador": 1, "channel": 1, "side": 1, "reason": 1}
+        fields = {"ambassador": 1, "channel": 1, "by_chat": 1, "side": 1, "reason": 1}
         return [
-            Failure(one["ambassador"], Channel(one["channel"]), one.get("side") is not None, one["reason"])
+            Failure(one["ambassador"], way_of(one), one.get("side") is not None, one["reason"])
             async for one in self._rows.find(query, fields).sort("ended_at", -1)
         ]
 

@@ -75,6 +75,7 @@ class Letters:
     async def put_back(self, row: Row) -> None:
         """Queue what was cancelled once more, as it is planned now."""
         change: Document = {"state": row.state.value, "due": row.due, "score": row.score, "deadline": row.deadline}
+        change["by_chat"] = False  # how it is sent is decided anew
         this = {"_id": row.notification_id, "state": State.CANCELLED.value, "ended_at": None}
         gone = {"letter": "", "place": ""} | ({} if row.day else {"day": ""})
         await self._rows.update_one(this, {"$set": change | ({"day": row.day} if row.day else {}), "$unset": gone})
@@ -86,7 +87,8 @@ class Letters:
         """
         found = self._rows.find({"letter": {"$exists": True}, "state": State.IN_LETTER.value}, {"letter": 1})
         letters = {one["_id"]: one["letter"] async for one in found}
-        waiting = {"_id": {"$in": list(set(letters.values()))}, "state": State.WAITING.value}
+        queued = {"$in": [State.WAITING.value, State.TO_CHAT.value]}
+        waiting = {"_id": {"$in": list(set(letters.values()))}, "state": queued}
         alive = {one["_id"] async for one in self._rows.find(waiting, {"_id": 1})}
         ids = [row for row, letter in letters.items() if letter not in alive]
         if ids:

@@ -26,6 +26,7 @@ class MailServer:
         self.at_once = 0
         self.most_at_once = 0
         self.sessions: list[SMTP] = []
+        self.hangs_up = False
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
@@ -62,6 +63,9 @@ class MailServer:
         self.most_at_once = max(self.most_at_once, self.at_once)
         await self.gate.wait()
         self.at_once -= 1
+        if self.hangs_up:
+            self.hang_up()
+            return "421 4.3.2 nobody reads this"
         mail = email.message_from_bytes(envelope.original_content or b"", policy=email.policy.default)
         assert isinstance(mail, EmailMessage)
         answer = self.answer_message(mail)
@@ -87,6 +91,7 @@ class HookReceiver:
     taken: list[Request] = field(default_factory=list)
     answer: Callable[[Request], tuple[int, dict[str, str]]] = lambda _: (204, {})
     gate: asyncio.Event = field(default_factory=asyncio.Event)
+    hangs_up: bool = False
     address: str = ""
 
     async def start(self) -> None:
@@ -108,6 +113,9 @@ class HookReceiver:
         request = Request(line=head[0], headers=headers, body=body)
         await self.gate.wait()
         self.requests.append(request)
+        if self.hangs_up:
+            writer.close()
+            return
         status, extra = self.answer(request)
         if 200 <= status < 300:
             self.taken.append(request)

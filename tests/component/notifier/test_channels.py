@@ -3,8 +3,8 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import AsyncIterator, Collection
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -23,10 +23,12 @@ from services.notifier.channels import (
     RefusedError,
     UnreachableError,
 )
+from services.notifier.channels.chat import ChatChannel
 from services.notifier.channels.email import EmailChannel, message_id
 from services.notifier.channels.smtp import TIMEOUT_SECONDS, SmtpServer
 from services.notifier.channels.webhook import WebhookChannel, is_public
 from services.notifier.composing import introducer
+from services.notifier.domain.chat import PUBLIC
 from services.notifier.domain.introduction import Purpose
 from services.notifier.domain.preferences import Preferences, person_of
 from services.notifier.pages.letters import Letters
@@ -36,6 +38,8 @@ from tests.unit.notifier.samples import EVIDENCE, NOW, SECRET, contact, made, pe
 
 LINK = "https://maillage.example.org/inbox/token/s/1"
 NID = derived_id("test-notification")
+TOKEN = "chat-token-of-amina"
+LETTERS = Letters(Readers(timezone="Africa/Casablanca"))
 
 
 def item(suggestion: SuggestionMade | None = None) -> Item:
@@ -56,106 +60,143 @@ def message(hook_url: str, **changes: object) -> Message:
     )
 
 
-class Receiver:
-    """A receiver's side of either kind: what it took, and how to make it answer."""
-
-    def __init__(self, channel: Channel, url: str, ids: Callable[[], list[str]], answer: Callable[[int], None]) -> None:
-        self.channel = channel
-        self.url = url
-        self.ids = ids
-        self.answer = answer
-
-
-@pytest.fixture(params=["email", "webhook"])
-def receiver(request: pytest.FixtureRequest, mail: MailServer, hook: HookReceiver) -> Receiver:
-    if request.param == "webhook":
-
-        def hook_answers(status: int) -> None:
-            hook.answer = lambda _: ({550: 410, 451: 503}[status], {})
-
-        return Receiver(
-            WebhookChannel(allow_private=True),
-            hook.url,
-            lambda: [taken.headers["webhook-id"] for taken in hook.taken],
-            hook_answers,
-        )
-
-    def mail_answers(status: int) -> None:
-        mail.answer_recipient = lambda address: f"{status} {status // 100}.1.1 <{address}> Amina Tazi unknown"
-
-    return Receiver(email(mail.address), hook.url, mail.ids, mail_answers)
+ANSWER_SECONDS = 0.3
+"""How long these channels wait for an answer that does not come."""
 
 
 def email(address: str) -> EmailChannel:
     host, _, port = address.rpartition(":")
     return EmailChannel(
-        server=SmtpServer(host=host, port=int(port)),
-        sender="maillage@example.org",
-        writer=Letters(Readers(timezone="Africa/Casablanca")),
-    )
+        server=SmtpServer(host=host, port=int(port)), sender="maillage@example.org", writer=LETTERS,
+        answer_seconds=ANSWER_SECONDS,
+    )  # fmt: skip
+
+
+def webhooks(*, allow_private: bool = True) -> WebhookChannel:
+    return WebhookChannel(allow_private=allow_private, answer_seconds=ANSWER_SECONDS)
+
+
+def chats(*, allow_private: bool = True, services: Collection[str] = PUBLIC) -> ChatChannel:
+    return ChatChannel(
+        services=services, allow_private=allow_private, writer=LETTERS, answer_seconds=ANSWER_SECONDS
+    )  # fmt: skip
+
+
+@dataclass
+class Receiver:
+    """A receiver's side of any kind, and what its channel says to it."""
+
+    kind: str
+    channel: Channel
+    mail: MailServer
+    hook: HookReceiver
+
+    def told(self) -> Message:
+        return message(self.hook.url, chat=(f"json://{self.hook.address}/{TOKEN}",))
+
+    def took(self) -> list[str]:
+        """What it took, by the id that came with it."""
+        if self.kind == "email":
+            return self.mail.ids()
+        return [taken.headers.get("webhook-id", "") for taken in self.hook.taken]
+
+    def answers(self, said: str) -> None:
+        self.mail.answer_recipient = lambda address: f"{said} <{address}> Amina Tazi"
+        self.mail.answer_message = lambda _: f"{said} Amina Tazi"
+        if self.kind == "email" and said.startswith("in data: "):
+            self.mail.answer_recipient = lambda _: "250 2.1.5 known"
+            self.mail.answer_message = lambda _: f"{said.removeprefix('in data: ')} Amina Tazi"
+        elif self.kind != "email":
+            self.hook.answer = lambda _: (int(said), {"location": self.hook.url, "retry-after": "120"})
+
+    async def is_in_trouble(self, trouble: str) -> None:
+        if trouble == "away":
+            await self.mail.stop()
+            await self.hook.stop()
+        elif trouble == "silent":
+            self.mail.gate.clear()
+            self.hook.gate.clear()
+        else:
+            self.mail.hangs_up = self.hook.hangs_up = True
+
+
+def side(kind: str, mail: MailServer, hook: HookReceiver) -> Receiver:
+    channels: dict[str, Channel] = {"email": email(mail.address), "webhook": webhooks(), "chat": chats()}
+    return Receiver(kind, channels[kind], mail, hook)
+
+
+@pytest.fixture(params=["email", "webhook", "chat"])
+async def receiver(request: pytest.FixtureRequest, mail: MailServer, hook: HookReceiver) -> AsyncIterator[Receiver]:
+    one = side(request.param, mail, hook)
+    yield one
+    await one.channel.close()
+
+
+def names_nobody(error: Exception, hook: HookReceiver) -> bool:
+    said = str(error).casefold()
+    return not any(secret in said for secret in ("amina", "tazi", "@", LOOPBACK, hook.address, SECRET, TOKEN, "://"))
 
 
 async def test_it_delivers_once_under_one_id(receiver: Receiver) -> None:
-    await receiver.channel.deliver(message(receiver.url))
-    assert len(receiver.ids()) == 1
-    await receiver.channel.deliver(message(receiver.url))
-    assert len(set(receiver.ids())) == 1
-    assert str(NID) in receiver.ids()[0]
+    await receiver.channel.deliver(receiver.told())
+    assert len(receiver.took()) == 1
+    await receiver.channel.deliver(receiver.told())
+    assert len(receiver.took()) == 2
+    assert len(set(receiver.took())) == 1
+    if receiver.kind != "chat":  # there nothing carries an id
+        assert str(NID) in receiver.took()[0]
 
 
-async def test_it_tells_final_from_passing(receiver: Receiver) -> None:
-    receiver.answer(550)
-    with pytest.raises(RefusedError):
-        await receiver.channel.deliver(message(receiver.url))
-    receiver.answer(451)
-    with pytest.raises(UnreachableError):
-        await receiver.channel.deliver(message(receiver.url))
-    assert receiver.ids() == []
+@pytest.mark.parametrize("trouble", ["away", "silent", "hanging up"])
+async def test_who_does_not_answer_may_come_back(receiver: Receiver, trouble: str) -> None:
+    await receiver.is_in_trouble(trouble)
+    with pytest.raises(UnreachableError) as raised:
+        await receiver.channel.deliver(receiver.told())
+    assert receiver.took() == []
+    assert names_nobody(raised.value, receiver.hook)
 
 
-async def test_what_is_not_there_may_come_back(receiver: Receiver, mail: MailServer, hook: HookReceiver) -> None:
-    await mail.stop()
-    await hook.stop()
-    with pytest.raises(UnreachableError):
-        await receiver.channel.deliver(message(receiver.url))
-
-
-@pytest.mark.parametrize("status", [550, 451])
-async def test_no_error_names_anybody(receiver: Receiver, status: int) -> None:
-    receiver.answer(status)
-    told = message(receiver.url)
-    with pytest.raises((RefusedError, UnreachableError)) as raised:
-        await receiver.channel.deliver(told)
-    for secret in ("amina", "tazi", "@", LOOPBACK, receiver.url, SECRET, "inbox/token"):
-        assert secret not in str(raised.value).casefold()
+@pytest.mark.parametrize(
+    ("kind", "answer", "error", "said"),
+    [
+        ("email", "550 5.1.1", RefusedError, r"recipient \(550 5\.1\.1\)"),
+        ("email", "450 4.2.0", UnreachableError, r"recipient for now \(450 4\.2\.0\)"),
+        ("email", "552 5.2.2", UnreachableError, "552"),  # the mailbox is full
+        ("email", "in data: 554 5.7.1", RefusedError, r"message \(554 5\.7\.1\)"),
+        ("email", "in data: 451 4.3.0", UnreachableError, "451"),
+        ("email", "in data: 421 4.3.2", UnreachableError, "421"),
+        ("webhook", "302", RefusedError, "302"),
+        ("webhook", "400", RefusedError, "400"),
+        ("webhook", "401", UnreachableError, "401"),
+        ("webhook", "410", RefusedError, "410"),
+        ("webhook", "429", UnreachableError, "429"),
+        ("webhook", "501", RefusedError, "501"),
+        ("webhook", "503", UnreachableError, "503"),
+        ("chat", "302", UnreachableError, "did not take"),
+        ("chat", "403", UnreachableError, "did not take"),
+    ],
+)
+async def test_final_is_told_from_passing(
+    mail: MailServer, hook: HookReceiver, kind: str, answer: str, error: type[Exception], said: str
+) -> None:
+    receiver = side(kind, mail, hook)
+    receiver.answers(answer)
+    with pytest.raises(error, match=said) as raised:
+        await receiver.channel.deliver(receiver.told())
+    assert receiver.took() == []
+    assert len(hook.requests) == (kind != "email")  # nobody is led elsewhere
+    assert names_nobody(raised.value, hook)
+    if answer == "429":
+        assert raised.value.retry_after == timedelta(seconds=120)  # type: ignore[attr-defined]
 
 
 async def test_a_contact_that_is_gone_is_final(receiver: Receiver) -> None:
-    nobody = replace(message(receiver.url), to=person(email=None))
+    nobody = replace(receiver.told(), to=person(email=None))
     with pytest.raises(RefusedError):
         await receiver.channel.deliver(nobody)
 
 
 # E-mail
-
-
-@pytest.mark.parametrize(
-    ("where", "answer", "error"),
-    [
-        ("recipient", "550 5.1.1 no such user", RefusedError),
-        ("recipient", "553 5.1.3 bad address", RefusedError),
-        ("recipient", "450 4.2.0 greylisted", UnreachableError),
-        ("recipient", "552 5.2.2 mailbox full", UnreachableError),
-        ("message", "554 5.7.1 looks like spam", RefusedError),
-        ("message", "552 5.3.4 too large", UnreachableError),
-        ("message", "451 4.3.0 try again", UnreachableError),
-        ("message", "421 4.3.2 closing", UnreachableError),
-    ],
-)
-async def test_what_a_mail_server_says(mail: MailServer, where: str, answer: str, error: type[Exception]) -> None:
-    setattr(mail, f"answer_{where}", lambda _: answer)
-    with pytest.raises(error, match=answer[:9].replace(".", r"\.")):
-        await email(mail.address).deliver(message("http://x/"))
 
 
 async def test_what_a_server_took_is_delivered_though_it_never_says_goodbye() -> None:
@@ -249,11 +290,56 @@ async def test_an_address_beyond_ascii_is_reached(mail: MailServer) -> None:
     assert [recipient for recipient, _ in mail.mails] == ["أمينة@example.org"]
 
 
+# Chat
+
+
+async def test_a_chat_message_is_short_and_says_why(hook: HookReceiver) -> None:
+    address = f"json://{hook.address}/{TOKEN}"
+    for language, words in (
+        ("fr", "Mots communs : capteurs / capteur (31 %)"),
+        ("en", "Shared words: capteurs / capteur (31%)"),
+    ):
+        hook.taken.clear()
+        await chats().deliver(message("http://x/", language=language, chat=(address,)))
+        [taken] = hook.taken
+        said = json.loads(taken.body)["message"]
+        assert words in said.replace("\u202f", " ").replace("\xa0", " ")
+        assert LINK in said
+        assert "Atlas Irrigation" in said
+        assert len(said) < 500
+        assert "Badr" not in said
+        assert "Amina" not in said
+        hook.taken.clear()
+
+
+async def test_one_service_that_took_it_is_enough(hook: HookReceiver) -> None:
+    gone = f"json://{LOOPBACK}:9/{TOKEN}"
+    await chats().deliver(message("http://x/", chat=(gone, f"json://{hook.address}/{TOKEN}")))
+    assert len(hook.taken) == 1
+
+
+@pytest.mark.parametrize(
+    ("address", "services", "private"),
+    [
+        ("json://127.0.0.1:9/", PUBLIC, False),
+        ("tgram://123456789:abcdefg_hijklmnop/12315544/", {"slack"}, True),
+        ("syslog://local", PUBLIC, True),  # a program of the machine's
+        ("file:///etc/passwd", PUBLIC, True),
+    ],
+)
+async def test_only_services_that_the_operator_allows_are_asked(
+    hook: HookReceiver, address: str, services: Collection[str], private: bool
+) -> None:
+    with pytest.raises(RefusedError, match="MAILLAGE_CHAT_SERVICES") as raised:
+        await chats(allow_private=private, services=services).deliver(message("http://x/", chat=(address,)))
+    assert names_nobody(raised.value, hook)
+
+
 # Webhooks
 
 
 async def test_a_webhook_can_be_verified(hook: HookReceiver) -> None:
-    await WebhookChannel(allow_private=True).deliver(message(hook.url))
+    await webhooks().deliver(message(hook.url))
     [taken] = hook.taken
     body = Webhook(SECRET).verify(taken.body, taken.headers)
     assert body["data"]["notification_id"] == taken.headers["webhook-id"] == str(NID)
@@ -273,7 +359,7 @@ async def test_a_webhook_can_be_verified(hook: HookReceiver) -> None:
 
 
 async def test_a_webhook_costs_little(hook: HookReceiver) -> None:
-    channel, count = WebhookChannel(allow_private=True), 100
+    channel, count = webhooks(), 100
     spent = time.process_time()
     for _ in range(count):
         await channel.deliver(message(hook.url))
@@ -282,7 +368,7 @@ async def test_a_webhook_costs_little(hook: HookReceiver) -> None:
 
 
 async def test_the_body_is_the_same_at_every_try(hook: HookReceiver) -> None:
-    channel = WebhookChannel(allow_private=True)
+    channel = webhooks()
     await channel.deliver(message(hook.url))
     await channel.deliver(replace(message(hook.url), now=NOW + timedelta(days=3)))
     assert hook.taken[0].body == hook.taken[1].body
@@ -290,42 +376,11 @@ async def test_the_body_is_the_same_at_every_try(hook: HookReceiver) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "error"),
-    [
-        (301, RefusedError),
-        (302, RefusedError),
-        (400, RefusedError),
-        (401, UnreachableError),
-        (404, UnreachableError),
-        (410, RefusedError),
-        (413, RefusedError),
-        (422, RefusedError),
-        (429, UnreachableError),
-        (500, UnreachableError),
-        (501, RefusedError),
-        (503, UnreachableError),
-    ],
-)
-async def test_what_a_webhook_says(hook: HookReceiver, status: int, error: type[Exception]) -> None:
-    hook.answer = lambda _: (status, {"location": hook.url})
-    with pytest.raises(error, match=str(status)):
-        await WebhookChannel(allow_private=True).deliver(message(hook.url))
-    assert len(hook.requests) == 1
-
-
-async def test_a_webhook_may_ask_for_time(hook: HookReceiver) -> None:
-    hook.answer = lambda _: (429, {"retry-after": "120"})
-    with pytest.raises(UnreachableError) as raised:
-        await WebhookChannel(allow_private=True).deliver(message(hook.url))
-    assert raised.value.retry_after == timedelta(seconds=120)
-
-
-@pytest.mark.parametrize(
     "url", ["https://127.0.0.1:9/", "https://localhost:9/", "https://[::1]:9/", "https://10.0.0.1/"]
 )
 async def test_private_networks_are_out_of_reach(hook: HookReceiver, url: str) -> None:
     with pytest.raises(RefusedError, match="private"):
-        await WebhookChannel(allow_private=False).deliver(message(url))
+        await webhooks(allow_private=False).deliver(message(url))
 
 
 async def test_a_name_is_looked_up_as_it_is_registered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -338,41 +393,23 @@ async def test_a_name_is_looked_up_as_it_is_registered(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", unknown)
     with pytest.raises(UnreachableError, match="not known"):
-        await WebhookChannel(allow_private=False).deliver(message("https://xn--fa-hia.example/"))
+        await webhooks(allow_private=False).deliver(message("https://xn--fa-hia.example/"))
     assert asked == ["xn--fa-hia.example"]
 
 
 async def test_nothing_is_sent_in_the_clear(hook: HookReceiver) -> None:
     with pytest.raises(RefusedError, match="https"):
-        await WebhookChannel(allow_private=False).deliver(message(hook.url))
+        await webhooks(allow_private=False).deliver(message(hook.url))
     assert hook.requests == []
 
 
-@pytest.mark.parametrize(
-    ("address", "public"),
-    [
-        ("93.184.216.34", True),
-        ("2606:2800:220:1::1", True),
-        ("127.0.0.1", False),
-        ("10.1.2.3", False),
-        ("172.16.0.1", False),
-        ("192.168.1.1", False),
-        ("169.254.169.254", False),
-        ("100.64.0.1", False),
-        ("0.0.0.0", False),  # noqa: S104 - not bound to
-        ("224.0.0.1", False),
-        ("::1", False),
-        ("fe80::1%eth0", False),
-        ("fc00::1", False),
-        ("::ffff:127.0.0.1", False),
-        ("64:ff9b::a00:1", False),
-        ("2002:7f00:1::", False),
-        ("::7f00:1", False),
-        ("fec0::1", False),
-    ],
-)
-def test_which_addresses_are_public(address: str, public: bool) -> None:
-    assert is_public(address) is public
+def test_which_addresses_are_public() -> None:
+    assert all(is_public(address) for address in ("93.184.216.34", "2606:2800:220:1::1"))
+    private = """
+        127.0.0.1 10.1.2.3 172.16.0.1 192.168.1.1 169.254.169.254 100.64.0.1 0.0.0.0 224.0.0.1 ::1
+        fe80::1%eth0 fc00::1 ::ffff:127.0.0.1 64:ff9b::a00:1 2002:7f00:1:: ::7f00:1 fec0::1
+    """
+    assert [address for address in private.split() if is_public(address)] == []
 
 
 @pytest.mark.parametrize(

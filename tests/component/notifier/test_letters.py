@@ -1,5 +1,6 @@
 """Letters at the right hour and not too many: what waits, and what is in which letter."""
 
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -46,6 +47,67 @@ async def test_the_inbox_and_the_webhook_know_no_quiet_hours(world: World, hook:
     assert len(hook.taken) == 2
     assert world.mail.mails == []
     assert (await process.see(inbox())).text.count("Lire les deux textes") == 2
+
+
+def rung(hook: HookReceiver) -> list[str]:
+    """What came by chat, each message by the names of the suggestions in it, or the number of them."""
+    said = [json.loads(taken.body)["message"] for taken in hook.taken if "/x " in taken.line]
+    return [next((name for name in "abc" if str(sid(name)) in one), one.split()[0]) for one in said]
+
+
+async def test_chat_keeps_the_hours_of_letters_and_stands_beside_them_or_for_them(
+    world: World, hook: HookReceiver
+) -> None:
+    world.now = EVENING
+    chat = {"chat": (f"json://{hook.address}/x",)}
+    process = await world.start()
+    await process.take(person(**chat), person("badr", email=None, **chat), *some("ab"))
+    await process.run()
+    assert hook.taken == []
+    world.now = MORNING
+    await process.run()
+    assert told(world) == ["ab"]
+    assert rung(hook) == ["2", "2"]
+    assert f"/s/{sid('a')}" in (await process.see(await link_in(hook))).text
+    by_chat = [event for event in world.log.of(NotificationDelivered) if event.chat]
+    assert {(event.ambassador_id, event.suggestion_id) for event in by_chat} == {("badr", sid("a")), ("badr", sid("b"))}
+    assert {event.channel for event in by_chat} == {Channel.EMAIL}
+    await process.take(made("c"))
+    await process.run()
+    assert rung(hook)[2:] == ["c", "c"]
+    assert len(world.mail.mails) == 2
+    assert {(e.ambassador_id, e.chat) for e in world.log.of(NotificationDelivered) if e.suggestion_id == sid("c")} == {
+        ("amina", False),
+        ("amina", True),
+        ("badr", False),  # the inbox
+        ("badr", True),
+    }
+
+
+async def link_in(hook: HookReceiver) -> str:
+    return str(json.loads(hook.taken[-1].body)["message"].split()[-1])
+
+
+async def test_what_is_in_the_way_of_one_channel_is_in_no_others(world: World, hook: HookReceiver) -> None:
+    """Nobody takes e-mails and one chat service refuses; what has lapsed meanwhile rings no more."""
+    world.now = MORNING
+    world.mail.answer_recipient = lambda _: "450 4.2.0 later"
+    process = await world.start()
+    await process.take(person(webhook={"url": hook.url, "secret": SECRET}, chat=(f"json://{hook.address}/x",)))
+    await process.take(made("a"))
+    await process.run()
+    assert sorted(taken.line.split()[1] for taken in hook.taken) == ["/hook", "/x"]
+    hook.answer = lambda request: (403 if "/x" in request.line else 204, {})
+    world.mail.answer_recipient = lambda _: "250 2.1.5 known"
+    await process.take(made("b"))
+    await process.run()
+    assert len(hook.taken) == 3
+    await process.take(lapsed("b"))
+    hook.answer = lambda _: (204, {})
+    world.now += timedelta(minutes=1)
+    await process.run()
+    assert sorted(told(world)) == ["a", "b"]
+    assert rung(hook).count("b") == 0
 
 
 @pytest.mark.parametrize("language", ["fr", "ar", "en"])

@@ -185,6 +185,21 @@ async def test_what_is_not_set_follows_the_profile(world: World) -> None:
     assert 'value="2026-12-24"' in page
 
 
+async def test_who_wants_text_alone_gets_no_html(world: World) -> None:
+    process = await world.start()
+    await process.take(person())
+    assert (await send(process, PAGE, FILLED | {"rhythm": "at_once", "plain": "on"})).status_code == 303
+    assert 'name="plain" value="on" checked' in (await process.see(PAGE)).text
+    await process.take(made("a"))
+    await process.run()
+    [(_, mail)] = world.mail.mails
+    assert mail.get_content_type() == "text/plain"
+    assert mail["Content-Language"] == "fr"
+    assert f"/s/{sid('a')}" in mail.get_content()
+    await send(process, PAGE, dict(FILLED))
+    assert 'name="plain" value="on" checked' not in (await process.see(PAGE)).text
+
+
 async def test_the_address_that_ends_letters_opens_nothing(world: World) -> None:
     process = await world.start()
     await process.take(person(), made("a"))

@@ -351,6 +351,20 @@ async def test_a_new_log_is_told_everything_again(world: World) -> None:
     assert len(world.mail.mails) == 1
 
 
+@pytest.mark.parametrize("step", ["after also_by_chat", "before by_chat", "after by_chat"])
+async def test_a_crash_on_the_way_to_a_chat_service_loses_nothing_and_rings_once(world: World, step: str) -> None:
+    death = Death(step)
+    chat = {"chat": (f"json://{world.hook.address}/x",)}
+    first = await world.start(death)
+    await first.take(person(**chat), person("badr", email=None, **chat), made())
+    await crashing(first.run(death.is_over))
+    world.now += LEASE
+    await (await world.start()).run()
+    assert len(world.mail.mails) == 1
+    assert len(world.hook.taken) == 2
+    assert {row["state"] for row in await world.rows()} == {"delivered"}
+
+
 # Erasure
 
 

@@ -180,7 +180,8 @@ class Process:
 
     async def quiet(self) -> bool:
         """Whether nothing is due."""
-        due = {"state": {"$in": ["waiting", "to_invite", "to_serve"]}, "due": {"$lte": self.world.now}}
+        queued = ["waiting", "to_invite", "to_serve", "to_chat"]
+        due = {"state": {"$in": queued}, "due": {"$lte": self.world.now}}
         leased = {"lease": {"$ne": None}}
         rows = self.world.database["notifications"]
         # In the order in which work goes on: what has left the one is in the next.

@@ -11,11 +11,11 @@ from babel.messages.pofile import read_po
 from schemas.codes import IntellectualProperty, Stage
 from schemas.feedback import NotRelevantReason
 from schemas.members import MemberKind
-from schemas.notifications import Channel
 from schemas.suggestions import AdjustmentScope, LapseReason, RequestSource
 from services.notifier.domain.desk import Step
 from services.notifier.pages import messages
 from services.notifier.pages.reader import CATALOGUES, HERE, LOCALES, Readers
+from services.notifier.store import Way
 from tests.unit.notifier.samples import NOW
 
 TRANSLATED = sorted(set(LOCALES) - {"en"})
@@ -71,7 +71,7 @@ def test_templates_say_nothing_outside_the_catalogue() -> None:
         (messages.LAPSES, LapseReason),
         (messages.ASKS, RequestSource),
         (messages.STEPS, Step),
-        (messages.CHANNELS, Channel),
+        (messages.WAYS, Way),
     ],
 )
 def test_every_code_has_words(table: dict[StrEnum, str], codes: type[StrEnum]) -> None:
