@@ -115,7 +115,10 @@ async def replay(plan: Plan, say: Console) -> Result:
 async def _started(plan: Plan, say: Console) -> AsyncIterator[tuple[_Run, Supervisor]]:
     cluster = f"replay-{uuid.uuid4().hex[:12]}"
     deaths: list[str] = []
-    extra = {f"{PREFIX}ALLOW_PRIVATE_WEBHOOKS": "true"} | dict(plan.settings)  # the receiver is on this machine
+    extra = {
+        f"{PREFIX}ALLOW_PRIVATE_WEBHOOKS": "true",  # the receiver is on this machine
+        f"{PREFIX}TELLINGS_PER_WEEK": "0",  # months are played in minutes
+    } | dict(plan.settings)
     if plan.suggestions is not None:
         extra[f"{PREFIX}SUGGESTIONS_PER_REQUEST"] = str(plan.suggestions)
     databases = cluster.replace("-", "_")

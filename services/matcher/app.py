@@ -52,6 +52,7 @@ def compose(
         store=store,
         clock=frame.clock,
         bar=bar,
+        tellings_per_week=settings.tellings_per_week,
         given=given,
         log_id=lambda: frame.log_id,
         on_told=publishing.wake,

@@ -17,16 +17,19 @@ from services.matcher.domain.arrivals import (
     clusters_to_review,
     find_pairs,
     lineages_to_review,
+    next_best,
     take_in,
     touch_expired,
 )
 from services.matcher.domain.holding import Holding
 from services.matcher.domain.pairing import Bar, Pair
 from services.matcher.domain.settling import answers_for, settle
+from services.matcher.domain.sparing import Place, place_of, untold, without_room
 from services.matcher.domain.suggestion import Scribe, Told
 from services.matcher.keeping import Keeper
 from services.matcher.sharing import NotGivenError, ShareLostError
 from services.matcher.store import Changes, MatcherStore, StateGoneError
+from services.matcher.tellings import NO_TELLINGS, Tellings
 from services.matcher.view import View
 from services.runtime import logs, tracing
 from services.runtime.clock import Clock
@@ -79,14 +82,17 @@ class Matcher:
         clock: Clock,
         bar: Bar,
         given: Given,
+        tellings_per_week: int = 0,
         log_id: Callable[[], str],
         on_told: Callable[[], None],
         on_progress: Callable[[], None] = lambda: None,
         keeper: Keeper | None = None,
     ) -> None:
+        """`tellings_per_week` is how often a member may be told of in a cluster in seven days; 0: as often as it is."""
         self._store = store
         self._clock = clock
         self._given = given
+        self._most = tellings_per_week
         self._seen_times = 0
         self._on_told = on_told
         self._log = logs.get()
@@ -137,7 +143,8 @@ class Matcher:
             return  # whoever has the shares sees to it
         async with self._round():
             now = self._clock()
-            if self._view.directory.due(now) or self._view.directory.eased(now):
+            directory = self._view.directory
+            if directory.due(now) or directory.eased(now) or await self._freed(now):
                 await self._settle(Touched(), {})
 
     async def at_rest(self) -> None:
@@ -202,22 +209,26 @@ class Matcher:
         published, due = set(touched.needs), view.directory.due(now)
         touch_expired(touched, due, view.directory)
         touched.eased = view.directory.eased(now)
+        touched.freed = await self._freed(now)
         await self._read_carriers(touched)
         if touched.erased(view.directory):
             await view.keeper.discard()
         told: dict[str, Told] = {}
         states: list[Told] = []
+        tellings = NO_TELLINGS
         if touched:
             concerned = touched.members | touched.owners
             view.keeper.change(concerned)
             await self._read(concerned)
             pairs = await self._find_pairs(touched, now)
             told = await self._told(touched, pairs)
+            if self._most:
+                pairs, told, tellings = await self._spare(touched, pairs, told, now)
             owners = [key for pair in pairs.values() for key in (pair.ask.owner, pair.member)]
             await self._store.read_ahead(view.directory, owners)
             scribe = Scribe(view.directory, view.pairing, now, touched.causes)
             states = await in_thread(_next_states, pairs, told, view.holding, scribe)
-        await self._store_all(touched, published, states, places, now)
+        await self._store_all(touched, published, states, tellings, places, now)
         view.directory.pass_time(now, due)
         view.pairing.clock = now
         view.measure()
@@ -251,6 +262,30 @@ class Matcher:
             self._view.spoil()  # the index may be half changed: the next round reads anew
             raise
 
+    async def _freed(self, now: datetime) -> set[Place]:
+        if not self._view.holding.shares:
+            return set()  # also without a limit: there may have been one when they were held back
+        return await self._store.tellings.freed(self._view.directory.clock, now)
+
+    async def _spare(
+        self, touched: Touched, pairs: dict[str, Pair], told: dict[str, Told], now: datetime
+    ) -> tuple[dict[str, Pair], dict[str, Told], Tellings]:
+        """Hold back those pairs whose member has been told of as often as it may be, and find the next best."""
+        view, held_back = self._view, dict[str, Pair]()
+        while True:
+            new = untold(pairs, told)
+            places = {place_of(pair) for pair in new.values()}
+            room = await self._store.tellings.room(places, most=self._most, now=now) if places else {}
+            over = without_room(new, room)
+            if not over:
+                counted = Counter(place_of(pair) for pair in new.values())
+                return pairs, told, Tellings(counted, {place_of(pair) for pair in held_back.values()}, self._most, now)
+            held_back |= over
+            more = await in_thread(next_best, touched, held_back, view.directory, view.pairing, now)
+            more = {key: pair for key, pair in more.items() if key not in pairs}
+            told |= await self._store.told_of(more)
+            pairs = {key: pair for key, pair in (pairs | more).items() if key not in over}
+
     async def _told(self, touched: Touched, pairs: Mapping[str, Pair]) -> dict[str, Told]:
         holding = self._view.holding
         if not holding.shares:
@@ -269,6 +304,7 @@ class Matcher:
         touched: Touched,
         published: Collection[str],
         states: Sequence[Told],
+        tellings: Tellings,
         places: Mapping[str, int],
         now: datetime,
     ) -> None:
@@ -283,6 +319,7 @@ class Matcher:
             suggestions=[key for key, asking in touched.settled.items() if asking in view.holding],
             sayings=[key for key, asking in touched.sayings.items() if asking in view.holding],
             told=states,
+            tellings=tellings,
             claims=claims.values(),
         )
         await self._store.commit(view.directory, changes)

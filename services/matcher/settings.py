@@ -17,6 +17,15 @@ class MatcherSettings(RuntimeSettings):
     suggestions_per_standing_request: Annotated[
         int, Field(ge=1, le=100, description="Members suggested while a member has posted no request")
     ] = 3
+    tellings_per_week: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=10_000,
+            description="How often, in seven days, one member is suggested in a cluster; then the next best comes in "
+            "its place, and it waits; 0: no limit",
+        ),
+    ] = 20
     snapshot: Annotated[
         str, Field(description="Folder for a snapshot of the index, from which the next start is fast; empty: none")
     ] = ""

@@ -1,8 +1,9 @@
 """The matcher's own view of the log, and the suggestions it made of it; each suggestion is its own outbox entry.
 
 Collections: `members` and `needs` (the latest state by key, or of an erased one its last `rev`), `suggestions`, `pairs`
-(what feedback settled, and what it said that weighs), `shares` (whose share of the work each is, and how far it is
-done). What came of a batch and how far that is are stored in one transaction. A write never replaces a newer state.
+(what feedback settled, and what it said that weighs), `tellings` (when each member was told of, see `sparing.py`),
+`shares` (whose share of the work each is, and how far it is done). What came of a batch and how far that is are stored
+in one transaction. A write never replaces a newer state.
 
 A row of a member or a need has its event, and a digest of it as its `mark`. So a start reads the rows without their
 events, which are nearly all of their bytes: the mark tells whether a snapshot was made of this very state, and an event
@@ -36,6 +37,7 @@ from services.matcher.rows import (
     told_row,
 )
 from services.matcher.sharing import Claim, ShareStore
+from services.matcher.tellings import NO_TELLINGS, Tellings, TellingStore
 from services.runtime.errors import TransientError
 from services.runtime.store import Collection, Document, Session, Store
 
@@ -65,6 +67,7 @@ class Changes:
         suggestions: ids of suggestions that feedback settled.
         sayings: ids of reasons that weigh.
         told: new states of suggestions.
+        tellings: members told of for the first time in suggestions among these, and how often.
         claims: the shares for which all of it is, with the places that are reached.
     """
 
@@ -73,6 +76,7 @@ class Changes:
     suggestions: Many[str] = ()
     sayings: Many[str] = ()
     told: Sequence[Told] = ()
+    tellings: Tellings = NO_TELLINGS
     claims: Many[Claim] = ()
 
 
@@ -87,6 +91,7 @@ class MatcherStore:
         self._needs = database["needs"]
         self._suggestions = database["suggestions"]
         self._pairs = database["pairs"]
+        self.tellings = TellingStore(database)
 
     async def prepare(self) -> None:
         """Create the indexes that are missing, and bring rows of earlier versions to the present form."""
@@ -98,6 +103,7 @@ class MatcherStore:
         for collection in (self._members, self._needs):
             await collection.create_index("slot")
         await self._pairs.create_index("suggestion", sparse=True)
+        await self.tellings.prepare()
         await renew_rows(self._members, self._needs, self._suggestions, self._pairs)
 
     async def restore(
@@ -162,7 +168,7 @@ class MatcherStore:
 
         Raises:
             ShareLostError: one of the shares is a neighbour's by now.
-            TransientError: a suggestion has been told of otherwise meanwhile.
+            TransientError: a suggestion has been told of otherwise meanwhile, or a member as often as it may be.
             StoreError: the database is away.
         """
         # In a thread: it may ask for events.
@@ -182,10 +188,15 @@ class MatcherStore:
                 await self._pairs.update_many(said_of_them, {"$set": {"carriers": []}}, session=session)
             if await _replace(self._suggestions, told, session) < len(told):
                 raise TransientError("a suggestion has been told of otherwise meanwhile")
+            await self.tellings.count(changes.tellings, session)
             # Last, so that whoever takes a share over hardly ever has to wait for it.
             await self.shares.reach(changes.claims, session)
 
         await self._store.transaction(write)
+
+    async def told_of(self, ids: Iterable[str]) -> dict[str, Told]:
+        """Return those of these suggestions that were told, by id."""
+        return {row["_id"]: told_of(row) async for row in self._suggestions.find({"_id": {"$in": sorted(ids)}})}
 
     async def told(
         self,

@@ -214,6 +214,7 @@ class Stack:
             "ALLOW_PRIVATE_WEBHOOKS": "true",  # our receivers are on this machine
             "SNAPSHOT": str(self.folder / f"snapshot-{name}"),
             "SUGGESTIONS_PER_REQUEST": "2",
+            "TELLINGS_PER_WEEK": "0",  # a week's worth comes in minutes, and each is looked for
             "LOG_FORMAT": "json",
             **self.shape.settings,
         }

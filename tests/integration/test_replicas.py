@@ -63,6 +63,7 @@ class Replicas:
             "mongo": SecretStr(mongo),
             "database": f"replicas-{uuid4().hex}",
             "session_seconds": 6.0,
+            "tellings_per_week": 0,  # beyond it, who is told of whom depends on who comes first
         }
         self.running: list[Microservice] = []
 

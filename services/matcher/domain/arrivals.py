@@ -1,7 +1,7 @@
 """What a batch of events changes, and which pairs come of it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain
 from typing import Final
@@ -17,6 +17,7 @@ from services.matcher.domain.eligibility import Traits, ineligible_itself, ineli
 from services.matcher.domain.holding import Holding
 from services.matcher.domain.pairing import Eligibility, Pair, Pairing
 from services.matcher.domain.requests import Ask, need_key
+from services.matcher.domain.sparing import Place
 from services.matcher.domain.suggestion import Cause
 
 SETTLING_ACTS: Final = frozenset({Act.INTRODUCED, Act.DECLINED, Act.NOT_RELEVANT})
@@ -36,6 +37,7 @@ class Touched:
         settled: ids of suggestions that feedback settled, with the key of the asking member.
         sayings: ids of reasons that weigh, with the key of the asking member.
         eased: reasons that ceased to weigh: what they held back is to be found now.
+        freed: members who had been told of as often as they may be, and may be again.
         causes: what arrived and may bring suggestions about, by key of request, offer or member.
     """
 
@@ -47,10 +49,11 @@ class Touched:
     settled: dict[str, str] = field(default_factory=dict)
     sayings: dict[str, str] = field(default_factory=dict)
     eased: list[Saying] = field(default_factory=list)
+    freed: set[Place] = field(default_factory=set)
     causes: dict[str, Cause] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.members or self.needs or self.eased)
+        return bool(self.members or self.needs or self.eased or self.freed)
 
     def erased(self, directory: Directory) -> bool:
         """Whether something of it is to be forgotten."""
@@ -149,6 +152,7 @@ def find_pairs(touched: Touched, directory: Directory, pairing: Pairing, now: da
     pairs = [pair for key in sorted(asks) for pair in pairing.best(pairing.asks[key], eligible)]
     pairs += pairing.found_by(_touched_offerers(touched, directory), eligible)
     pairs += _no_more_held_back(touched.eased, directory, pairing, eligible)
+    pairs += _with_room_again(touched.freed, directory, pairing, eligible)
     for clusters in opened_conventions(touched, directory):
         across = (ask for ask in pairing.asks.values() if ask.cluster in clusters)
         found = chain.from_iterable(pairing.best(ask, eligible) for ask in across)
@@ -270,6 +274,38 @@ def _no_more_held_back(
         again = [pair for key in sorted(asks) for pair in pairing.best(pairing.asks[key], eligible)]
         found += [pair for pair in again if {pair.ask.owner, pair.member} == two]
     return found
+
+
+def _with_room_again(
+    freed: Iterable[Place], directory: Directory, pairing: Pairing, eligible: Eligibility
+) -> list[Pair]:
+    known = {place: directory.members.get(place[1]) for place in sorted(freed)}
+    return [
+        pair
+        for (cluster, member), one in known.items()
+        if one is not None
+        for pair in pairing.found_by({member: Traits.of(one.event)}, eligible)
+        if pair.ask.cluster == cluster
+    ]
+
+
+def next_best(
+    touched: Touched, held_back: Mapping[str, Pair], directory: Directory, pairing: Pairing, now: datetime
+) -> dict[str, Pair]:
+    """Return the best of the touched requests from which pairs are held back, without these; by suggestion id."""
+    all_eligible, without = eligibility(directory, now), set[tuple[str, str]]()
+    for pair in held_back.values():
+        without.add((pair.ask.key, pair.member))
+
+    def member(ask: Ask, key: str) -> bool:
+        return (ask.key, key) not in without and all_eligible.member(ask, key)
+
+    eligible = replace(all_eligible, member=member)
+    asks = _touched_asks(touched, pairing, sorted(touched.members | touched.owners))
+    found = (
+        pair for key in sorted(asks & {ask for ask, _ in without}) for pair in pairing.best(pairing.asks[key], eligible)
+    )
+    return {suggestion_id(pair.ask.lineage, pair.member): pair for pair in found}
 
 
 def _touch_owner(need: str, directory: Directory, touched: Touched) -> None:

@@ -38,7 +38,7 @@ class System:
         self._store = Store(url=url, database=f"matcher-{uuid4().hex}")
         self.database: Database = self._store.database
 
-    async def start(self, *, dying_at: Callable[[str], bool] = lambda _: False, bar: Bar = BAR) -> None:
+    async def start(self, *, dying_at: Callable[[str], bool] = lambda _: False, bar: Bar = BAR, most: int = 0) -> None:
         """Start a new process: nothing but the database is left of the one before."""
         self.store = _Dying(self._store, dying_at)
         self.relay = Relay(store=self.store, publisher=self.log, holding=lambda: self.matcher.holding)
@@ -47,6 +47,7 @@ class System:
             clock=lambda: self.now,
             bar=bar,
             given=self.given,
+            tellings_per_week=most,
             log_id=lambda: "the log",
             on_told=lambda: None,
             keeper=Keeper(self.snapshot, clock=lambda: self.now.timestamp()),
