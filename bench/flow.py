@@ -47,6 +47,7 @@ from services.console.embedded.supervisor import PartEvent
 from services.console.system import System, Wanted, running
 from services.runtime.broker import PARTITIONS, create_topics
 from services.runtime.connection import Connection
+from services.runtime.settings import PREFIX
 from tests.parts.kafka import RealKafka
 from tests.parts.kafka import create_topics as create_topic
 
@@ -111,7 +112,8 @@ async def _measure(folder: Path, result: Result, seconds: float, say: Console) -
         say.print(f"Writing {result.members:,} members...")
         await _write_backlog(kafka.bootstrap, rows, writer)
         result.floor_per_second = result.members / await _copy(kafka.bootstrap, result.members)
-        wanted = Wanted(data=folder / "data", port=0, kafka=kafka.bootstrap)
+        unlimited = {f"{PREFIX}TELLINGS_PER_WEEK": "0"}  # each need is waited for
+        wanted = Wanted(data=folder / "data", port=0, kafka=kafka.bootstrap, extra=unlimited)
         say.print("Draining them...")
         async with running(wanted, _quietly) as (system, _):
             result.drained_per_second = result.members / await _drained(system, result.members)
