@@ -262,7 +262,7 @@ async def _post(message: Message) -> None:
     if target is None:
         raise ValueError("no webhook")
     body = json.dumps(webhook.payload(message), ensure_ascii=False, separators=(",", ":"))
-    headers = webhook.signed(message.notification_id, message, target.secret, body)
+    headers = webhook.signed(message, target, body)
     async with httpx.AsyncClient(verify=False) as client:  # noqa: S501 - no TLS here: reading certificates is not the point
         (await client.post(str(target.url), content=body.encode(), headers=headers)).raise_for_status()
 

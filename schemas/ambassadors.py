@@ -39,6 +39,10 @@ class Webhook(Contract):
 
     url: Annotated[AnyHttpUrl, Field(json_schema_extra={"pattern": r"^https?://[^/?#\s]+"})]
     secret: Annotated[str, StringConstraints(pattern=SECRET_PATTERN), Field(repr=False)]
+    previous_secret: Annotated[
+        Annotated[str, StringConstraints(pattern=SECRET_PATTERN)] | None,
+        Field(repr=False, description="The secret before, while receivers change over: messages are signed with both"),
+    ] = None
 
 
 ChatAddress = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]{1,19}://[^\s\x00-\x1f\x7f]{1,480}$")]

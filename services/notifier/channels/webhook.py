@@ -7,11 +7,11 @@ import re
 import socket
 from datetime import timedelta
 from typing import Any, Final
-from uuid import UUID
 
 import httpx
 from standardwebhooks.webhooks import Webhook
 
+from schemas.ambassadors import Webhook as Target
 from services.notifier.channels import Message, Outgoing, RefusedError, UnreachableError
 from services.notifier.domain.described import described, moment
 from services.notifier.domain.presentation import card
@@ -52,7 +52,7 @@ class WebhookChannel:
             raise RefusedError("the webhook's address is not https")
         address = await self._resolve(url)
         body = json.dumps(payload(message), ensure_ascii=False, separators=(",", ":"))
-        headers = signed(message.notification_id, message, target.secret, body)
+        headers = signed(message, target, body)
         try:
             async with asyncio.timeout(CONNECT_SECONDS + (self._timeout.read or 0.0)):
                 answer = await self._post(url, address, body, headers)
@@ -121,14 +121,16 @@ _NOT_PUBLIC: Final = (
 """What older versions of the standard library take for public."""
 
 
-def signed(notification_id: UUID, message: Message, secret: str, body: str) -> dict[str, str]:
-    """Return the headers of the specification."""
+def signed(message: Message, target: Target, body: str) -> dict[str, str]:
+    """Return the headers of the specification. While a secret is replaced, either verifies."""
+    secrets = [target.secret, *([target.previous_secret] if target.previous_secret else [])]
+    signatures = [Webhook(secret).sign(str(message.notification_id), message.now, body) for secret in secrets]
     return {
         "content-type": "application/json",
         "user-agent": "Maillage",
-        "webhook-id": str(notification_id),
+        "webhook-id": str(message.notification_id),
         "webhook-timestamp": str(int(message.now.timestamp())),
-        "webhook-signature": Webhook(secret).sign(str(notification_id), message.now, body),
+        "webhook-signature": " ".join(signatures),
     }
 
 

@@ -1,6 +1,7 @@
 """One suite for every channel, against a real receiver: delivers once, tells final from passing, names nobody."""
 
 import asyncio
+import base64
 import json
 import time
 from collections.abc import AsyncIterator, Collection
@@ -38,6 +39,7 @@ from tests.unit.notifier.samples import EVIDENCE, NOW, SECRET, contact, made, pe
 
 LINK = "https://maillage.example.org/inbox/token/s/1"
 NID = derived_id("test-notification")
+NEW_SECRET, OTHER_SECRET = ("whsec_" + base64.b64encode(char * 32).decode() for char in (b"n", b"o"))
 TOKEN = "chat-token-of-amina"
 LETTERS = Letters(Readers(timezone="Africa/Casablanca"))
 
@@ -356,6 +358,18 @@ async def test_a_webhook_can_be_verified(hook: HookReceiver) -> None:
     assert taken.headers["host"] == hook.address
     with pytest.raises(WebhookVerificationError):
         Webhook(SECRET).verify(taken.body.replace(b"Atlas", b"Antar"), taken.headers)
+
+
+async def test_while_a_secret_is_replaced_either_verifies(hook: HookReceiver) -> None:
+    replaced = {"url": hook.url, "secret": NEW_SECRET, "previous_secret": SECRET}
+    whom = person_of(person(webhook=replaced), Preferences())
+    await WebhookChannel(allow_private=True).deliver(replace(message(hook.url), to=whom))
+    [taken] = hook.taken
+    for secret in (NEW_SECRET, SECRET):
+        Webhook(secret).verify(taken.body, taken.headers)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(OTHER_SECRET).verify(taken.body, taken.headers)
+    assert SECRET not in repr(whom)
 
 
 async def test_a_webhook_costs_little(hook: HookReceiver) -> None:
