@@ -182,7 +182,8 @@ async def test_what_is_new_appears_and_leaves_alone_what_is_being_filled_in(
         await site.process.take(made("second"))
         second = page.locator(f'a[href$="{sid("second")}"]')
         await second.wait_for()
-        assert await page.locator(".news").inner_text() == "2 rapprochements vous attendent"
+        # How many there are and which are two questions: a page asked for in between is asked for once more.
+        await page.locator(".news", has_text="2 rapprochements vous attendent").wait_for(state="attached")
         assert await page.locator(f'a[href$="{sid("soil")}"]:focus').count() == 1
 
         await second.click()
@@ -260,7 +261,9 @@ async def test_signing_in_by_the_mail_that_comes(
         async def look(name: str) -> None:
             layout = await measure(browser, page, language)
             assert (layout["overflow"], layout["cut"], layout["small"], layout["violations"]) == (0, [], [], []), name
-            assert (layout["lang"], layout["h1"], layout["scripts"], layout["inline"]) == (language, 1, 0, 0), name
+            keeps_up_to_date = int(name == "sign-in-taken")
+            assert (layout["lang"], layout["h1"], layout["inline"]) == (language, 1, 0), name
+            assert layout["scripts"] == keeps_up_to_date, name
             if shots:
                 await page.screenshot(path=f"{shots}/{name}-{language}-{width}-light.png", full_page=True)
 
