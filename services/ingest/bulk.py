@@ -2,8 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import Any, Final
 
 from schemas.ambassadors import AmbassadorKey, AmbassadorProfile
@@ -29,15 +30,23 @@ ROWS: Final = 10_000
 IN_HAND: Final = 200
 """Rows at a time: enough to share what a question to the database costs, few enough to be confirmed in time."""
 
+WAITING_BYTES: Final = 16_000_000
+"""Of answers that are not read yet: a client may read none before it has sent all. What is sent beyond is not taken."""
+
 HELD_BYTES: Final = 16 * MAX_EVENT_BYTES
 """Of rows in hand, should they be long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lot:
-    """What holds for all rows of a request. `kind`: what all of them tell of; none: each says it by its fields."""
+    """What holds for all rows of a request.
 
-    caller: Caller
+    Attributes:
+        caller: returns who sends them; raises when the key is nobody's any more.
+        kind: what all of them tell of; none: each says it by its fields.
+    """
+
+    caller: Callable[[], Awaitable[Caller]]
     cluster: str
     asked: Asked
     kind: Kind | None = None
@@ -49,20 +58,32 @@ class Bulk:
     def __init__(self, *, service: IngestService) -> None:
         self._service = service
 
-    async def answers(self, lot: Lot, lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """Yield a line for each line, in their order; an empty one has none."""
+    async def begin(self, lot: Lot, lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Begin to read; return a line for each line, in their order; an empty one has none."""
         rows = _Rows(self._service, lot)
         reading = asyncio.create_task(rows.read(lines))
-        try:
-            while (answer := await rows.answers.get()) is not None:
-                yield json.dumps(await answer, ensure_ascii=False).encode() + b"\n"
-            await reading
-        finally:
-            reading.cancel()  # nobody reads what would come of the rest
-            await asyncio.gather(reading, *rows.in_hand, return_exceptions=True)
+        await asyncio.sleep(0)  # what a client waits for that asks whether to go on is that we read, not our answer
+        return _answers(rows, reading)
 
 
-Answer = dict[str, Any]
+async def _answers(rows: "_Rows", reading: "asyncio.Task[None]") -> AsyncIterator[bytes]:
+    try:
+        while (answer := await rows.answers.get()) is not None:
+            line = (await answer).line
+            rows.waiting -= len(line)
+            yield line
+        await reading
+    finally:
+        reading.cancel()  # nobody reads what would come of the rest
+        await asyncio.gather(reading, *rows.in_hand, return_exceptions=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is said of a row. `line`: as it is sent."""
+
+    status: int
+    line: bytes
 
 
 class _Rows:
@@ -71,6 +92,7 @@ class _Rows:
     Attributes:
         answers: what comes of each, in their order; none: there are no more.
         in_hand: those under way.
+        waiting: bytes of answers that are ready and not read yet.
     """
 
     def __init__(self, service: IngestService, lot: Lot) -> None:
@@ -78,6 +100,7 @@ class _Rows:
         self._lot = lot
         self.answers: asyncio.Queue[asyncio.Future[Answer] | None] = asyncio.Queue()
         self.in_hand: set[asyncio.Future[Answer]] = set()
+        self.waiting = 0
         self._held = 0  # bytes
         self._freed = asyncio.Event()
         self._last: dict[str, asyncio.Future[Answer]] = {}
@@ -89,7 +112,7 @@ class _Rows:
         try:
             async for line in lines:
                 number += 1
-                if number > ROWS:
+                if number > ROWS or self.waiting > WAITING_BYTES:
                     self._refuse(number, _too_many())
                     return
                 if line.strip() or line is TOO_LONG:
@@ -119,6 +142,8 @@ class _Rows:
         def end(_: object) -> None:
             self.in_hand.discard(task)
             self._held -= len(line)
+            if not task.cancelled() and task.exception() is None:
+                self.waiting += len(task.result().line)
             if self._last.get(row.about[0]) is task:
                 del self._last[row.about[0]]
             self._freed.set()
@@ -128,19 +153,19 @@ class _Rows:
     def _refuse(self, number: int, problem: Problem) -> None:
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         answer.set_result(_refused(number, problem))
+        self.waiting += len(answer.result().line)
         self.answers.put_nowait(answer)
 
     async def _put(self, number: int, row: "_Row", before: Sequence[asyncio.Future[Answer]]) -> Answer:
-        if before:
-            await asyncio.wait(before)
         try:
-            entity_id, rev = await self._publish(row)
+            await _taken(before)
+            entity_id, rev = await self._publish(row, await self._lot.caller())
         except Exception as error:
             return _refused(number, problem_of(error))
-        return {"line": number, "status": 202, "kind": row.kind.name, "id": entity_id, "rev": rev}
+        return _said(202, {"line": number, "status": 202, "kind": row.kind.name, "id": entity_id, "rev": rev})
 
-    async def _publish(self, row: "_Row") -> tuple[str, int]:
-        service, caller, asked = self._service, self._lot.caller, self._lot.asked
+    async def _publish(self, row: "_Row", caller: Caller) -> tuple[str, int]:
+        service, asked = self._service, self._lot.asked
         match row.key:
             case NeedKey() as key:
                 return key.need_id, await service.put_need(caller, key, parse(NeedBody, row.content), asked)
@@ -151,15 +176,15 @@ class _Rows:
                 return key.member_id, await service.put_contact(caller, key, parse(ContactProfile, row.content), asked)
             case MemberKey() as key:
                 return key.member_id, await service.put_member(caller, key, parse(MemberProfile, row.content), asked)
-        return await self._post_need(row)
+        return await self._post_need(row, caller)
 
-    async def _post_need(self, row: "_Row") -> tuple[str, int]:
+    async def _post_need(self, row: "_Row", caller: Caller) -> tuple[str, int]:
         """Publish a need without an id: the same row makes the same need, in this request and in every other."""
         cluster = self._lot.cluster
         where = f"POST /v1/clusters/{cluster}/needs".encode()
-        claim = claim_of(self._lot.caller.scope, need_claim(cluster, row.content), where, row.content)
+        claim = claim_of(caller.scope, need_claim(cluster, row.content), where, row.content)
         posted = parse(NeedPosted, row.content)
-        return await self._service.post_need(self._lot.caller, cluster, posted, replace(self._lot.asked, claim=claim))
+        return await self._service.post_need(caller, cluster, posted, replace(self._lot.asked, claim=claim))
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +218,8 @@ def _row(lot: Lot, line: bytes) -> _Row:
 def _object(line: bytes) -> dict[str, Any]:
     try:
         fields = json.loads(line)
+    except RecursionError:
+        raise Problem(400, "Malformed JSON", "This line is nested too deeply.") from None
     except ValueError as error:
         raise Problem(400, "Malformed JSON", f"This line is no JSON in UTF-8: {error}. Correct it there.") from None
     if not isinstance(fields, dict):
@@ -208,8 +235,24 @@ def _key(kind: Kind, cluster: str, entity_id: object) -> Key:
     return parse(_KEYS[kind], json.dumps(named).encode())
 
 
+async def _taken(before: Sequence[asyncio.Future[Answer]]) -> None:
+    """Return once the rows are taken or refused that another one follows from.
+
+    Raises:
+        Problem: one was not confirmed. What is older would be taken last, and a need refused for want of its member.
+    """
+    if before:
+        await asyncio.wait(before)
+    if any(one.result().status >= HTTPStatus.INTERNAL_SERVER_ERROR for one in before):
+        raise problems.away("A line before this one, which it follows from, was not confirmed.")
+
+
 def _refused(number: int, problem: Problem) -> Answer:
-    return {"line": number, "status": problem.status, "problem": problem.members()}
+    return _said(problem.status, {"line": number, "status": problem.status, "problem": problem.members()})
+
+
+def _said(status: int, content: dict[str, Any]) -> Answer:
+    return Answer(status, json.dumps(content, ensure_ascii=False).encode() + b"\n")
 
 
 def _too_many() -> Problem:

@@ -1,15 +1,19 @@
 """From an HTTP request to a call, and from an outcome to an answer."""
 
+import asyncio
 import json
+import math
 import re
-from collections.abc import AsyncIterator, Callable
+from asyncio import Future, ensure_future, shield
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from time import monotonic
 from typing import Final, TypeVar
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ValidationError
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from schemas.base import MAX_COUNT
 from schemas.topics import MAX_EVENT_BYTES
@@ -27,6 +31,15 @@ _ENTITY_TAGS: Final = re.compile(r'\s*(W/)?"([^"]*)"\s*(,|$)')
 _REV_DIGITS: Final = len(str(MAX_COUNT))
 _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _LINES: Final = re.compile(r"application/(x-ndjson|jsonl|x-jsonlines|ndjson)\s*(;.*)?", re.IGNORECASE)
+_OF_ONE: Final = ("if-match", "if-none-match", "idempotency-key")
+"""Headers that say something of one entity."""
+
+KNOWN_SECONDS: Final = 1.0
+"""How long a key that was good is taken for good within one request."""
+
+ANSWER_SECONDS: Final = 60.0
+"""How long a client may take to read a line of an answer."""
+
 _JSON: Final = re.compile(r"application/([\w.+-]+\+)?json\s*(;.*)?", re.IGNORECASE)
 
 
@@ -72,11 +85,23 @@ class Edge:
             raise Problem(415, "Not lines of JSON", detail)
         if "content-encoding" in request.headers:
             raise Problem(415, "Encoded", "Send the content without Content-Encoding.")
-        return Call(
-            caller=caller,
-            body=b"",
-            asked=Asked(alerts=_alerts(request, caller), traceparent=traceparent_of(request.scope)),
-        )
+        if given := [name for name in _OF_ONE if name in request.headers]:
+            detail = f"Leave out {', '.join(given)}: a line that is sent again changes nothing."
+            raise Problem(400, "Not for many", detail)
+        asked = Asked(alerts=_alerts(request, caller), traceparent=traceparent_of(request.scope))
+        return Call(caller=caller, body=b"", asked=asked)
+
+    def caller_again(self, request: Request) -> Callable[[], Awaitable[Caller]]:
+        """Return what tells who calls, now and as long as a request lasts: its key may be revoked meanwhile."""
+        asked_at, known = -math.inf, Future[Caller]()
+
+        async def caller() -> Caller:
+            nonlocal asked_at, known
+            if monotonic() - asked_at > KNOWN_SECONDS:
+                asked_at, known = monotonic(), ensure_future(self._caller(request))
+            return await shield(known)
+
+        return caller
 
     async def _caller(self, request: Request) -> Caller:
         scheme, _, presented = request.headers.get("authorization", "").partition(" ")
@@ -144,7 +169,12 @@ class LinesResponse(StreamingResponse):
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         """Answer; what the framework does beside it is to read the request, for the end of the connection."""
-        await self.stream_response(send)
+
+        async def patiently(message: Message) -> None:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await send(message)
+
+        await self.stream_response(patiently)
 
 
 def _json(content: object, *, status: int, rev: int | None = None) -> Response:

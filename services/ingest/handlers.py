@@ -35,9 +35,8 @@ def _bulk(router: APIRouter, bulk: Bulk, edge: Edge) -> None:
     ) -> Response:
         """Publish many: one JSON object a line, with its id, and an answer a line, in their order."""
         call = await edge.open_lines(request)
-        return LinesResponse(
-            bulk.answers(Lot(call.caller, cluster, call.asked, kind and KIND_BY_NAME[kind]), lines_of(request))
-        )
+        lot = Lot(edge.caller_again(request), cluster, call.asked, kind and KIND_BY_NAME[kind])
+        return LinesResponse(await bulk.begin(lot, lines_of(request)))
 
 
 def _members(router: APIRouter, service: IngestService, edge: Edge) -> None:

@@ -15,6 +15,10 @@ VALUE_CHARACTERS: Final = 80
 # More than a person mends in one go; a body of a megabyte can hold a hundred thousand.
 ERRORS_SHOWN: Final = 50
 
+# Beyond these nobody is told which: a body of a megabyte can hold a million, and to say what is wrong takes longer than
+# to find it.
+ERRORS_READ: Final = 1_000
+
 RETRY_SECONDS: Final = 1
 """What `Retry-After` says while the log or the store is away: the relay looks again as often."""
 
@@ -124,6 +128,11 @@ def malformed_or_invalid(error: ValidationError, known: Iterable[str]) -> Proble
     Args:
         known: fields of the outermost object, for the remedy of an unknown one.
     """
+    if error.error_count() > ERRORS_READ:
+        many = FieldError(
+            "", "", f"{error.error_count():,} fields cannot be taken", "Correct the first few, then look again."
+        )
+        return invalid(many)
     details = error.errors(include_url=False)
     if details[0]["type"] == "json_invalid":
         reason = str(details[0].get("ctx", {}).get("error", ""))

@@ -1,9 +1,8 @@
 """Entities in MongoDB. An entity is one document, and its own outbox entry.
 
-live:    {_id: key, rev, at, value, alerts, owner?}
-erased:  {_id: key, rev, at}: the stub lets a later re-creation go on counting
-either may carry  pending: {state: {rev, at, value?, alerts?, owner?}, since, by, claim?, traceparent?}
-                  `by` tells one proposal from another
+live:    {_id: key, rev, at, by, value, alerts, owner?}: `by` tells one proposal from another
+erased:  {_id: key, rev, at, by}: the stub lets a later re-creation go on counting
+either may carry  pending: {state: {rev, at, by, value?, alerts?, owner?}, since, claim?, traceparent?}
 never on the log: {_id: key, rev: 0, pending}
 """
 
@@ -47,7 +46,8 @@ class EntityStore:
     async def propose(self, kind: Kind, key: Key, base: Stored, pending: Pending, *, since: datetime) -> bool:
         """Store the next state, durably, unless the entity is no longer as in `base`; whether it was."""
         by = uuid4()
-        document: Document = {"state": _document(kind, key, pending.state), "since": since, "by": by}
+        # In the state: so it is told who proposed it also once somebody else has made it the current one.
+        document: Document = {"state": _document(kind, key, pending.state) | {"by": by}, "since": since}
         if pending.claim is not None:
             document["claim"] = pending.claim
         if pending.traceparent is not None:
@@ -129,9 +129,11 @@ class _Kept:
         done, failed = await self._write([change for _, _, change in proposals])
         if done == len(proposals):
             return [True] * done
-        pending = self._entities.find(_among([key for key, _, _ in proposals]), {"pending.by": 1})
-        ours = {document["_id"]: document.get("pending", {}).get("by") async for document in pending}
-        return [failed.get(place, ours.get(key) == by) for place, (key, by, _) in enumerate(proposals)]
+        found = self._entities.find(_among([key for key, _, _ in proposals]), {"by": 1, "pending.state.by": 1})
+        by_whom = {
+            one["_id"]: {one.get("by"), one.get("pending", {}).get("state", {}).get("by")} async for one in found
+        }
+        return [failed.get(place, by in by_whom.get(key, ())) for place, (key, by, _) in enumerate(proposals)]
 
     async def _confirm(self, states: Sequence[tuple[str, int]]) -> Sequence[bool | Exception]:
         current = [{"$replaceWith": {"$mergeObjects": [{"_id": "$_id"}, "$pending.state"]}}]

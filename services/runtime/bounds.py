@@ -92,7 +92,9 @@ class _Bounded(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         super().on_message_complete()
         self._received = 0
-        self._expect_within(None)
+        # One who has the answer already, and finishes the request late, is not waited for any longer than others.
+        answered = self.cycle is not None and self.cycle.response_complete
+        self._expect_within(self.bounds.head_seconds if answered else None)
 
     def _expect_within(self, seconds: float | None) -> None:
         if self._deadline is not None:

@@ -44,15 +44,12 @@ class Together(Generic[Q, A]):
             self._answering = None
 
     async def _answer_some(self, some: Sequence[tuple[Q, "asyncio.Future[A]"]]) -> None:
-        answers: Sequence[A | BaseException]
         try:
-            answers = await self._answer([question for question, _ in some])
+            _tell(some, await self._answer([question for question, _ in some]))
         except BaseException as error:  # whatever it is, it is for those who asked, each of whom waits
             _tell(some, [error] * len(some))
             if not isinstance(error, Exception):
                 raise
-        else:
-            _tell(some, answers)
 
 
 def _tell(some: Sequence[tuple[Q, "asyncio.Future[A]"]], answers: Sequence[A | BaseException]) -> None:

@@ -2,11 +2,14 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
+import pytest
 
 from schemas.topics import MAX_EVENT_BYTES
+from services.ingest import edge
 from services.ingest.app import BOUNDS
 from services.ingest.bulk import ROWS
 from services.runtime.bounds import bounded
@@ -142,3 +145,35 @@ async def test_more_rows_than_one_state_may_be_long_fit_into_a_request(cluster: 
     ):
         answer = await api.post("/v1/bulk", params={"cluster": cluster.name}, content=content, timeout=60)
     assert [json.loads(line)["status"] for line in answer.text.splitlines()] == [202] * len(rows)
+
+
+async def test_a_key_that_is_revoked_meanwhile_takes_no_more_rows(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edge, "KNOWN_SECONDS", 0.0)
+    await cluster.member("mine")
+    issued = (await cluster.api.post("/v1/keys", json={"cluster": cluster.name, "member_id": "mine"})).json()
+    need = {"member_id": "mine", "title": "Besoin"}
+
+    async def rows() -> AsyncIterator[bytes]:
+        yield json.dumps(need | {"need_id": "n1"}).encode() + b"\n"
+        await until_there()
+        await cluster.api.delete(f"/v1/keys/{issued['key_id']}")
+        yield json.dumps(need | {"need_id": "n2"}).encode() + b"\n"
+
+    async def until_there() -> None:
+        async with asyncio.timeout(10):
+            while (await cluster.api.get(cluster.path("needs", "n1"))).status_code != httpx.codes.OK:
+                await asyncio.sleep(0.02)
+
+    answer = await cluster.api.post(
+        "/v1/bulk", params={"cluster": cluster.name}, content=rows(), headers=LINES | bearer(issued["key"])
+    )
+    assert [json.loads(line)["status"] for line in answer.text.splitlines()] == [202, 401]
+
+
+async def test_what_nobody_would_write_costs_its_line_alone(cluster: Cluster) -> None:
+    many = FIRM | {"member_id": "m", "assets": [{}] * 100_000}
+    answers = await bulk(cluster, "[" * 100_000, many, FIRM | {"member_id": "a"})
+    assert [answer["status"] for answer in answers] == [400, 422, 202]
+    assert "200,000 fields" in answers[1]["problem"]["errors"][0]["detail"]
