@@ -16,6 +16,7 @@ from services.notifier.domain.chasing import next_chase
 from services.notifier.domain.pace import absence_on
 from services.notifier.domain.preferences import Person
 from services.notifier.domain.routing import Recipient, Relay, Subject, recipients, seat_of
+from services.notifier.domain.standing import taken_by
 from services.notifier.pacing import Pacing
 from services.notifier.store import Kept, NotifierStore, Row, Told
 from services.notifier.store.deliveries import notification_id
@@ -106,7 +107,7 @@ class Notifying:
         undecided = [one for one in kept if _unrouted(one)]
         people = await self._ambassadors.of_clusters({cluster for one in undecided for cluster in _clusters(one)})
         relays = [self._relay(person) for person in people.values()]
-        decisions = [(one, [_told(r, people, one) for r in _recipients(one, relays)]) for one in undecided]
+        decisions = [(one, [_told(r, people, one) for r in _recipients(one, relays, people)]) for one in undecided]
         now, certain = self._clock(), [(one, told) for one, told in decisions if told]
         decided = await self._suggestions.decide(certain, now=now, look_at=next_chase(now, now))
         for one, told in decisions:
@@ -168,11 +169,19 @@ def _clusters(kept: Kept) -> tuple[str, ...]:
     return (kept.made.request.party.cluster, kept.made.offer.party.cluster) if kept.made else ()
 
 
-def _recipients(kept: Kept, relays: Sequence[Relay]) -> Sequence[Recipient]:
+def _recipients(kept: Kept, relays: Sequence[Relay], people: Mapping[str, Person]) -> Sequence[Recipient]:
     if kept.made is None:
         return ()
     seats = (seat_of(kept.made.request.party), seat_of(kept.made.offer.party))
-    return recipients(*seats, relays, Subject.of(kept.made))
+    chosen = recipients(*seats, relays, Subject.of(kept.made))
+    taken = taken_by(kept.acts, kept.revision)
+    holder = None if taken is None else people.get(taken.ambassador)
+    if holder is None or any(
+        one.ambassador_id == holder.ambassador_id for one in chosen if one.cluster == holder.cluster
+    ):
+        return chosen
+    # It stays theirs whoever else looks after it now: for the others it is in other hands.
+    return (*chosen, Recipient(holder.cluster, holder.ambassador_id, leads=not chosen))
 
 
 def _told(recipient: Recipient, people: Mapping[str, Person], kept: Kept) -> Told:

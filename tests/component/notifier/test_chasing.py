@@ -100,6 +100,18 @@ async def test_a_new_revision_begins_again(process: Process) -> None:
     assert await weeks(process, 2) == [[AMINA], [ZINEB]]
 
 
+async def test_who_has_it_in_hand_keeps_it_when_others_look_after_it_by_then(process: Process) -> None:
+    await act(process, {"act": "taken"})
+    farms = person("farms", concerns={"themes": [{"scheme": "nace-2.1", "code": "01"}]})
+    asked = made("a").request.model_dump(mode="json") | {"activities": [{"scheme": "nace-2.1", "code": "01.61"}]}
+    await process.take(farms, changed(made("a", request=asked), rev=2, revision=2))
+    await process.run()
+    told = {row["ambassador"] for row in await process.world.rows(revision=2, channel="inbox")}
+    assert told == {"souss/farms", "souss/amina"}
+    await act(process, {"act": "not_relevant", "reason": "other"})
+    assert await weeks(process, 1) == [["farms@example.org"]]
+
+
 async def test_a_notifier_that_was_away_for_months_does_all_that_is_due_once(process: Process) -> None:
     process.world.mail.mails.clear()
     process.world.now += timedelta(days=90)
