@@ -7,6 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from schemas.base import Event
+from schemas.codes import Code
 from schemas.members import MemberKind
 from schemas.suggestions import (
     LapseReason,
@@ -32,6 +33,9 @@ DOCUMENTS_TOLD: Final = 5
 
 LEAST_PART_SHOWN: Final = 0.4
 """Part of the best document's score from which another is worth reading beside it."""
+
+CODES_TOLD: Final = 50
+"""Codes of activities of each side, those of the need or of the documents first, without the words of their lists."""
 
 ENGINE: Final = f"{ENGINE_VERSION}+analyser-{ANALYSER_VERSION}"
 
@@ -140,6 +144,9 @@ class Scribe:
             for vote in pair.match.documents
         }
         shown = _worth_showing(pair.match)
+        of_ask, of_asker = _codes_told(ask.activities, self.directory.members[ask.owner].event.activities)
+        said = (documents[vote.document_id].activities for vote in shown)
+        *of_documents, of_member = _codes_told(*said, member.event.activities)
         cause = self._cause(pair)
         rev = 1 if before is None else before.rev + 1
         told_id = UUID(suggestion_id(ask.lineage, pair.member))
@@ -150,9 +157,9 @@ class Scribe:
             made_at=self.now,
             posted_at=None if cause is None else cause.at,
             alerts=self.directory.came(ask, pair.member, self.now).alerts,
-            request=self._request(ask),
+            request=self._request(ask, of_ask, of_asker),
             offer=Offer(
-                party=self._party(member),
+                party=self._party(member, of_member),
                 documents=tuple(
                     OfferDocument(
                         document_id=documents[vote.document_id].told_as,
@@ -160,9 +167,9 @@ class Scribe:
                         text=documents[vote.document_id].text,
                         language=documents[vote.document_id].language,
                         cosine=min(1.0, vote.score),
-                        activities=documents[vote.document_id].activities,
+                        activities=codes,
                     )
-                    for vote in shown
+                    for vote, codes in zip(shown, of_documents, strict=True)
                 ),
             ),
             score=pair.score,
@@ -201,9 +208,9 @@ class Scribe:
         came = [self.causes[part] for part in parts if part in self.causes]
         return max(came, key=lambda cause: cause.at, default=None)
 
-    def _request(self, ask: Ask) -> Request:
+    def _request(self, ask: Ask, codes: tuple[Code, ...], of_asker: tuple[Code, ...]) -> Request:
         return Request(
-            party=self._party(self.directory.members[ask.owner]),
+            party=self._party(self.directory.members[ask.owner], of_asker),
             source=ask.source,
             request_id=ask.request_id,
             title=ask.title,
@@ -213,10 +220,10 @@ class Scribe:
             trl=ask.trl,
             stage=ask.stage,
             intellectual_property=ask.intellectual_property,
-            activities=ask.activities,
+            activities=codes,
         )
 
-    def _party(self, known: KnownMember) -> Party:
+    def _party(self, known: KnownMember, codes: tuple[Code, ...]) -> Party:
         event = known.event
         city = event.city or (event.member_id if event.kind is MemberKind.INNOVATION_CITY else None)
         seat = self.directory.members.get(f"{event.cluster}/{city}")
@@ -230,8 +237,17 @@ class Scribe:
             languages=event.languages,
             city=city,
             city_name="" if seat is None else seat.event.name,
-            activities=event.activities,
+            activities=codes,
         )
+
+
+def _codes_told(*said: tuple[Code, ...]) -> list[tuple[Code, ...]]:
+    """Return the first codes of one side, list by list: of thousands nothing follows but that an event is too large."""
+    told, room = list[tuple[Code, ...]](), CODES_TOLD
+    for codes in said:
+        told.append(tuple(code.model_copy(update={"label": ""}) for code in codes[:room]))
+        room -= len(told[-1])
+    return told
 
 
 def _worth_showing(match: Match) -> Sequence[Vote]:

@@ -1,8 +1,9 @@
 """Whom to tell of a suggestion: the ambassadors of both clusters where either side sits, or else their desks."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from schemas.ambassadors import Concerns
 from schemas.codes import Code, Scheme
@@ -38,6 +39,9 @@ class Subject:
         said = (made.request.activities, *of_members, *(document.activities for document in made.offer.documents))
         return cls(frozenset(party.kind for party in parties), frozenset(code for codes in said for code in codes))
 
+
+_Beginning: TypeAlias = tuple[Scheme, str]
+"""What codes of a list may begin with."""
 
 ANYTHING: Final = Subject()
 ALL_ELSE: Final = Concerns()
@@ -92,7 +96,9 @@ def recipients(
     colleagues: dict[tuple[str, str | None], list[Relay]] = {}
     for relay in concerned:
         colleagues.setdefault((relay.cluster, relay.city), []).append(relay)
-    chosen = {relay for some in colleagues.values() for relay in _looking_after(subject, some, known)}
+    begun = _beginnings(subject.codes)  # once: there may be thousands of codes
+    fitting = {relay for relay in concerned if relay.concerns and _fit(relay.concerns, begun, subject.kinds)}
+    chosen = {relay for some in colleagues.values() for relay in _looking_after(fitting, some, known)}
     told = [there for relay in concerned if relay in chosen and (there := _present(relay, known))]
     if not told:
         told = sorted((relay for relay in known.values() if relay.city is None), key=rank) or concerned
@@ -103,25 +109,26 @@ def recipients(
 
 
 def _looking_after(
-    subject: Subject, colleagues: Sequence[Relay], known: Mapping[tuple[str, str], Relay]
+    fitting: AbstractSet[Relay], colleagues: Sequence[Relay], known: Mapping[tuple[str, str], Relay]
 ) -> Sequence[Relay]:
     """Return who of one cluster's ambassadors at one city are told of something, or whoever stands in for them."""
-    fitting = [relay for relay in colleagues if relay.concerns and _fit(relay.concerns, subject)]
+    theirs = [relay for relay in colleagues if relay in fitting]
     for_all_else = [relay for relay in colleagues if not relay.concerns]
-    tiers = (fitting, for_all_else, colleagues)
+    tiers = (theirs, for_all_else, colleagues)
     return next((tier for tier in tiers if any(_present(relay, known) for relay in tier)), ())
 
 
-def _fit(concerns: Concerns, subject: Subject) -> bool:
-    of_kind = not concerns.kinds or not subject.kinds.isdisjoint(concerns.kinds)
+def _fit(concerns: Concerns, begun: AbstractSet[_Beginning], kinds: AbstractSet[MemberKind]) -> bool:
+    of_kind = not concerns.kinds or not kinds.isdisjoint(concerns.kinds)
     return of_kind and (
-        not concerns.themes or any(_covers(theme, code) for theme in concerns.themes for code in subject.codes)
+        not concerns.themes or any((theme.scheme, _digits(theme)) in begun for theme in concerns.themes)
     )
 
 
-def _covers(theme: Code, code: Code) -> bool:
-    """Whether a code is the theme, or below it in the list that both are of."""
-    return theme.scheme is code.scheme and _digits(code).startswith(_digits(theme))
+def _beginnings(codes: Iterable[Code]) -> AbstractSet[_Beginning]:
+    """Return what the codes begin with, in their lists: a theme that is one of these has one of them below it."""
+    digits = {(code.scheme, _digits(code)) for code in codes}
+    return {(scheme, of_code[:length]) for scheme, of_code in digits for length in range(len(of_code) + 1)}
 
 
 def _digits(code: Code) -> str:

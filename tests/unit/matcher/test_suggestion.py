@@ -1,5 +1,7 @@
 """What is another telling, and what is the same one seen again."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from schemas.members import MemberKind
@@ -15,10 +17,16 @@ SUBJECTS = ("sondes", "vannes", "pompes", "filtres", "compteurs", "bassins")
 
 @pytest.fixture
 def scribe() -> Scribe:
+    return of_activities()
+
+
+def of_activities(*, member_s: Sequence[object] = (), own: Sequence[object] = ()) -> Scribe:
+    offers = [asset(subject, f"Irrigation : {subject}") | {"activities": own} for subject in SUBJECTS]
+    title = "Irrigation : sondes, vannes, pompes, filtres, compteurs, bassins"
     directory = Directory()
-    directory.publish_member(member("verger", MemberKind.COMPANY))
-    directory.publish_member(member(assets=[asset(subject, f"Irrigation : {subject}") for subject in SUBJECTS]))
-    directory.publish_need(need(title="Irrigation : sondes, vannes, pompes, filtres, compteurs, bassins"))
+    directory.publish_member(member("verger", MemberKind.COMPANY, activities=member_s))
+    directory.publish_member(member(assets=offers, activities=member_s))
+    directory.publish_need(need(title=title, activities=own))
     pairing = Pairing(
         index=OfferIndex(Analyser()), bar=Bar(score=0.1, posted=5, standing=3), holding=Holding(frozenset({0}))
     )
@@ -48,6 +56,23 @@ def test_a_suggestion_shows_the_best_documents_and_explains_the_whole_score(told
     assert len(pair.match.documents) == len(SUBJECTS)
     assert len(told.made.offer.documents) == DOCUMENTS_TOLD
     assert sum(term.share for term in told.made.evidence.terms) == pytest.approx(told.made.score, abs=1e-9)
+
+
+def test_of_thousands_of_codes_a_suggestion_carries_fifty_a_side() -> None:
+    codes = [
+        {"scheme": "cpv-2008", "code": f"{number}-1", "label": "ص" * 300} for number in range(40_000_000, 40_002_000)
+    ]
+    scribe = of_activities(member_s=codes, own=codes[:9])
+    pair = scribe.pairing.pair(scribe.pairing.asks["need:atlas/besoin"], "atlas/labo")
+    assert pair is not None
+    told = scribe.write(pair)
+    assert told is not None
+    assert told.made is not None
+    request, offer = told.made.request, told.made.offer
+    assert (len(request.activities), len(request.party.activities)) == (9, 41)
+    assert [len(document.activities) for document in offer.documents] == [9] * 5
+    assert len(offer.party.activities) == 5
+    assert len(told.made.model_dump_json().encode()) < 50_000
 
 
 @pytest.mark.parametrize("came_later", [False, True])

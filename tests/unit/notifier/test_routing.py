@@ -1,5 +1,8 @@
 """Whom to tell: a table of who sits where, who is known, and who is told."""
 
+from dataclasses import replace
+from time import process_time
+
 import pytest
 
 from schemas.ambassadors import Concerns
@@ -103,6 +106,15 @@ def test_whom_to_tell(requesting: Seat, offering: Seat, relays: tuple[Relay, ...
     assert [f"{r.cluster}/{r.ambassador_id}" for r in whom] == told
     assert [r.leads for r in whom] == [place == 0 for place in range(len(told))]
     assert recipients(requesting, offering, tuple(reversed(relays))) == whom
+
+
+def test_thousands_of_codes_are_compared_with_all_themes_at_once() -> None:
+    codes = frozenset(Code(scheme=Scheme.CPV, code=f"{number}-1") for number in range(30_000_000, 30_020_000))
+    themes = tuple(Code(scheme=Scheme.CPV, code=f"{number}-1") for number in range(40_000_001, 40_000_101))
+    relays = (replace(AMINA, concerns=Concerns(themes=themes)), DESK)
+    began = process_time()
+    recipients(AGADIR, AGADIR, relays, Subject(codes=codes))
+    assert process_time() - began < 1
 
 
 @pytest.mark.parametrize(
