@@ -54,7 +54,11 @@ async def test_a_crash_anywhere_asks_and_introduces_each_side_once(world: World,
     subjects = Counter(sent(world))
     assert len(subjects) == 4
     assert set(subjects.values()) == {1}
-    assert len(world.mail.mails) <= 4 + step.endswith("delivered")
+    ids = Counter(world.mail.ids())
+    assert len(ids) == 4
+    assert max(ids.values()) <= 2
+    # Both letters may have been in hand: what ends together is noted together.
+    assert ids.total() <= (6 if step.endswith("delivered") else 4)
     assert [one.act for one in feedback(world)] == [Act.INTRODUCED, Act.ACCEPTED, Act.ACCEPTED]
 
 
