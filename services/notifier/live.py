@@ -24,7 +24,8 @@ MOST: Final = 200
 # Several writes make one change, as the acts and letters of an introduction do: told as one.
 _CALM_SECONDS: Final = 1.0
 
-# What was erased goes from pages that show it still, whoever has them open. All of them ask for that at once.
+# What was erased or replaced goes from pages that show it still, whoever has them open. All of them ask for that at
+# once, so what follows soon is waited for.
 _ALL_SECONDS: Final = 15.0
 
 # Who goes from page to page has none open for a moment; and who comes back soon has missed nothing for sure.
@@ -34,9 +35,10 @@ _IDLE_SECONDS: Final = 120.0
 class _Page:
     """A page that somebody has open."""
 
-    def __init__(self, reader: str, person: UUID) -> None:
+    def __init__(self, reader: str, person: UUID, until: float) -> None:
         self.reader = reader
         self.person = person
+        self.until = until  # by the loop's clock
         self.woken = asyncio.Event()
         self.over = asyncio.Event()
 
@@ -65,16 +67,12 @@ class Live:
         """Return where a reader is who reads now; empty while nothing is followed: they may miss something."""
         return f"{self._following}.{self._counts[reader] + self._all}" if self._following else ""
 
-    def admits(self, reader: str) -> bool:
-        """Return whether one more page of a reader may be told."""
-        theirs = sum(page.reader == reader for page in self._pages)
-        return not self._closed and len(self._pages) < MOST and theirs < EACH
+    def news(self, reader: str, person: UUID, *, after: str, seconds: float) -> AsyncGenerator[str, None] | None:
+        """Yield the place of a reader whenever it is not the one they know, for so long; none: no page more is told.
 
-    async def news(self, reader: str, person: UUID, *, after: str, seconds: float) -> AsyncGenerator[str, None]:
-        """Yield the place of a reader whenever it is not the one they know, for so long.
-
-        It ends before that when the service stops, and when something of the person changes: then they have to come
-        again by the door.
+        The page counts from the call on, so that of many that come at once no more are told than may be. It ends
+        before its time when the service stops, and when something of the person changes: then they have to come again
+        by the door.
 
         Args:
             reader: the ambassador, by key as text.
@@ -82,25 +80,41 @@ class Live:
             after: the place that their page is at.
             seconds: for how long.
         """
-        page = _Page(reader, person)
-        until = asyncio.get_running_loop().time() + seconds
+        self._leave_overdue()
+        theirs = sum(page.reader == reader for page in self._pages)
+        if self._closed or len(self._pages) >= MOST or theirs >= EACH:
+            return None
+        page = _Page(reader, person, asyncio.get_running_loop().time() + seconds)
         self._pages.add(page)
         self._wanted.set()
         metrics.LIVE.set(len(self._pages))
+        return self._news(page, after)
+
+    async def _news(self, page: _Page, after: str) -> AsyncGenerator[str, None]:
+        now = asyncio.get_running_loop().time
         try:
-            while not (page.over.is_set() or self._closed):
+            while not (page.over.is_set() or self._closed) and now() < page.until:
                 page.woken.clear()
-                place = self.place(reader)
+                place = self.place(page.reader)
                 if place not in ("", after):
                     after = place
                     yield place
-                    await _within(page.over, asyncio.get_running_loop().time() + _CALM_SECONDS)
-                elif not await _within(page.woken, until):
+                    await _within(page.over, now() + _CALM_SECONDS)
+                elif not await _within(page.woken, page.until):
                     return
         finally:
-            self._pages.discard(page)
-            self._last_open = asyncio.get_running_loop().time()
-            metrics.LIVE.set(len(self._pages))
+            self._leave(page)
+
+    def _leave(self, page: _Page) -> None:
+        self._pages.discard(page)
+        self._last_open = asyncio.get_running_loop().time()
+        metrics.LIVE.set(len(self._pages))
+
+    def _leave_overdue(self) -> None:
+        """Let go of pages that went away before anything was said to them: nothing ended for these."""
+        now = asyncio.get_running_loop().time()
+        for page in [page for page in self._pages if page.until + _CALM_SECONDS < now]:
+            self._leave(page)
 
     async def follow(self) -> None:
         """Follow the store while a page is open, and tell those concerned. Work to be repeated for ever.
@@ -133,6 +147,7 @@ class Live:
             page.woken.set()
 
     def _in_use(self) -> bool:
+        self._leave_overdue()
         return bool(self._pages) or asyncio.get_running_loop().time() < self._last_open + _IDLE_SECONDS
 
     def _begun(self) -> None:

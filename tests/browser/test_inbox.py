@@ -14,7 +14,7 @@ from services.notifier.store.deliveries import notification_id
 from tests.browser.conftest import Site
 from tests.browser.looking import LANGUAGES, SCHEMES, measure, opened
 from tests.component.notifier.signing import AMINA, mailed
-from tests.component.notifier.world import BASE, SIGNING, World, hidden_field, inbox
+from tests.component.notifier.world import BASE, SIGNING, World, erased, hidden_field, inbox
 from tests.unit.notifier.samples import lapsed, made, passage, person, sid
 
 pytestmark = pytest.mark.browser
@@ -202,7 +202,20 @@ async def test_what_is_new_appears_and_leaves_alone_what_is_being_filled_in(
         await page.locator(".news button").click()
         await page.locator("#said").wait_for()
         assert "Badr Tazi" in await page.locator("#said").inner_text()
+
+        # Nothing moves away under a pressed pointer.
+        await page.goto(site.url(inbox()))
+        await page.locator("h1").hover()
+        await page.mouse.down()
+        await site.process.take(made("third"))
+        await page.locator(".news button").wait_for()
+        assert await page.locator(f'a[href$="{sid("third")}"]').count() == 0
+        await page.mouse.up()
         assert wrong == []
+
+        # Who may not read it any more does not go on seeing it.
+        await site.process.take(erased(person().key, 2))
+        await page.locator("main a[href='/sign-in']").wait_for()
 
 
 async def test_failed_and_denied_are_designed(browser: Browser, site: Site, shots: Path | None) -> None:

@@ -43,10 +43,10 @@ def live_routes(app: FastAPI, *, live: Live, door: Doorkeeper) -> None:
 
         async def listen(person: Person, _: Reader) -> Response:
             reader = str(person.key)
-            if not live.admits(reader):
-                return Response(status_code=429, headers={**PRIVATE, "retry-after": "600"})
             known = request.headers.get("last-event-id", after)
             told = live.news(reader, Ambassadors.id_of(person.key), after=known, seconds=_SECONDS)
+            if told is None:
+                return Response(status_code=429, headers={**PRIVATE, "retry-after": "600"})
             return EventSourceResponse(_events(told), ping=HEARTBEAT_SECONDS, headers=PRIVATE)
 
         return await door.open(request, token, listen)

@@ -10,11 +10,11 @@ from pymongo.errors import AutoReconnect
 
 from schemas.suggestions import SuggestionKey
 from services.notifier.live import EACH, Live
-from services.notifier.store.changes import Change, Changes, Stream
+from services.notifier.store.changes import Change, Changes, PlaceLostError, Stream
 from services.notifier.store.people import Ambassadors
 from services.runtime.store import Document
-from tests.component.notifier.world import BASE, Process, World, erased, inbox, served
-from tests.unit.notifier.samples import made, person, sid
+from tests.component.notifier.world import BASE, Process, World, erased, eventually, inbox, served
+from tests.unit.notifier.samples import changed, contact, made, person, sid
 
 AMINA = person().key
 SOON = 20.0
@@ -138,7 +138,20 @@ class _Interrupted(Changes):
 
 
 def news_of(live: Live) -> AsyncGenerator[str, None]:
-    return live.news(str(AMINA), Ambassadors.id_of(AMINA), after="", seconds=SOON)
+    news = live.news(str(AMINA), Ambassadors.id_of(AMINA), after="", seconds=SOON)
+    assert news is not None
+    return news
+
+
+@asynccontextmanager
+async def followed(world: World) -> AsyncIterator[tuple[Live, AsyncGenerator[str, None]]]:
+    """Who is told, and a page of Amina's; what was taken away is told at once."""
+    live = Live(changes=Changes(world.database), all_seconds=0.0)
+    following = asyncio.create_task(live.follow())
+    async with aclosing(news_of(live)) as news, asyncio.timeout(SOON):
+        yield live, news
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
 
 
 async def test_nothing_is_missed_while_the_store_was_away(world: World, process: Process) -> None:
@@ -162,13 +175,58 @@ async def test_what_is_erased_goes_from_open_pages_and_what_nobody_sees_disturbs
     world: World, process: Process
 ) -> None:
     await process.take(made())
-    live = Live(changes=Changes(world.database), all_seconds=0.0)
-    following = asyncio.create_task(live.follow())
-    async with aclosing(news_of(live)) as news, asyncio.timeout(SOON):
+    async with followed(world) as (_, news):
         first = await anext(news)
         await process.run()  # deliveries are announced, and what was opened is noted
         await process.store.suggestions.opened(sid("soil"), str(AMINA), now=world.now)
+        await process.store.suggestions.put_made([made("elsewhere")], {})  # which concerns nobody yet
         await process.take(erased(SuggestionKey(suggestion_id=sid("soil")), 2))
         assert int((await anext(news)).partition(".")[2]) == int(first.partition(".")[2]) + 1
-    following.cancel()
-    await asyncio.gather(following, return_exceptions=True)
+
+
+async def test_who_loses_a_suggestion_and_who_sees_a_contact_that_changed_are_told(
+    world: World, process: Process
+) -> None:
+    await process.take(made())
+    async with followed(world) as (_, news):
+        place = await anext(news)
+        # By the time that this is looked up, it is told to somebody else.
+        await process.store.suggestions.put_made([changed(made(), rev=2, revision=2)], {})
+        others = {"$set": {"told": [{"ambassador": "souss/far"}]}}
+        await world.database["suggestions"].update_one({"_id": sid("soil")}, others)
+        lost = await anext(news)
+        assert lost != place
+        await process.take(contact("atlas"))
+        assert await anext(news) != lost
+
+
+async def test_a_burst_passes_no_bound_and_constant_news_no_time(process: Process) -> None:
+    live = process.parts.live
+    key, person_id = str(AMINA), Ambassadors.id_of(AMINA)
+    at_once = [live.news(key, person_id, after="", seconds=0.05) for _ in range(EACH + 1)]
+    assert [news is None for news in at_once] == [False] * EACH + [True]
+    live._begun()
+    async with asyncio.timeout(SOON):
+        async for _ in at_once[0] or ():  # type: ignore[union-attr]
+            live._tell(Change(readers=(key,)))
+
+    async def left() -> bool:
+        live._leave_overdue()
+        return not live._pages
+
+    await eventually(left)  # also what nobody ever listened to
+
+
+async def test_a_store_that_ends_what_it_tells_is_asked_anew(world: World) -> None:
+    other = world.database.client[f"{world.database.name}_gone"]
+    await other["suggestions"].insert_one({"told": None})
+    async with Changes(other).follow(None) as stream, asyncio.timeout(SOON):
+        assert await stream.next() is None
+        await world.database.client.drop_database(other.name)
+        with pytest.raises(PlaceLostError):
+            await _to_the_end(stream)
+
+
+async def _to_the_end(stream: Stream) -> None:
+    while True:
+        await stream.next()

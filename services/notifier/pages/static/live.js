@@ -8,10 +8,10 @@
   if (!main || !main.dataset.live || !news || !window.EventSource) return;
 
   const FIELDS = "input:not([type=hidden]), select, textarea";
-  const FIRST_WAIT = 30_000, LONGEST_WAIT = 600_000;
+  const FIRST_WAIT = 30_000, LONGEST_WAIT = 600_000, ANSWER_WITHIN = 20_000;
   let known = main.dataset.after;
   let shown = said(main);
-  let source = null, wait = FIRST_WAIT, fetching = false, oncemore = false;
+  let source = null, wait = FIRST_WAIT, fetching = false, oncemore = false, refused = false;
 
   // What a page says, whatever the fields that its forms carry unseen.
   function said(part) {
@@ -31,12 +31,14 @@
     const address = new URL(main.dataset.live, location.href);
     address.searchParams.set("after", known);
     source = new EventSource(address);
-    source.onopen = () => { wait = FIRST_WAIT; };
+    source.onopen = () => { wait = FIRST_WAIT; refused = false; };
     source.onmessage = (event) => { known = event.lastEventId; refresh(); };
     source.onerror = () => {
       if (!source || source.readyState !== EventSource.CLOSED) return; // else it comes again by itself
       hush();
       later(listen);
+      if (!refused) refresh(); // it may be that the reader may not read this any more: once, until one is let in again
+      refused = true;
     };
   }
 
@@ -48,21 +50,34 @@
   async function refresh() {
     if (fetching) { oncemore = true; return; }
     fetching = true;
+    let answer, text;
     try {
-      const answer = await fetch(location.href, { cache: "no-store", redirect: "manual" });
+      const signal = AbortSignal.timeout(ANSWER_WITHIN);
+      answer = await fetch(location.href, { cache: "no-store", redirect: "manual", signal });
       if (answer.status >= 500) throw new Error("later");
-      if (answer.type === "opaqueredirect") offer(); // to where one signs in
-      else show(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      text = await answer.text();
     } catch {
       later(refresh);
     }
+    if (text !== undefined) take(answer, text);
     fetching = false;
     if (oncemore) { oncemore = false; refresh(); }
   }
 
+  function take(answer, text) {
+    if (answer.status === 403) return location.reload(); // not theirs any more: it goes, whatever is being filled in
+    if (answer.type === "opaqueredirect") return busy() ? offer() : location.reload(); // to where one signs in
+    try {
+      show(new DOMParser().parseFromString(text, "text/html"));
+    } catch {
+      offer(); // a fault of ours, which would come again: the browser shows it without us
+    }
+  }
+
   function show(page) {
     const fresh = page.getElementById("content");
-    if (!fresh) return offer();
+    // Around <main>, too, a page is of one language.
+    if (!fresh || page.documentElement.lang !== document.documentElement.lang) return offer();
     const says = said(fresh);
     if (says === shown) return;
     const heading = (part) => (part.querySelector("h1") || part).textContent.trim();
@@ -88,7 +103,7 @@
     const selected = getSelection();
     if (selected && !selected.isCollapsed && main.contains(selected.anchorNode)) return true;
     if (main.contains(document.activeElement) && document.activeElement.matches(FIELDS)) return true;
-    if (main.querySelector("details[open] form")) return true;
+    if (main.querySelector("details[open] form") || main.querySelector(":active")) return true; // or what is pressed now
     return [...main.querySelectorAll(FIELDS)].some(filled);
   }
 
