@@ -20,6 +20,7 @@ from services.matcher.domain.arrivals import (
     next_best,
     take_in,
     touch_expired,
+    weighed_on,
 )
 from services.matcher.domain.holding import Holding
 from services.matcher.domain.pairing import Bar, Pair
@@ -295,6 +296,7 @@ class Matcher:
             asks=asks_to_review(touched, self._view.directory, holding),
             lineages=lineages_to_review(touched, self._view.directory),
             members=touched.members | touched.offerers,
+            sides=weighed_on(touched),
             clusters=clusters_to_review(touched, self._view.directory),
             slots=None if holding.whole else holding.slots,
         )

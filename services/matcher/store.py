@@ -205,6 +205,7 @@ class MatcherStore:
         asks: Iterable[str],
         lineages: Iterable[str],
         members: Iterable[str],
+        sides: Iterable[tuple[str | None, str]],
         clusters: Iterable[str],
         slots: Sequence[int] | None,
     ) -> dict[str, Told]:
@@ -215,12 +216,14 @@ class MatcherStore:
             asks: keys of requests.
             lineages: of requests.
             members: keys of members: as asking side, answering side or city of either.
+            sides: keys of the asking, None for any, and of the answering member.
             clusters: all suggestions between one of these clusters and another.
             slots: of the askers, where it is not for this replica to know all; ids and asks are its own.
         """
         of_members = {"$in": sorted(members)}
         concerned: list[Document] = [
             *({field: of_members} for field in ("asker", "member", "cities")),
+            *({"member": member} | ({} if asker is None else {"asker": asker}) for asker, member in sides),
             {"lineage": {"$in": sorted(lineages)}},
             {"across": {"$in": sorted(clusters)}},
         ]

@@ -139,6 +139,17 @@ def lineages_to_review(touched: Touched, directory: Directory) -> set[str]:
     return {lineage for key in touched.needs for lineage in directory.lineages_of(key)}
 
 
+def weighed_on(touched: Touched) -> set[tuple[str | None, str]]:
+    """Return the asking and the answering members of suggestions on which something weighed until now; None: any."""
+    found: set[tuple[str | None, str]] = set()
+    for saying in touched.eased:
+        if saying.reason is NotRelevantReason.NOT_AVAILABLE:
+            found.add((None, saying.member))
+        else:
+            found |= {(saying.asker, saying.member), (saying.member, saying.asker)}
+    return found
+
+
 def find_pairs(touched: Touched, directory: Directory, pairing: Pairing, now: datetime) -> dict[str, Pair]:
     """Bring the index to the directory, all of the batch first; return the pairs that came of it, by suggestion id.
 

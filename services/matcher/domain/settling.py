@@ -2,6 +2,8 @@
 read again, or whose effects a crash cut short, ends in the same state.
 """
 
+from dataclasses import replace
+
 from schemas.members import Admission
 from schemas.needs import Direction, NeedStatus
 from schemas.suggestions import LapseReason, RequestSource, SuggestionMade
@@ -87,8 +89,14 @@ def _revise(told: Told, ask: Ask, member: str, settled: int, scribe: Scribe) -> 
     revision = _revision(told, pair, scribe)
     if revision <= settled or (revision == told.revision and ask.key == told.ask):
         return None
-    # What was told is not asked or brought any more, and what replaced it does not bear a suggestion.
-    return scribe.write(pair, told, revision=revision) or told.lapse(LapseReason.WITHDRAWN, scribe.now)
+    if (again := scribe.write(pair, told, revision=revision)) is not None:
+        return again
+    if scribe.pairing.explain(replace(pair, adjustments=())) is None:
+        # What was told is not asked or brought any more, and what replaced it does not bear a suggestion.
+        return told.lapse(LapseReason.WITHDRAWN, scribe.now)
+    if settled >= told.revision:
+        return None  # put aside, it comes back when it has more to show, or when nothing weighs on it any more
+    return scribe.write(pair, told, revision=revision, below_the_bar=True)
 
 
 def _revision(told: Told, pair: Pair, scribe: Scribe) -> int:

@@ -128,9 +128,15 @@ class Scribe:
         """What was said that makes members count for less now."""
         return Weighing(self.directory.decisions.sayings, self.now)
 
-    def write(self, pair: Pair, before: Told | None = None, *, revision: int = 1) -> Told | None:
-        """Return the suggestion of a pair, following `before` if it was told; None where silence is better."""
-        explanation = self.pairing.explain(pair)
+    def write(
+        self, pair: Pair, before: Told | None = None, *, revision: int = 1, below_the_bar: bool = False
+    ) -> Told | None:
+        """Return the suggestion of a pair, following `before` if it was told; None where silence is better.
+
+        Args:
+            below_the_bar: it stands already, and does not end for what was said: its texts alone are to reach the bar.
+        """
+        explanation = self.pairing.explain(replace(pair, adjustments=()) if below_the_bar else pair)
         if explanation is None:
             return None
         ask, member = pair.ask, self.directory.members[pair.member]

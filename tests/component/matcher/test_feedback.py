@@ -10,7 +10,17 @@ from schemas.feedback import Act, NotRelevantReason
 from schemas.suggestions import AdjustmentScope, SuggestionMade
 from services.matcher.domain.holding import slot
 from services.matcher.domain.pairing import Bar
-from tests.component.matcher.actors import AT, erased_need, feedback, grower, irrigation, member, others, soil_lab
+from tests.component.matcher.actors import (
+    ABOUT_IRRIGATION,
+    AT,
+    erased_need,
+    feedback,
+    grower,
+    irrigation,
+    member,
+    others,
+    soil_lab,
+)
 from tests.component.matcher.conftest import BAR, System
 from tests.component.matcher.log import compacted
 from tests.component.matcher.test_replicas import Replica, replicas
@@ -22,6 +32,7 @@ OTHER_WORDS = {
     "title": "Étalonnage de tensiomètres et de capteurs d’humidité du sol",
     "text": "Pour notre verger d’agrumes, parcelle par parcelle, avant la saison chaude.",
 }
+MORE = ABOUT_IRRIGATION + " Nous cherchons aussi qui étalonne nos capteurs."
 GREENHOUSE = {
     "title": "Étalonnage de tensiomètres pour la serre",
     "text": "Humidité du sol sous abri, goutte à goutte.",
@@ -73,7 +84,23 @@ async def test_what_misses_the_subject_needs_twice_as_much_to_show(system: Syste
         "text": "Nous cherchons qui étalonne des tensiomètres et modélise le besoin en eau, avant la prochaine saison."
     }
     await system.give(irrigation(rev=2, **other))
-    assert [lapsed.suggestion_id for lapsed in system.log.lapsed()] == [made.suggestion_id]
+    await system.pass_time(timedelta(days=178))
+    assert system.log.take() == []  # what was told stands: it does not lapse for what is said
+    await system.pass_time(timedelta(days=1))
+    [again] = system.log.made()
+    assert (again.suggestion_id, again.revision, weight(again)) == (made.suggestion_id, 2, [])
+
+
+async def test_what_stands_does_not_lapse_for_what_is_said_of_its_member(system: System) -> None:
+    made = await told(system)
+    await system.give(member("voisin", "company"), irrigation(need_id="voisine", member_id="voisin", **OTHER_WORDS))
+    [other] = system.log.made()
+    await system.start(bar=Bar(score=0.9 * made.score, posted=5, standing=3))
+    await system.give(put_aside(other.suggestion_id, R.NOT_AVAILABLE))
+    await system.give(irrigation(rev=2, text=MORE))
+    [again] = system.log.made()
+    assert (again.suggestion_id, again.revision, len(weight(again))) == (made.suggestion_id, 2, 1)
+    assert again.score < 0.9 * made.score
 
 
 async def test_the_same_words_in_another_request_weigh_less(system: System) -> None:
@@ -125,11 +152,12 @@ async def test_what_was_held_back_is_told_when_nothing_weighs_any_more(system: S
     await system.give(put_aside(made.suggestion_id, R.NOT_AVAILABLE))
     await system.start(bar=Bar(score=0.9 * made.score, posted=5, standing=3))
     await system.give(member("voisin", "company"), irrigation(need_id="voisine", member_id="voisin"))
+    await system.give(irrigation(rev=2, text=MORE))  # of the very pair it was said of
     await system.pass_time(timedelta(days=28))
     assert system.log.take() == []
     await system.pass_time(timedelta(days=1))
-    [later] = system.log.made()
-    assert (later.request.request_id, later.offer.party.member_id) == ("voisine", "labo-sol")
+    came = {(made.request.request_id, made.offer.party.member_id, made.revision) for made in system.log.made()}
+    assert came == {("voisine", "labo-sol", 1), ("irrigation", "labo-sol", 2)}
     await system.pass_time(timedelta(days=1))
     assert system.log.take() == []
 
@@ -142,7 +170,8 @@ async def test_who_knows_each_other_is_left_alone_for_half_a_year(system: System
     await system.pass_time(timedelta(days=178))
     assert system.log.take() == []
     await system.pass_time(timedelta(days=1))
-    assert "serre" in {made.request.request_id for made in system.log.made()}
+    came = {(made.request.request_id, made.revision, *weight(made)) for made in system.log.made()}
+    assert came == {("serre", 1), ("irrigation", 2)}
 
 
 async def test_an_heir_knows_what_weighs_on_the_requests_that_it_takes_over(
