@@ -78,6 +78,7 @@ def saying_row(saying: Saying) -> Document:
         "asker": saying.asker,
         "member": saying.member,
         "at": saying.at.isoformat(),
+        "said_of": saying.revision,
         "carriers": sorted(saying.carriers),
     }
 
@@ -93,6 +94,7 @@ def saying_of_row(row: Document) -> Saying:
         member=row["member"],
         at=datetime.fromisoformat(row["at"]),
         carriers=frozenset(row["carriers"]),
+        revision=row.get("said_of"),
     )
 
 

@@ -253,7 +253,8 @@ class Matcher:
         asked = {s.id: s.suggestion for s in ours if s.reason is NotRelevantReason.WRONG_TOPIC and not s.carriers}
         if asked:
             found = await self._store.carriers(asked.values())
-            sayings.carry({saying: found.get(suggestion, ()) for saying, suggestion in asked.items()})
+            of = {saying: (suggestion, sayings.get(saying).revision or 0) for saying, suggestion in asked.items()}
+            sayings.carry({saying: found.get(told, ()) for saying, told in of.items()})
 
     async def _find_pairs(self, touched: Touched, now: datetime) -> dict[str, Pair]:
         try:
@@ -324,8 +325,10 @@ class Matcher:
             tellings=tellings,
             claims=claims.values(),
         )
+        # Before it is stored: were the answer lost, the words would be in memory still, and might be written back.
+        if erased := {str(state.id) for state in states if state.made is None}:
+            view.directory.decisions.sayings.forget_words(erased)
         await self._store.commit(view.directory, changes)
-        view.directory.decisions.sayings.forget_words({str(state.id) for state in states if state.made is None})
         view.claims = claims
 
 

@@ -232,10 +232,10 @@ class MatcherStore:
         concerned += [{"_id": {"$in": sorted(ids)}}, {"ask": {"$in": sorted(asks)}}]
         return {row["_id"]: told_of(row) async for row in self._suggestions.find({"$or": concerned})}
 
-    async def carriers(self, suggestions: Iterable[str]) -> dict[str, list[str]]:
-        """Return the words that carry these suggestions, as they were last told, by id."""
-        found = self._suggestions.find({"_id": {"$in": sorted(suggestions)}}, {"carriers": 1})
-        return {row["_id"]: row.get("carriers", []) async for row in found}
+    async def carriers(self, suggestions: Iterable[str]) -> dict[tuple[str, int], list[str]]:
+        """Return the words that carry these suggestions, as they were last told, by id and revision."""
+        found = self._suggestions.find({"_id": {"$in": sorted(suggestions)}}, {"carriers": 1, "revision": 1})
+        return {(row["_id"], row["revision"]): row.get("carriers", []) async for row in found}
 
     async def unpublished(self, limit: int, slots: Sequence[int] | None = None) -> list[Told]:
         """Return suggestions, of askers in these slots, whose latest state the broker has not confirmed."""

@@ -27,7 +27,7 @@ UNAVAILABLE: Final = 0.8
 """Factor for each time that a member was said not to be available: once costs a rank or two, often costs the place."""
 
 LEAST_UNAVAILABLE: Final = 0.4
-"""Beyond four sayings nothing more is lost: who is far better than all others is still told of."""
+"""From five sayings on nothing more is lost: who is far better than all others is still told of."""
 
 OFF_TOPIC: Final = 0.5
 """Factor for a pairing said to miss the subject: to come back, it must have twice as much to show."""
@@ -61,6 +61,7 @@ class Saying:
         asker: key of the asking member.
         member: key of the answering member.
         carriers: the words that carried the suggestion; empty where they are not needed, not known or erased.
+        revision: of the suggestion, of which it was said; none: not known.
     """
 
     id: str
@@ -71,6 +72,7 @@ class Saying:
     member: str
     at: datetime
     carriers: frozenset[str] = frozenset()
+    revision: int | None = None
 
     @property
     def until(self) -> datetime:
@@ -94,6 +96,7 @@ def saying_of(feedback: FeedbackGiven) -> Saying | None:
         asker=asker,
         member=member,
         at=feedback.given_at,
+        revision=feedback.revision,
     )
 
 
@@ -165,14 +168,18 @@ def _when(end: tuple[datetime, str]) -> datetime:
 
 
 def _places(saying: Saying) -> list[tuple[str, str]]:
-    """Return where a saying weighs, in a cluster or on what a member asks, and on which member."""
+    """Return where a saying weighs, in a cluster or on what a member asks, and on which member.
+
+    In requests of the cluster of whoever said it alone: no ambassador lowers what another cluster's members are told.
+    """
     match saying.reason:
         case NotRelevantReason.NOT_AVAILABLE:
             return [(saying.cluster, saying.member)]
         case NotRelevantReason.ALREADY_IN_TOUCH:
-            return [(saying.asker, saying.member), (saying.member, saying.asker)]
+            places = [(saying.asker, saying.member), (saying.member, saying.asker)]
         case _:
-            return [(saying.asker, saying.member)]
+            places = [(saying.asker, saying.member)]
+    return [(asker, member) for asker, member in places if asker.startswith(f"{saying.cluster}/")]
 
 
 @dataclass(frozen=True, slots=True)

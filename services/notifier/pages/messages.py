@@ -66,6 +66,12 @@ CONSEQUENCES: Final = {
     NotRelevantReason.OTHER: _("The two come back for this request only if one of the texts changes."),
 }
 
+CONSEQUENCES_ELSEWHERE: Final = {
+    reason: CONSEQUENCES[reason if reason is NotRelevantReason.NOT_AVAILABLE else NotRelevantReason.OTHER]
+    for reason in CONSEQUENCES
+}
+"""Where another cluster asks: what is said there weighs on nothing but that suggestion."""
+
 ONCE: Final = {
     AdjustmentScope.PAIRING: _(
         "A colleague said on %(day)s that the two are not about the same subject: until %(end)s the pairing "

@@ -162,9 +162,11 @@ class _Pages:
             missing = request.query_params.get("missing") == "reason"
             said = request.query_params.get("said", "")
             form = self._tokens.form(person.key, item.suggestion_id, item.revision)
+            own = item.card.request.party.cluster == person.cluster
+            consequences = messages.CONSEQUENCES if own else messages.CONSEQUENCES_ELSEWHERE
             return private_page(
                 reader, "suggestion.html", 200, live=place, token=token, person=person, item=item, form=form,
-                missing=missing, said=said, reasons=messages.REASONS, consequences=messages.CONSEQUENCES,
+                missing=missing, said=said, reasons=messages.REASONS, consequences=consequences,
                 lapses=messages.LAPSES, results=messages.RESULTS,
                 answers=messages.ANSWERS, Side=Side,
             )  # fmt: skip

@@ -1,6 +1,7 @@
 """What ambassadors say of a suggestion lowers others, shows in them, and is undone by time."""
 
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -10,6 +11,8 @@ from schemas.feedback import Act, NotRelevantReason
 from schemas.suggestions import AdjustmentScope, SuggestionMade
 from services.matcher.domain.holding import slot
 from services.matcher.domain.pairing import Bar
+from services.matcher.store import MatcherStore
+from services.runtime.errors import TransientError
 from tests.component.matcher.actors import (
     ABOUT_IRRIGATION,
     AT,
@@ -116,6 +119,36 @@ async def test_the_same_words_in_another_request_weigh_less(system: System) -> N
     assert weight(serre) == [(R.WRONG_TOPIC, AdjustmentScope.ASKER, 0.8, 1)]
     assert weight(voisine) == []
     assert serre.score == pytest.approx(0.8 * voisine.score)
+
+
+async def test_words_are_those_of_the_revision_of_which_it_was_said(system: System) -> None:
+    made = await told(system)
+    await system.give(irrigation(rev=2, **OTHER_WORDS))
+    assert [again.revision for again in system.log.made()] == [2]
+    await system.give(put_aside(made.suggestion_id, R.WRONG_TOPIC))  # of the first, and read after the second
+    [said] = system.matcher._view.directory.decisions.sayings
+    assert said.carriers == frozenset()
+
+
+async def test_erased_words_do_not_come_back_though_an_answer_of_the_database_is_lost(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await told(system)
+    said = put_aside(made.suggestion_id, R.WRONG_TOPIC)
+    await system.give(said)
+    commit = MatcherStore.commit
+
+    async def lost(*given: Any) -> None:
+        await commit(*given)
+        raise TransientError("the answer is lost")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MatcherStore, "commit", lost)
+        with pytest.raises(TransientError):
+            await system.give(erased_need("irrigation", 2))
+    await system.give(erased_need("irrigation", 2), said)
+    [row] = await system.database["pairs"].find({"reason": {"$exists": True}}).to_list()
+    assert row["carriers"] == []
 
 
 async def test_words_that_missed_the_subject_go_with_the_text_that_held_them(system: System) -> None:

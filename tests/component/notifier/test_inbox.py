@@ -73,6 +73,17 @@ async def test_putting_aside_says_why_and_leaves_it_to_the_others(process: Proce
     assert "Atlas Irrigation" in (await process.see(inbox("souss/badr"))).text
 
 
+async def test_where_another_cluster_asks_a_reason_weighs_on_that_suggestion_alone(world: World) -> None:
+    process = await world.start()
+    request = made().request
+    abroad = request.model_copy(update={"party": request.party.model_copy(update={"cluster": "tensift"})})
+    await process.take(person(), made(request=abroad))
+    await process.run()
+    await act(process, DISMISS)
+    mine = (await process.see(inbox() + ITEM)).text
+    assert "Les deux ne reviendront pour cette demande que si l’un des textes change." in mine
+
+
 @pytest.mark.parametrize(
     ("language", "said", "again"),
     [

@@ -78,19 +78,23 @@ def slow_best(ask: Ask, directory: Directory, pairing: Pairing, said: list[Sayin
     for key in sorted(directory.members):
         pair = pairing.pair(ask, key)
         known = [
-            one for one in weighing if one.reason is R.ALREADY_IN_TOUCH and {one.asker, one.member} == {ask.owner, key}
+            one
+            for one in weighing
+            if one.reason is R.ALREADY_IN_TOUCH
+            and one.cluster == ask.cluster
+            and {one.asker, one.member} == {ask.owner, key}
         ]
         if pair is None or known or directory.members[key].kind is not MemberKind.LABORATORY:
             continue
         score = pair.match.score
-        about = [one for one in weighing if one.member == key]
+        about = [one for one in weighing if one.member == key and one.cluster == ask.cluster]
         off = [one for one in about if one.reason is R.WRONG_TOPIC and one.asker == ask.owner]
         words = set(carriers(pairing.index.explain(pairing.request(ask), pair.match)))
         if any(one.suggestion == suggestion_id(ask.lineage, key) for one in off):
             score *= 0.5
         elif any(len(one.carriers & words) >= 2 for one in off):
             score *= 0.8
-        away = sum(one.reason is R.NOT_AVAILABLE and one.cluster == ask.cluster for one in about)
+        away = sum(one.reason is R.NOT_AVAILABLE for one in about)
         score *= max(0.4, 0.8**away)
         scores.append((key, score, pair))
     scores.sort(key=lambda each: (-each[1], each[0]))
