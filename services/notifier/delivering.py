@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, assert_never
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
@@ -32,7 +32,8 @@ TRY_SECONDS: Final = 110.0
 """Longest try. Longer than all steps of a channel may take together: cut off in the last, it would be made twice."""
 
 LEASE: Final = timedelta(seconds=130)
-"""How long a row stays with a holder that may be gone: longer than any try, or one message would be sent twice."""
+"""How long a row stays with a holder that may be gone: longer than any try and what is looked up before it, or one
+message would be sent twice. Of a row for which less is left than a try may take, none is begun."""
 
 NOTE_SECONDS: Final = 60.0
 """How long it is tried to note what became of a row, while the database is away."""
@@ -42,6 +43,9 @@ LOOK_SECONDS: Final = 1.0
 
 _FINISH_SECONDS: Final = 10.0
 """What is in hand at the stop may still end: a try cut off is a message that may be sent twice."""
+
+_TAKE_BACK_SECONDS: Final = 2.0
+"""How long the stop waits for the database to take back what was not begun: else that is due when its lease ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,12 @@ class Redirected:
     """Its reader is told by chat, and by no e-mail."""
 
 
-Outcome = Delivered | Postponed | Failed | Stale | Unwanted | Redirected
+@dataclass(frozen=True, slots=True)
+class Untried:
+    """Too little was left of its lease to begin."""
+
+
+Outcome = Delivered | Postponed | Failed | Stale | Unwanted | Redirected | Untried
 
 
 class Delivering:
@@ -115,6 +124,8 @@ class Delivering:
         self._holder = instance or uuid4().hex
         self._woken = asyncio.Event()
         self._in_hand: dict[asyncio.Task[None], Row] = {}
+        self._tried: set[UUID] = set()  # rows of which a try began, and whose end is not noted
+        self._begun = False  # whether what an earlier process of our name had in hand is taken back
         self._failed = False  # whether something that was in hand is not, and was not noted
         self._log = logs.get()
 
@@ -144,23 +155,28 @@ class Delivering:
                 await asyncio.wait(self._in_hand, timeout=_FINISH_SECONDS)
             for channel in self._channels.values():
                 await channel.close()
-            with suppress(StoreError):
-                await self._take_back()  # what was leased and not begun
+            with suppress(StoreError, TimeoutError):
+                async with asyncio.timeout(_TAKE_BACK_SECONDS):
+                    await self._take_back()  # what was leased and not begun
             raise
 
     async def _take_back(self) -> None:
         """Have rows that are leased to us and not in hand due at once: nobody need wait for the lease to end."""
         self._failed = False
         in_hand = [row.notification_id for row in self._in_hand.values()]
-        if rows := await self._deliveries.take_back(self._holder, but=in_hand, now=self._clock()):
+        tried = [*self._tried] if self._begun else None  # what a process before us had begun is not known
+        if rows := await self._deliveries.take_back(self._holder, but=in_hand, tried=tried, now=self._clock()):
             self._log.info("taken_back", rows=rows)
+        self._begun = True
+        self._tried.intersection_update(in_hand)
 
     async def _fill(self) -> None:
         """Take due rows into hand until hands are full: one of each receiver at a time, so that nobody fills them."""
+        leased_until = asyncio.get_running_loop().time() + self._lease_for.total_seconds()
         rows = [row for way in self._channels for row in await self._lease(way)]
         known = await self._look_up(rows)
         for row in rows:
-            task = asyncio.create_task(self._deliver(row, known), name=f"deliver {row.notification_id}")
+            task = asyncio.create_task(self._deliver(row, known, leased_until), name=f"deliver {row.notification_id}")
             self._in_hand[task] = row
             task.add_done_callback(self._let_go)
 
@@ -198,10 +214,10 @@ class Delivering:
             self._log.warning("not_noted", error=describe(error))
             self._failed = True
 
-    async def _deliver(self, row: Row, known: Known | None) -> None:
+    async def _deliver(self, row: Row, known: Known | None, leased_until: float) -> None:
         name = f"deliver {row.way}"
         with tracing.part(name, kind="client", parent=row.traceparent, attributes=row.about) as span:
-            message, outcome = await self._make(row, known)
+            message, outcome = await self._make(row, known, leased_until)
             span.note({"maillage.outcome": type(outcome).__name__.lower()})
             if isinstance(outcome, Postponed | Failed):
                 span.fail(outcome.reason)
@@ -214,6 +230,7 @@ class Delivering:
         ):
             with attempt:
                 await self._note(row, message, outcome)
+        self._tried.discard(row.notification_id)
 
     async def _note(self, row: Row, message: Outgoing | None, outcome: Outcome) -> None:
         now = self._clock()
@@ -250,6 +267,10 @@ class Delivering:
             case Redirected():
                 await self._deliveries.by_chat(row, now=now)
                 self.wake()
+            case Untried():
+                await self._deliveries.put_back(row, now=now)
+                log.warning("untried")
+                self.wake()
             case Postponed():
                 pass
             case unreachable:
@@ -257,7 +278,7 @@ class Delivering:
         self._ended()
         metrics.DELIVERIES.labels(row.way, type(outcome).__name__.lower()).inc()
 
-    async def _make(self, row: Row, known: Known | None) -> tuple[Outgoing | None, Outcome]:
+    async def _make(self, row: Row, known: Known | None, leased_until: float) -> tuple[Outgoing | None, Outcome]:
         try:
             known = known or await self._composing.look_up([row])
             message = await self._composing.message(row, known)
@@ -275,18 +296,21 @@ class Delivering:
             raise
         except Exception as error:  # a fault of ours: a later version may send it
             return None, Postponed(describe(error))
-        return message, await self._try(row, message)
+        return message, await self._try(row, message, leased_until)
 
     def _may_go(self, message: Outgoing, moment: datetime) -> datetime:
         """Return from when on, not before a moment, an e-mail may go: who has just asked for it has no quiet hours."""
         return moment if isinstance(message, WayIn) else self._opens(message.to, moment)
 
-    async def _try(self, row: Row, message: Outgoing | None) -> Outcome:
+    async def _try(self, row: Row, message: Outgoing | None, leased_until: float) -> Outcome:
         if message is None:
             return Stale()
         if row.channel is ChannelName.EMAIL and (opens := self._may_go(message, message.now)) > message.now:
             # It was not when this was put into the queue.
             return Postponed("it is a quiet hour of the reader's", until=opens)
+        if leased_until < asyncio.get_running_loop().time() + TRY_SECONDS:
+            return Untried()  # somebody else might take it into hand while we are at it
+        self._tried.add(row.notification_id)
         try:
             async with asyncio.timeout(TRY_SECONDS):
                 await self._channels[row.way].deliver(message)

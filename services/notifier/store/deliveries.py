@@ -296,10 +296,20 @@ class Deliveries:
         rows = [read(one) async for one in self._rows.find(chosen | {"lease": lease.id})]
         return rows, seen == looked
 
-    async def take_back(self, holder: str, *, but: Sequence[UUID], now: datetime) -> int:
-        """Put what `holder` leased and has not in hand (`but`) back into the queue; return how many rows."""
-        held = {"state": {"$in": list(_QUEUED)}, "lease": {"$ne": None}, "holder": holder, "_id": {"$nin": list(but)}}
-        result = await self._rows.update_many(held, {"$set": {"due": now, "lease": None}})
+    async def take_back(
+        self, holder: str, *, but: Sequence[UUID], now: datetime, tried: Sequence[UUID] | None = None
+    ) -> int:
+        """Put what `holder` leased and has not in hand (`but`) back into the queue; return how many rows.
+
+        Of those that are not among `tried`, no try began, and none is counted; none: it is not known of which.
+        """
+        held = {"state": {"$in": list(_QUEUED)}, "lease": {"$ne": None}, "holder": holder}
+        back = {"due": now, "lease": None}
+        changes = [UpdateMany(held | {"_id": {"$nin": list(but)}}, {"$set": back})]
+        if tried is not None:
+            untried = held | {"_id": {"$nin": [*but, *tried]}}
+            changes.insert(0, UpdateMany(untried, {"$set": back, "$inc": {"attempts": -1}}))
+        result = await self._rows.bulk_write(changes)
         return int(result.modified_count)
 
     async def delivered(self, sent: Sequence[Sent]) -> list[bool]:
@@ -361,6 +371,10 @@ class Deliveries:
     async def postpone(self, row: Row, reason: str, *, now: datetime, wait: timedelta) -> bool:
         """Put it back into the queue; False when the row was taken from us."""
         return await self._end(row, {"due": now + wait, "reason": reason})
+
+    async def put_back(self, row: Row, *, now: datetime) -> bool:
+        """Put it back into the queue, as of which no try began; False when the row was taken from us."""
+        return await self._end(row, {"due": now, "attempts": row.attempts - 1})
 
     async def also_by_chat(self, row: Row, *, now: datetime) -> None:
         """Queue a chat message that says what this letter says, once, however often it is asked for."""

@@ -1,5 +1,6 @@
 """Who is told what, how often, and what happens when the process ends in between."""
 
+import asyncio
 import re
 from dataclasses import replace
 from datetime import timedelta
@@ -12,6 +13,7 @@ from schemas.ambassadors import AmbassadorKey
 from schemas.feedback import Act
 from schemas.notifications import Channel, NotificationDelivered, NotificationFailed
 from schemas.suggestions import LapseReason, SuggestionKey
+from services.notifier import delivering
 from services.notifier.domain.schedule import MAX_ATTEMPTS
 from services.notifier.domain.standing import Given
 from services.notifier.store import Kept, Sent, Suggestions
@@ -330,6 +332,40 @@ async def test_a_database_that_is_away_for_a_moment_delays_no_message_and_double
     await process.run()  # no lease runs out: the clock stands still
     assert len(world.mail.ids()) == 1
     assert {row["state"] for row in await world.rows()} == {"delivered"}
+    assert {row["attempts"] for row in await world.rows()} == {1}  # what was never begun is no try
+
+
+async def test_no_try_begins_when_less_is_left_of_the_lease_than_it_may_take(world: World) -> None:
+    put_back = []
+
+    def look(here: str) -> bool:
+        if here == "after put_back":
+            put_back.append(here)
+            process.parts.delivering._lease_for = LEASE
+        return False
+
+    process = await world.start(look)
+    process.parts.delivering._lease_for = timedelta(seconds=delivering.TRY_SECONDS)  # look-ups take some of it
+    await process.take(person(), made())
+    await process.run()
+    assert put_back
+    assert len(world.mail.ids()) == 1
+    assert {row["attempts"] for row in await world.rows()} == {1}
+
+
+async def test_a_database_that_is_away_does_not_hold_up_the_stop(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivering, "_TAKE_BACK_SECONDS", 0.05)
+    process = await world.start()
+
+    async def begun() -> bool:
+        return process.parts.delivering._begun
+
+    running = asyncio.create_task(process.parts.delivering.run())
+    await eventually(begun)
+    monkeypatch.setattr(process.store.deliveries, "take_back", lambda *_, **__: asyncio.Event().wait(), raising=False)
+    running.cancel()
+    done, _ = await asyncio.wait([running], timeout=5)
+    assert done
 
 
 async def test_what_the_broker_did_not_confirm_is_published_again_under_the_same_id(world: World) -> None:
