@@ -6,8 +6,9 @@ Piece by piece, as it comes from the store: whoever was told of very much is giv
 from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
+from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import BaseModel
+from pydantic import AnyUrl, BaseModel
 
 from schemas.feedback import Side
 from services.notifier.composing import Composing, colleagues_among, key_of, told_to
@@ -145,11 +146,20 @@ def _delivery(row: Row) -> dict[str, Any]:
 
 
 def _open(said: BaseModel) -> dict[str, Any]:
-    """Return what a model says but secrets: those that it does not show when it is printed."""
+    """Return what a model says but secrets: those that it does not show when it is printed, and those in addresses."""
     written: dict[str, Any] = said.model_dump(mode="json")
     for name, field in type(said).model_fields.items():
+        value = getattr(said, name)
         if not field.repr:
             written.pop(name, None)
-        elif isinstance(value := getattr(said, name), BaseModel):
+        elif isinstance(value, BaseModel):
             written[name] = _open(value)
+        elif isinstance(value, AnyUrl):
+            written[name] = _address(str(value))
     return written
+
+
+def _address(url: str) -> str:
+    """Return where an address leads, without who one is there: a login before the host, a token in the query."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

@@ -29,7 +29,7 @@ from services.runtime.clock import Clock
 ENTRIES: Final = 50
 """What a feed holds: more than anybody is told in a day, so a reader that asks once a day misses nothing."""
 
-_FORM: Final = "1"
+_FORM: Final = "2"
 """Part of each `ETag`: another one when entries are written otherwise, so that readers ask for them anew."""
 
 
@@ -39,7 +39,7 @@ def feed_routes(
     """Add the feed to `app`."""
     feeds = _Feeds(store=store, tokens=tokens, door=door, base=base, clock=clock)
 
-    @app.get("/feed/{token}.atom", include_in_schema=False)
+    @app.api_route("/feed/{token}.atom", methods=["GET", "HEAD"], include_in_schema=False)
     async def feed(request: Request, token: str) -> Response:
         """What somebody was told last and still stands; 304 to a reader that has it."""
         return await feeds.feed(request, token)
@@ -69,7 +69,7 @@ class _Feeds:
             changed = (
                 max([person.published_at, *(one.told_at for one in newest)]).astimezone(UTC).replace(microsecond=0)
             )
-            tag = _tag(newest, reader)
+            tag = _tag(newest, person, reader)
             headers = {
                 **PRIVATE,
                 "cache-control": "private, no-cache",  # kept, and asked for again: what lapsed is not shown
@@ -137,9 +137,10 @@ class _Atom(Atom1Feed):  # type: ignore[misc]  # untyped
         handler.addQuickElement("summary", summary, {"type": "text"})
 
 
-def _tag(newest: Sequence[Brief], reader: Reader) -> str:
+def _tag(newest: Sequence[Brief], person: Person, reader: Reader) -> str:
     states = (f"{one.suggestion_id} {one.rev} {one.told_at.timestamp()}" for one in newest)
-    said = " ".join([_FORM, reader.language, reader.digits, *states])
+    # The feed names its reader: `rev` stands for what their profile says.
+    said = " ".join([_FORM, str(person.rev), reader.language, reader.digits, *states])
     return f'"{hashlib.sha256(said.encode()).hexdigest()[:32]}"'
 
 
@@ -148,6 +149,6 @@ def _has_it(request: Request, tag: str, changed: datetime) -> bool:
     tags = request.headers.get("if-none-match")
     if tags is not None:
         return tags.strip() == "*" or tag in (one.strip().removeprefix("W/") for one in tags.split(","))
-    with suppress(KeyError, ValueError, TypeError):  # none, or no date
+    with suppress(KeyError, ValueError, TypeError, OverflowError):  # none, or no date
         return changed <= parsedate_to_datetime(request.headers["if-modified-since"])
     return False

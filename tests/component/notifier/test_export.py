@@ -25,8 +25,9 @@ async def export(process: Process) -> dict[str, Any]:
 
 async def test_all_that_is_kept_of_somebody_is_in_it(world: World) -> None:
     process = await world.start()
-    hook = {"url": world.hook.url, "secret": SECRET}
-    await process.take(person(webhook=hook, language="en"), person("badr"), made(), made("other"))
+    hook = {"url": world.hook.url.replace("://", "://login:hidden@") + "?token=hidden", "secret": SECRET}
+    chat = (f"json://login:hidden@{world.hook.address}/hidden",)
+    await process.take(person(webhook=hook, chat=chat, language="en"), person("badr"), made(), made("other"))
     page = inbox() + f"/s/{sid('soil')}"
     async with process.browser(**{"sec-fetch-mode": "navigate", "sec-fetch-user": "?1"}) as amina:
         form = hidden_field((await amina.get(page)).text)
@@ -59,7 +60,14 @@ async def test_all_that_is_kept_of_somebody_is_in_it(world: World) -> None:
     assert delivered[str(sid("other")), "email"] == "delivered"
     assert len(delivered) == 6  # two suggestions, in the inbox, by e-mail, by webhook
 
-    for secret in (SECRET, "badr@example.org", Tokens(SIGNING).inbox(person().key), Tokens(SIGNING).feed(person().key)):
+    assert "chat" not in said["profile"]
+    for secret in (
+        SECRET,
+        "hidden",
+        "badr@example.org",
+        Tokens(SIGNING).inbox(person().key),
+        Tokens(SIGNING).feed(person().key),
+    ):
         assert secret not in answer.text
 
 
