@@ -1,6 +1,7 @@
 """The examples of `docs/ingest.md` work as they stand there, in their order, against a service of their own process."""
 
 import asyncio
+import json
 import os
 import re
 import shutil
@@ -61,13 +62,18 @@ async def shell(script: str, url: str, key: str, folder: Path) -> tuple[int, str
 
 
 async def test_the_page_works_from_top_to_bottom(url: str, tmp_path: Path) -> None:
-    _, profile, contact, need, endings, _, operator = blocks("sh")
+    _, profile, contact, need, endings, many, _, operator = blocks("sh")
     issued = (await shell(operator, url, "", tmp_path))[1]
     key = re.findall(r'"key": "(mk_[^"]+)"', issued)[0]
     assert '{"id": "salma", "rev": 1}' in issued
     assert '{"id": "argania-tech", "rev": 1}' in (await shell(profile, url, key, tmp_path))[1]
     assert '{"id": "argania-tech", "rev": 1}' in (await shell(contact, url, key, tmp_path))[1]
     assert '{"id": "tourteau", "rev": 1}' in (await shell(need, url, key, tmp_path))[1]
+    (tmp_path / "members.jsonl").write_text(blocks("jsonl")[0])
+    refused = (await shell(many, url, key, tmp_path))[1]
+    taken = (await shell(many, url, OPERATOR_KEY, tmp_path))[1]
+    assert [json.loads(line)["status"] for line in refused.splitlines() if line.startswith("{")] == [403, 403]
+    assert [json.loads(line)["status"] for line in taken.splitlines() if line.startswith("{")] == [202, 422]
     ended = (await shell(endings, url, key, tmp_path))[1]
     assert '{"id": "tourteau", "rev": 2}' in ended
     assert '{"id": "tourteau", "rev": 3}' in ended
