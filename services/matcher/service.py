@@ -313,6 +313,9 @@ class Matcher:
     ) -> None:
         view = self._view
         claims = {share: claim.reached(places, now) for share, claim in view.claims.items()}
+        sayings = view.directory.decisions.sayings
+        if not claims:
+            sayings.gone.clear()  # whoever has the shares sees to the rows
         if not claims or not (touched or touched.settled or places):
             return
         owner_of = {key: touched.owner_of.get(key, key) for key in published}
@@ -321,14 +324,18 @@ class Matcher:
             needs={key: owner for key, owner in owner_of.items() if owner in view.holding},
             suggestions=[key for key, asking in touched.settled.items() if asking in view.holding],
             sayings=[key for key, asking in touched.sayings.items() if asking in view.holding],
+            unsaid=[key for key, asking in sayings.gone.items() if asking in view.holding],
             told=states,
             tellings=tellings,
             claims=claims.values(),
         )
         # Before it is stored: were the answer lost, the words would be in memory still, and might be written back.
-        if erased := {str(state.id) for state in states if state.made is None}:
-            view.directory.decisions.sayings.forget_words(erased)
+        if erased := {str(state.id): state.revision for state in states if state.made is None}:
+            sayings.forget_words(erased.keys())
+            for suggestion, revision in erased.items():
+                view.directory.decisions.forget(suggestion, revision)
         await self._store.commit(view.directory, changes)
+        sayings.gone.clear()
         view.claims = claims
 
 

@@ -66,6 +66,7 @@ class Changes:
         needs: keys of needs, with those of the members whose they are or were.
         suggestions: ids of suggestions that feedback settled.
         sayings: ids of reasons that weigh.
+        unsaid: ids of reasons that were of a member that is erased.
         told: new states of suggestions.
         tellings: members told of for the first time in suggestions among these, and how often.
         claims: the shares for which all of it is, with the places that are reached.
@@ -75,6 +76,7 @@ class Changes:
     needs: Mapping[str, str]
     suggestions: Many[str] = ()
     sayings: Many[str] = ()
+    unsaid: Many[str] = ()
     told: Sequence[Told] = ()
     tellings: Tellings = NO_TELLINGS
     claims: Many[Claim] = ()
@@ -148,6 +150,8 @@ class MatcherStore:
                 directory.decisions.sayings.replace(saying_of_row(settled))
             else:
                 directory.decisions.settle(settled["_id"], settled.get("revision"))
+                if "erased" in settled:
+                    directory.decisions.forget(settled["_id"], settled["erased"])
 
     async def read_ahead(self, directory: Directory, owners: Sequence[str]) -> None:
         """Read together what these members and their needs say, where nobody has asked for it yet.
@@ -176,16 +180,20 @@ class MatcherStore:
         settled = [_settled(key, directory.decisions.settled_up_to(key)) for key in sorted(changes.suggestions)]
         settled += [_said(saying_row(directory.decisions.sayings.get(key))) for key in sorted(changes.sayings)]
         told = [told_row(state) for state in changes.told]
-        erased = [str(state.id) for state in changes.told if state.made is None]
+        erased = {str(state.id): state.revision for state in changes.told if state.made is None}
 
         async def write(session: Session) -> None:
             await _replace(self._members, members, session, again=True)
             await _replace(self._needs, needs, session, again=True)
+            if changes.unsaid:
+                await self._pairs.delete_many({"_id": {"$in": sorted(changes.unsaid)}}, session=session)
             if settled:
                 await self._pairs.bulk_write(settled, ordered=False, session=session)
             if erased:
-                said_of_them = {"suggestion": {"$in": erased}}
+                said_of_them = {"suggestion": {"$in": sorted(erased)}}
                 await self._pairs.update_many(said_of_them, {"$set": {"carriers": []}}, session=session)
+                gone = [_gone(suggestion, revision) for suggestion, revision in sorted(erased.items())]
+                await self._pairs.bulk_write(gone, ordered=False, session=session)
             if await _replace(self._suggestions, told, session) < len(told):
                 raise TransientError("a suggestion has been told of otherwise meanwhile")
             await self.tellings.count(changes.tellings, session)
@@ -282,6 +290,11 @@ async def _replace(collection: Collection, rows: Sequence[Document], session: Se
 
 def _settled(suggestion: str, revision: int) -> Any:
     return UpdateOne({"_id": suggestion}, {"$max": {"revision": revision}}, upsert=True)
+
+
+def _gone(suggestion: str, revision: int) -> Any:
+    """Note, of one that was settled, at which revision it was erased."""
+    return UpdateOne({"_id": suggestion}, {"$max": {"erased": revision}})
 
 
 def _said(row: Document) -> Any:

@@ -73,6 +73,9 @@ def take_in(batch: Sequence[Envelope], directory: Directory) -> Touched:
                 news = directory.publish_member(member, again=again)
             case MemberKey(), None:
                 news = directory.erase_member(str(envelope.key), envelope.rev)
+                if news:
+                    for saying in directory.decisions.sayings.forget_member(str(envelope.key)):
+                        touched.sayings.pop(saying, None)
             case NeedKey(), NeedPublished() as need:
                 _touch_owner(str(need.key), directory, touched)
                 news = directory.publish_need(need, again=again)
@@ -327,6 +330,11 @@ def _touch_owner(need: str, directory: Directory, touched: Touched) -> None:
         touched.owner_of[need] = owners[0]
 
 
+def _of_erased(saying: Saying, directory: Directory) -> bool:
+    two = (saying.asker, saying.member)
+    return any(key in directory.erased_members and key not in directory.members for key in two)
+
+
 def _settle(feedback: FeedbackGiven, directory: Directory, touched: Touched) -> None:
     if feedback.act not in SETTLING_ACTS:
         return
@@ -335,6 +343,6 @@ def _settle(feedback: FeedbackGiven, directory: Directory, touched: Touched) -> 
     revision = feedback.revision if feedback.act is Act.NOT_RELEVANT else None
     directory.decisions.settle(suggestion, revision)
     touched.settled[suggestion] = asking
-    if (saying := saying_of(feedback)) is not None:
+    if (saying := saying_of(feedback)) is not None and not _of_erased(saying, directory):
         directory.decisions.sayings.put(saying)
         touched.sayings[saying.id] = asking

@@ -108,6 +108,8 @@ class Sayings:
     _about: dict[tuple[NotRelevantReason, str], dict[str, set[str]]] = field(default_factory=dict)
     """Ids by reason and by cluster or asking member, and by answering member."""
     _ends: list[tuple[datetime, str]] = field(default_factory=list)
+    gone: dict[str, str] = field(default_factory=dict)
+    """Ids of those that were of an erased member, by which their rows are still to go, with the asking member."""
 
     def put(self, saying: Saying) -> None:
         """Take a saying; the words that are known of it stay as they are."""
@@ -118,6 +120,7 @@ class Sayings:
         """Take a saying as it is stored."""
         known = saying.id in self._all
         self._all[saying.id] = saying
+        self.gone.pop(saying.id, None)
         if not known:
             for place, member in _places(saying):
                 self._about.setdefault((saying.reason, place), {}).setdefault(member, set()).add(saying.id)
@@ -134,6 +137,23 @@ class Sayings:
         """Note by which words suggestions were carried, by id of saying."""
         for saying, words in carriers.items():
             self._all[saying] = replace(self._all[saying], carriers=frozenset(words))
+
+    def forget_member(self, member: str) -> set[str]:
+        """Forget what was said of a member that was erased: nobody who comes back under its id inherits it.
+
+        Returns:
+            The ids of what is forgotten.
+        """
+        theirs = [saying for saying in self._all.values() if member in (saying.asker, saying.member)]
+        for saying in theirs:
+            del self._all[saying.id]
+            self.gone[saying.id] = saying.asker
+            for place, other in _places(saying):
+                self._about[saying.reason, place][other].discard(saying.id)
+        forgotten = {saying.id for saying in theirs}
+        if forgotten:
+            self._ends = [end for end in self._ends if end[1] not in forgotten]
+        return forgotten
 
     def forget_words(self, suggestions: AbstractSet[str]) -> None:
         """Forget by which words these suggestions were carried: one of their texts was erased."""
@@ -189,17 +209,24 @@ class Decisions:
     Attributes:
         suggestions: of suggestions introduced, declined or found not relevant, by id, the last revision that this
             was said of; `FOR_GOOD` for those of which no revision is to come any more.
+        erased: of those of them that were erased, the revision at which they were: what comes back is another telling.
         in_touch: pairs of keys of members that know each other, noted by an earlier version, which did not say when.
         sayings: reasons of what was not relevant.
     """
 
     suggestions: dict[str, int] = field(default_factory=dict)
+    erased: dict[str, int] = field(default_factory=dict)
     in_touch: set[frozenset[str]] = field(default_factory=set)
     sayings: Sayings = field(default_factory=Sayings)
 
     def settle(self, suggestion: str, revision: int | None) -> None:
         """Note that a suggestion is settled up to a revision; None: for good."""
         self.suggestions[suggestion] = max(self.settled_up_to(suggestion), revision or FOR_GOOD)
+
+    def forget(self, suggestion: str, revision: int) -> None:
+        """Note that nothing is left of a suggestion but its id and its revision."""
+        if suggestion in self.suggestions:
+            self.erased[suggestion] = max(self.erased.get(suggestion, 0), revision)
 
     def settled_up_to(self, suggestion: str) -> int:
         """Return the last revision of a suggestion that is settled; 0: none is."""
@@ -209,7 +236,10 @@ class Decisions:
         """Whether the request must not be told to face the member again, unless by a new revision of what was told."""
         if self.know_each_other(ask.owner, member, now):
             return True
-        return bool(self.suggestions) and suggestion_id(ask.lineage, member) in self.suggestions
+        if not self.suggestions:
+            return False
+        suggestion = suggestion_id(ask.lineage, member)
+        return self.settled_up_to(suggestion) > self.erased.get(suggestion, 0)
 
     def know_each_other(self, one: str, other: str, now: datetime) -> bool:
         """Whether two members need not be told of each other."""
@@ -221,6 +251,8 @@ class Decisions:
         """Take over what is stored."""
         for suggestion, revision in stored.suggestions.items():
             self.settle(suggestion, revision)
+        for suggestion, revision in stored.erased.items():
+            self.forget(suggestion, revision)
         self.in_touch.update(stored.in_touch)
         for saying in stored.sayings:
             self.sayings.replace(saying)

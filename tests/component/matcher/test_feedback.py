@@ -16,6 +16,7 @@ from services.runtime.errors import TransientError
 from tests.component.matcher.actors import (
     ABOUT_IRRIGATION,
     AT,
+    erased_member,
     erased_need,
     feedback,
     grower,
@@ -119,6 +120,34 @@ async def test_the_same_words_in_another_request_weigh_less(system: System) -> N
     assert weight(serre) == [(R.WRONG_TOPIC, AdjustmentScope.ASKER, 0.8, 1)]
     assert weight(voisine) == []
     assert serre.score == pytest.approx(0.8 * voisine.score)
+
+
+async def test_what_was_not_relevant_is_told_anew_once_its_need_was_erased_and_posted_again(system: System) -> None:
+    made = await told(system)
+    said = put_aside(made.suggestion_id, R.OTHER)
+    await system.give(said)
+    await system.give(erased_need("irrigation", 2))
+    await system.start()
+    await system.give(said)  # which is read again
+    system.log.take()
+    await system.give(irrigation(rev=3, **OTHER_WORDS))
+    [again] = system.log.made()
+    assert (again.suggestion_id, again.revision) == (made.suggestion_id, 2)
+
+
+async def test_who_comes_back_under_the_id_of_who_was_erased_inherits_nothing(system: System) -> None:
+    made = await told(system)
+    await system.give(*(put_aside(made.suggestion_id, reason) for reason in (R.NOT_AVAILABLE, R.ALREADY_IN_TOUCH)))
+    assert await system.database["pairs"].count_documents({"reason": {"$exists": True}}) == 2
+    await system.give(erased_member("labo-sol", 2))
+    assert await system.database["pairs"].count_documents({"reason": {"$exists": True}}) == 0
+    for _ in range(2):
+        assert list(system.matcher._view.directory.decisions.sayings) == []
+        await system.start()
+    system.log.take()
+    await system.give(soil_lab(rev=3))
+    [again] = system.log.made()
+    assert (again.suggestion_id, again.revision, weight(again)) == (made.suggestion_id, 2, [])
 
 
 async def test_words_are_those_of_the_revision_of_which_it_was_said(system: System) -> None:
