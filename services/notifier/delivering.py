@@ -28,7 +28,7 @@ from services.runtime.together import Together
 AT_ONCE: Final = 16
 """Messages in hand at a time, of each channel: enough to hide receivers' latency, few enough for a small server."""
 
-TRY_SECONDS: Final = 110.0
+TRY_SECONDS: Final = 115.0
 """Longest try. Longer than all steps of a channel may take together: cut off in the last, it would be made twice."""
 
 LEASE: Final = timedelta(seconds=130)

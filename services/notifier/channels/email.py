@@ -96,10 +96,7 @@ class EmailChannel:
         recipient = deliverable(message.to.email)
         mail = compose(message, self._writer.letter(message), sender=self._sender, recipient=recipient)
         try:
-            async with self._connections.one() as client:
-                await client.send_message(
-                    mail, sender=self._sender, recipients=[recipient], timeout=self._answer_seconds
-                )
+            await self._connections.send(mail, sender=self._sender, recipient=recipient, seconds=self._answer_seconds)
         except aiosmtplib.SMTPException as error:
             raise _judged(error) from None
         except (OSError, TimeoutError) as error:

@@ -3,10 +3,10 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from email.message import EmailMessage
+from typing import Any, Final, Literal
 
 import aiosmtplib
 
@@ -38,9 +38,27 @@ class SmtpServer:
     password: str = field(default="", repr=False)
 
 
+SOON_SECONDS: Final = 2.0
+"""How soon a kept one must have failed for the message to go on by a new one: later, a try would last too long."""
+
+_CLOSING: Final = 421
+"""What a server answers to any command when it ends the connection (RFC 5321, 3.8)."""
+
+
+class _Client(aiosmtplib.SMTP):
+    """Knows whether the server may have the message."""
+
+    handing_over = False
+
+    async def data(self, *args: Any, **kwargs: Any) -> aiosmtplib.SMTPResponse:
+        """Hand the message over, sender and recipient being taken."""
+        self.handing_over = True
+        return await super().data(*args, **kwargs)
+
+
 @dataclass(slots=True, eq=False)
 class _Kept:
-    client: aiosmtplib.SMTP
+    client: _Client
     messages: int = 0
     ends: asyncio.TimerHandle | None = None
 
@@ -55,17 +73,37 @@ class Connections:
         self._idle: list[_Kept] = []  # the one used last comes last
         self._leaving: set[asyncio.Task[None]] = set()
 
-    @asynccontextmanager
-    async def one(self) -> AsyncIterator[aiosmtplib.SMTP]:
-        """Lend a connection over which a message can be sent.
+    async def send(self, mail: EmailMessage, *, sender: str, recipient: str, seconds: float) -> None:
+        """Hand a message over.
+
+        A server may end a kept connection at any moment, also after it said that it is well. When that is so before
+        the message itself was begun, it is no failed try: it goes by a new one.
+
+        Args:
+            mail: the message.
+            sender: as the envelope says.
+            recipient: as the envelope says.
+            seconds: for each step with the message.
 
         Raises:
-            aiosmtplib.SMTPException: the server let us in on no connection.
+            aiosmtplib.SMTPException: the server let us in on no connection, or did not take it.
             OSError: it is away.
         """
-        kept = await self._kept() or _Kept(await self._connected())
+        if (kept := await self._kept()) is not None:
+            soon = asyncio.get_running_loop().time() + SOON_SECONDS
+            try:
+                return await self._send(kept, mail, sender=sender, recipient=recipient, seconds=seconds)
+            except (aiosmtplib.SMTPException, OSError) as error:
+                late = asyncio.get_running_loop().time() > soon
+                if kept.client.handing_over or late or not _ended(error):
+                    raise
+        new = _Kept(await self._connected())
+        return await self._send(new, mail, sender=sender, recipient=recipient, seconds=seconds)
+
+    async def _send(self, kept: _Kept, mail: EmailMessage, *, sender: str, recipient: str, seconds: float) -> None:
+        kept.client.handing_over = False
         try:
-            yield kept.client
+            await kept.client.send_message(mail, sender=sender, recipients=[recipient], timeout=seconds)
         except BaseException:
             await _leave(kept.client)
             raise
@@ -82,8 +120,8 @@ class Connections:
         if self._leaving:
             await asyncio.wait(self._leaving)
 
-    async def _connected(self) -> aiosmtplib.SMTP:
-        client = aiosmtplib.SMTP(
+    async def _connected(self) -> _Client:
+        client = _Client(
             hostname=self._server.host,
             port=self._server.port,
             use_tls=self._server.security == "tls",
@@ -127,6 +165,17 @@ class Connections:
         task = asyncio.create_task(_leave(kept.client), name="leave the mail server")
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
+
+
+def _ended(error: Exception) -> bool:
+    """Return whether the server ended the connection, rather than refused what was said over it."""
+    match error:
+        case aiosmtplib.SMTPRecipientsRefused(recipients=[refused, *_]):
+            return refused.code == _CLOSING
+        case aiosmtplib.SMTPResponseException():
+            return error.code == _CLOSING
+        case _:
+            return isinstance(error, ConnectionError)
 
 
 async def _leave(client: aiosmtplib.SMTP) -> None:

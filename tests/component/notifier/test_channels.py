@@ -246,6 +246,33 @@ async def test_messages_share_connections_that_are_well(mail: MailServer) -> Non
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.parametrize("lost", ["said so", "hung up"])
+async def test_a_kept_connection_that_ends_before_the_message_is_no_failed_try(mail: MailServer, lost: str) -> None:
+    channel = email(mail.address)
+
+    def ends(_: str) -> str:
+        if len(mail.sessions) > 1:
+            return "250 2.1.5 known"
+        if lost == "hung up":
+            mail.hang_up()
+        return "421 4.3.2 closing"
+
+    mail.answer_recipient = lambda _: "421 4.3.2 closing"
+    with pytest.raises(UnreachableError):  # a new one that ends is a failed try
+        await channel.deliver(message("http://x/"))
+    mail.sessions.clear()
+    mail.answer_recipient = lambda _: "250 2.1.5 known"
+    await channel.deliver(message("http://x/"))
+    mail.answer_recipient = ends
+    await channel.deliver(message("http://x/"))
+    assert (len(mail.sessions), len(mail.mails)) == (2, 2)
+    mail.hangs_up = True  # in the message: it may have been taken
+    with pytest.raises(UnreachableError):
+        await channel.deliver(message("http://x/"))
+    assert len(mail.sessions) == 2
+    await channel.close()
+
+
 async def test_words_are_parted_by_the_readers_comma(mail: MailServer) -> None:
     terms = (SharedTerm(request_words=("زيت", "زيوت"), offer_words=("الزيت",), share=0.3), EVIDENCE.terms[1])
     told = replace(message("http://x/", language="ar"), items=(item(made(evidence=Evidence(terms=terms))),))
