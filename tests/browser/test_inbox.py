@@ -15,7 +15,7 @@ from tests.browser.conftest import Site
 from tests.browser.looking import LANGUAGES, SCHEMES, measure, opened
 from tests.component.notifier.signing import AMINA, mailed
 from tests.component.notifier.world import BASE, SIGNING, World, erased, hidden_field, inbox
-from tests.unit.notifier.samples import lapsed, made, passage, person, sid
+from tests.unit.notifier.samples import changed, lapsed, made, passage, person, sid
 
 pytestmark = pytest.mark.browser
 
@@ -211,10 +211,16 @@ async def test_what_is_new_appears_and_leaves_alone_what_is_being_filled_in(
         await page.locator(".news button").wait_for()
         assert await page.locator(f'a[href$="{sid("third")}"]').count() == 0
         await page.mouse.up()
+
+        # A page is of one language.
+        await page.goto(site.url(inbox()))
+        await site.process.take(changed(person(language="ar"), rev=2), made("fourth"))
+        await page.locator(".news button").wait_for()
+        assert await page.locator(f'a[href$="{sid("fourth")}"]').count() == 0
         assert wrong == []
 
         # Who may not read it any more does not go on seeing it.
-        await site.process.take(erased(person().key, 2))
+        await site.process.take(erased(person().key, 3))
         await page.locator("main a[href='/sign-in']").wait_for()
 
 
