@@ -17,4 +17,6 @@ from tests.faults.table import FAULTS
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.ci], ids=lambda fault: fault.name)
 async def test_nothing_is_lost_or_doubled(fault, real_kafka: str) -> None:  # skips without a JDK
     outcome = await execute(fault, short=True, seed=1)
-    assert outcome.passed, line(outcome)
+    # Other tests run beside it: how fast it recovers is what `make faults` measures.
+    assert not outcome.problems, line(outcome)
+    assert outcome.recovery is not None, line(outcome)

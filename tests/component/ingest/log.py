@@ -48,7 +48,9 @@ def entity(envelope: Envelope) -> str:
 def newest(envelopes: Sequence[Envelope]) -> dict[str, Envelope]:
     """Return what compaction keeps, the last record of each entity; an older state must not be that."""
     kept = {entity(envelope): envelope for envelope in envelopes}
-    highest = {name: max(e.rev or 0 for e in envelopes if entity(e) == name) for name in kept}
+    highest: dict[str, int] = {}
+    for envelope in envelopes:
+        highest[entity(envelope)] = max(envelope.rev or 0, highest.get(entity(envelope), 0))
     assert {name: envelope.rev for name, envelope in kept.items()} == highest, "an older state would survive compaction"
     return kept
 
