@@ -53,7 +53,7 @@ from services.notifier.pages.letters import Letters
 from services.notifier.pages.reader import Readers
 from services.notifier.settings import NotifierSettings
 from services.notifier.store import NotifierStore, Way
-from services.notifier.store.deliveries import Row, State, document, read
+from services.notifier.store.rows import Row, State, document, read
 from services.runtime.periodic import Periodic
 from services.runtime.store import Store
 from tests.unit.notifier.samples import made, person

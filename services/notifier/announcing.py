@@ -13,7 +13,7 @@ from schemas.topics import FEEDBACK, NOTIFICATIONS
 from services.notifier.composing import key_of
 from services.notifier.domain.acts import Given
 from services.notifier.store import Kept, NotifierStore, Row
-from services.notifier.store.deliveries import State
+from services.notifier.store.rows import State
 from services.runtime.clock import Clock
 from services.runtime.publishing import Publisher
 

@@ -13,7 +13,7 @@ from services.notifier.domain.standing import Standing, standing, taken_by
 from services.notifier.pacing import Pacing
 from services.notifier.service import Notifying, channels_of, row_of
 from services.notifier.store import Kept, NotifierStore, Row, Told
-from services.notifier.store.deliveries import State
+from services.notifier.store.rows import State
 from services.runtime.clock import Clock
 
 _ABOUT: Final = timedelta(hours=1)

@@ -34,7 +34,7 @@ from services.notifier.domain.introduction import (
 from services.notifier.domain.preferences import Person
 from services.notifier.domain.standing import Standing, standing
 from services.notifier.store import Kept, NotifierStore, Row, Told, Way
-from services.notifier.store.deliveries import State
+from services.notifier.store.rows import State
 from services.runtime.clock import Clock
 
 

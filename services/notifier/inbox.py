@@ -19,7 +19,7 @@ from services.notifier.domain.preferences import Person
 from services.notifier.domain.presentation import Card, card
 from services.notifier.domain.standing import Standing, open_acts, standing, taken_by
 from services.notifier.store import Kept, NotifierStore, View, Way
-from services.notifier.store.deliveries import State
+from services.notifier.store.rows import State
 from services.notifier.store.seeking import fitting
 from services.runtime.clock import Clock
 

@@ -27,7 +27,7 @@ from services.notifier.domain.introduction import (
     silent,
 )
 from services.notifier.store import Kept, NotifierStore, Row
-from services.notifier.store.deliveries import State, post_id
+from services.notifier.store.rows import State, post_id
 from services.runtime.clock import Clock
 
 

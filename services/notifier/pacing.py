@@ -11,8 +11,8 @@ from schemas.notifications import Channel
 from services.notifier.composing import key_of
 from services.notifier.domain.pace import URGENT, House, Pace, absence_on, pace_of
 from services.notifier.store import NotifierStore, Row
-from services.notifier.store.deliveries import State
 from services.notifier.store.letters import Agenda
+from services.notifier.store.rows import State
 from services.runtime import logs
 from services.runtime.clock import Clock
 from services.runtime.outcome import describe

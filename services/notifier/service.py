@@ -19,7 +19,7 @@ from services.notifier.domain.routing import Recipient, Relay, Subject, recipien
 from services.notifier.domain.standing import taken_by
 from services.notifier.pacing import Pacing
 from services.notifier.store import Kept, NotifierStore, Row, Told
-from services.notifier.store.deliveries import notification_id
+from services.notifier.store.rows import notification_id
 from services.runtime import logs, tracing
 from services.runtime.clock import Clock
 

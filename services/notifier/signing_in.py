@@ -15,7 +15,7 @@ from services.notifier.composing import key_of
 from services.notifier.domain.entrance import LINK_LASTS, NOTED_EVERY, OF_ADDRESS, OF_CLIENT, Errand
 from services.notifier.domain.preferences import Person
 from services.notifier.store import NotifierStore, Row
-from services.notifier.store.deliveries import State
+from services.notifier.store.rows import State
 from services.notifier.store.sessions import Link, Signed
 from services.runtime import logs
 from services.runtime.clock import Clock

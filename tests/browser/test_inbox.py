@@ -10,7 +10,7 @@ from schemas.feedback import Act, FeedbackGiven
 from schemas.notifications import Channel
 from schemas.suggestions import Evidence, SharedTerm, SuggestionMade
 from services.notifier.address import Tokens
-from services.notifier.store.deliveries import notification_id
+from services.notifier.store.rows import notification_id
 from tests.browser.conftest import Site
 from tests.browser.looking import LANGUAGES, SCHEMES, measure, opened
 from tests.component.notifier.signing import AMINA, mailed

@@ -8,7 +8,7 @@ from uuid import UUID
 from schemas.notifications import Channel
 from schemas.topics import TOPICS
 from services.notifier.domain.routing import Recipient, Relay, Seat, recipients
-from services.notifier.store.deliveries import notification_id
+from services.notifier.store.rows import notification_id
 from tests.faults.load import Load
 from tests.faults.story import CLUSTER, GUEST, Act, Story
 from tests.faults.traces import INGESTS, LAST_RECORDS, Suggested, Traces, rev

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from schemas.notifications import Channel
-from services.notifier.store.deliveries import notification_id
+from services.notifier.store.rows import notification_id
 from tests.faults.invariants import judge
 from tests.faults.story import CLUSTER, Act, Story
 from tests.faults.traces import Suggested, Traces

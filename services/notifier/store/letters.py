@@ -15,7 +15,7 @@ from pymongo import ASCENDING, DESCENDING, UpdateOne
 from schemas.ids import derived_id
 from schemas.notifications import Channel
 from services.notifier.store.bulk import write
-from services.notifier.store.deliveries import Row, State, document, read
+from services.notifier.store.rows import Row, State, document, read
 from services.runtime.store import Collection, Database, Document, Session
 
 _BEST: Final = [("score", DESCENDING), ("_id", ASCENDING)]

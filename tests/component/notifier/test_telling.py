@@ -17,7 +17,7 @@ from services.notifier import delivering
 from services.notifier.domain.schedule import MAX_ATTEMPTS
 from services.notifier.domain.standing import Given
 from services.notifier.store import Kept, Sent, Suggestions
-from services.notifier.store.deliveries import notification_id
+from services.notifier.store.rows import notification_id
 from tests.component.notifier.receivers import HookReceiver
 from tests.component.notifier.world import (
     LEASE,
