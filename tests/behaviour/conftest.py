@@ -23,6 +23,7 @@ from services.notifier import app as notifier
 from services.notifier.address import inbox_url
 from services.notifier.settings import NotifierSettings
 from services.runtime.microservice import Microservice
+from tests.parts.mails import check_all
 
 SECONDS = 30.0
 OPERATOR_KEY = "operator-key-of-the-tests"
@@ -130,6 +131,7 @@ async def flow(broker: str, mongo_url: str, tmp_path_factory: pytest.TempPathFac
         api = await stack.enter_async_context(_client(services[0], {"Authorization": f"Bearer {OPERATOR_KEY}"}))
         pages = await stack.enter_async_context(_client(services[2], {}))
         yield Flow(broker, api, pages, maildir, services)
+    check_all(maildir)
 
 
 @pytest.fixture

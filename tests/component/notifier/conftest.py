@@ -7,15 +7,19 @@ import pytest
 from services.console.embedded.broker import MemoryBroker
 from tests.component.notifier.receivers import HookReceiver, MailServer
 from tests.component.notifier.world import World
+from tests.parts.mails import check
 
 
 @pytest.fixture
 async def mail() -> AsyncIterator[MailServer]:
+    """A mail server; a message that came and is not whole fails the test, whatever that was about."""
     server = MailServer()
     await server.start()
     yield server
     server.gate.set()
     await server.stop()
+    for raw in server.raw:
+        check(raw)
 
 
 @pytest.fixture

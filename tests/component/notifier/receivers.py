@@ -19,6 +19,7 @@ class MailServer:
 
     def __init__(self) -> None:
         self.mails: list[tuple[str, EmailMessage]] = []
+        self.raw: list[bytes] = []
         self.answer_recipient: Callable[[str], str] = lambda _: TAKEN
         self.answer_message: Callable[[EmailMessage], str] = lambda _: TAKEN
         self.gate = asyncio.Event()
@@ -71,6 +72,7 @@ class MailServer:
         answer = self.answer_message(mail)
         if answer.startswith("2"):
             self.mails.append((envelope.rcpt_tos[0], mail))
+            self.raw.append(envelope.original_content or b"")
         return answer
 
 
