@@ -61,7 +61,9 @@ from tests.unit.notifier.samples import made, person
 BATCH: Final = 200
 SENDER: Final = "maillage@example.org"
 MORNING: Final = datetime.now(UTC)
-"""Receivers refuse messages that say they are of another day."""
+
+_LOOK_SECONDS: Final = 0.25
+"""How often it is looked whether anything is due: rarely enough to cost nothing beside what is measured."""
 
 DIGESTS: Final = timedelta(days=1)
 KINDS: Final = ("at once",) * 5 + ("digest",) * 2 + ("webhook",) * 2 + ("inbox",)
@@ -104,10 +106,10 @@ class Unheard:
 
 
 class Notifier:
-    """The notifier's parts on a store, with a clock that is put on by hand."""
+    """The notifier's parts on a store. `ahead`: how far its clock was put on, by hand."""
 
     def __init__(self, mongo: str, smtp: str) -> None:
-        self.now = MORNING
+        self.ahead = timedelta()
         self.smtp = smtp
         self.works: dict[str, Periodic] = {}
         self.database = Store(url=mongo, database=f"deliver-{uuid4().hex[:8]}").database
@@ -122,8 +124,16 @@ class Notifier:
             letters_per_day=1000,
         )
         self.parts: Parts = compose(
-            settings, self.store, app=FastAPI(), publisher=Unheard(), clock=lambda: self.now, every=self._every
+            settings,
+            self.store,
+            app=FastAPI(),
+            publisher=Unheard(),
+            clock=lambda: datetime.now(UTC) + self.ahead,
+            every=self._every,
         )
+
+    def _clock(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
 
     def _every(self, seconds: float, name: str, work: Callable[[], Awaitable[None]]) -> Periodic:
         self.works[name] = Periodic(name, work, seconds=seconds)
@@ -142,7 +152,7 @@ class Notifier:
         tasks = [asyncio.create_task(self.works[name].run()) for name in ("letters", "deliver", "announce")]
         deadline = time.monotonic() + QUIET_SECONDS
         while await self._due() and time.monotonic() < deadline:  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(_LOOK_SECONDS)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -274,7 +284,7 @@ async def _tell(notifier: Notifier, receiver: Receiver, result: Result) -> None:
     await notifier.take(list(suggestions_for(result.suggestions, result.ambassadors)))
     result.taken_in_seconds = time.monotonic() - began
     await notifier.deliver()
-    notifier.now += DIGESTS
+    notifier.ahead += DIGESTS
     await notifier.deliver()
     took = time.monotonic() - began
     rows = notifier.database["notifications"]
@@ -320,7 +330,7 @@ async def _digest(notifier: Notifier, waiting: int) -> float:
     times: list[float] = []
     for look in range(LOOKS):
         await notifier.take([one.model_copy(update={"suggestion_id": uuid4()}) for one in suggestions_for(20, 1)])
-        notifier.now += DIGESTS
+        notifier.ahead += DIGESTS
         began = time.monotonic()
         await notifier.parts.pacing.write_letters()
         times.append(1000 * (time.monotonic() - began))

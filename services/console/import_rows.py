@@ -56,8 +56,8 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Rejection:
-    """One field of one row that was not taken, and what to do about it."""
+class Remark:
+    """One field of one row, and what to do about it: the row was not taken, or it was and should be looked at."""
 
     line: int
     field: str
@@ -95,7 +95,7 @@ def look_at(path: Path) -> ImportFile:
     return ImportFile(path=path, encoding=encoding, lines=lines + (last != b"\n"), digest=digest.hexdigest())
 
 
-def read_rows(file: ImportFile, kind: FileKind) -> Iterator[Row | Rejection]:
+def read_rows(file: ImportFile, kind: FileKind) -> Iterator[Row | Remark]:
     """Yield each row, or why it is none.
 
     Raises:
@@ -112,21 +112,21 @@ def read_rows(file: ImportFile, kind: FileKind) -> Iterator[Row | Rejection]:
             yield from _csv(text, kind)
 
 
-def _jsonl(text: TextIO, kind: FileKind) -> Iterator[Row | Rejection]:
+def _jsonl(text: TextIO, kind: FileKind) -> Iterator[Row | Remark]:
     for line, words in enumerate(text, start=1):
         if not words.strip():
             continue
         try:
             body = json.loads(words)
         except ValueError as error:
-            yield Rejection(line, "", shorten(words), f"This is no JSON ({error}). Write one JSON object a line.")
+            yield Remark(line, "", shorten(words), f"This is no JSON ({error}). Write one JSON object a line.")
             continue
         if not isinstance(body, dict):
-            yield Rejection(line, "", shorten(words), "Write one JSON object a line.")
+            yield Remark(line, "", shorten(words), "Write one JSON object a line.")
             continue
         found = kind if kind is not FileKind.AUTO else _kind_of(list(body))
         if found is None:
-            yield Rejection(line, "", shorten(words), "Add member_id, need_id or ambassador_id, or say --kind.")
+            yield Remark(line, "", shorten(words), "Add member_id, need_id or ambassador_id, or say --kind.")
             continue
         entity_id = body.pop(ID_FIELD[found], None)
         yield Row(line, found, None if entity_id is None else str(entity_id), body)
@@ -137,7 +137,7 @@ def _kind_of(names: Sequence[str]) -> FileKind | None:
     return None if kind is None else FileKind(kind.name)
 
 
-def _csv(text: TextIO, kind: FileKind) -> Iterator[Row | Rejection]:
+def _csv(text: TextIO, kind: FileKind) -> Iterator[Row | Remark]:
     csv.field_size_limit(CELL_CHARACTERS)
     reader = csv.reader(text, delimiter=_delimiter(text))
     header = [name.strip().lower() for name in next(filter(any, reader), [""])]
@@ -154,7 +154,7 @@ def _csv(text: TextIO, kind: FileKind) -> Iterator[Row | Rejection]:
         except StopIteration:
             return
         except csv.Error:
-            yield Rejection(line, "", "", 'Close the quotation mark (") that opens a cell here, or remove it.')
+            yield Remark(line, "", "", 'Close the quotation mark (") that opens a cell here, or remove it.')
         else:
             if any(cell.strip() for cell in cells):
                 yield _row(line, found, columns, cells)
@@ -223,10 +223,10 @@ def _known(kind: FileKind) -> list[str]:
     return names
 
 
-def _row(line: int, kind: FileKind, columns: Sequence[_Column], cells: Sequence[str]) -> Row | Rejection:
+def _row(line: int, kind: FileKind, columns: Sequence[_Column], cells: Sequence[str]) -> Row | Remark:
     if len(cells) > len(columns) and any(cell.strip() for cell in cells[len(columns) :]):
         extra = shorten(cells[len(columns)])
-        return Rejection(line, "", extra, 'This cell has no column. Put texts that hold the separator in "quotes".')
+        return Remark(line, "", extra, 'This cell has no column. Put texts that hold the separator in "quotes".')
     content = _Content()
     for column, cell in zip(columns, cells, strict=False):
         if cell.strip():

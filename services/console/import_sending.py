@@ -21,7 +21,7 @@ from schemas.topics import MAX_EVENT_BYTES
 from services.console.import_rows import (
     ID_FIELD,
     FileKind,
-    Rejection,
+    Remark,
     Row,
     look_at,
     read_rows,
@@ -62,10 +62,20 @@ class ImportReport:
 
     accepted: int = 0
     rejected: int = 0
-    rejections: list[Rejection] = field(default_factory=list)
+    noted: int = 0
+    """Of those accepted, how many were published with a note."""
+    rejections: list[Remark] = field(default_factory=list)
     """The first ones; one row may have several."""
     seconds: float = 0.0
     begun_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """What is said of a row: it was not taken (`rejections`), or it was, perhaps with notes."""
+
+    rejections: list[Remark]
+    notes: list[Remark]
 
 
 OnProgress = Callable[[ImportReport, int], None]
@@ -82,7 +92,8 @@ async def import_file(
     resume: bool = False,
     on_begin: Callable[[int], None] | None = None,
     on_progress: OnProgress | None = None,
-    on_rejected: Callable[[Rejection], None] | None = None,
+    on_rejected: Callable[[Remark], None] | None = None,
+    on_noted: Callable[[Remark], None] | None = None,
 ) -> ImportReport:
     """Send every row of a CSV or JSONL file to the API; memory stays constant however long the file is.
 
@@ -106,13 +117,15 @@ async def import_file(
     if on_begin:
         on_begin(report.begun_at)
 
-    def note(rejections: Sequence[Rejection]) -> None:
-        report.accepted += not rejections
-        report.rejected += bool(rejections)
-        report.rejections += rejections[: REJECTIONS_KEPT - len(report.rejections)]
-        for rejection in rejections:
-            if on_rejected:
-                on_rejected(rejection)
+    def note(verdict: _Verdict) -> None:
+        report.accepted += not verdict.rejections
+        report.rejected += bool(verdict.rejections)
+        report.noted += bool(verdict.notes)
+        report.rejections += verdict.rejections[: REJECTIONS_KEPT - len(report.rejections)]
+        for remarks, tell in ((verdict.rejections, on_rejected), (verdict.notes, on_noted)):
+            if tell:
+                for remark in remarks:
+                    tell(remark)
         report.seconds = monotonic() - began
         if on_progress:
             on_progress(report, file.lines)
@@ -120,8 +133,8 @@ async def import_file(
     sender = _Sender(api=api, cluster=cluster, alerts=alerts)
     rows = (row for row in read_rows(file, kind) if row.line > report.begun_at)
     for lot in _lots(rows):
-        for row, rejections in zip(lot, await sender.send(lot), strict=True):
-            note([row] if isinstance(row, Rejection) else rejections)
+        for verdict in await sender.send(lot):
+            note(verdict)
         if progress:
             progress.reached(lot[-1].line)
     if progress:
@@ -129,15 +142,15 @@ async def import_file(
     return report
 
 
-def _lots(rows: Iterator[Row | Rejection]) -> Iterator[list[Row | Rejection]]:
+def _lots(rows: Iterator[Row | Remark]) -> Iterator[list[Row | Remark]]:
     """Yield what goes together: rows of one kind."""
-    lot: list[Row | Rejection] = []
+    lot: list[Row | Remark] = []
     kind, size = None, 0
     for row in rows:
-        length = 0 if isinstance(row, Rejection) else len(_line(row))
+        length = 0 if isinstance(row, Remark) else len(_line(row))
         if length > MAX_EVENT_BYTES:
             row, length = (
-                Rejection(row.line, "", f"{length:,} bytes", f"Send at most {MAX_EVENT_BYTES:,} bytes a row."),
+                Remark(row.line, "", f"{length:,} bytes", f"Send at most {MAX_EVENT_BYTES:,} bytes a row."),
                 0,
             )
         other = isinstance(row, Row) and kind not in (None, row.kind)
@@ -184,10 +197,10 @@ class _Sender:
         self._cluster = cluster
         self._alerts = alerts
 
-    async def send(self, lot: Sequence[Row | Rejection]) -> list[list[Rejection]]:
-        """Return of each why it was not taken; nothing of one that was, or that is no row."""
+    async def send(self, lot: Sequence[Row | Remark]) -> list[_Verdict]:
+        """Return what is to be said of each."""
         rows = [row for row in lot if isinstance(row, Row)]
-        said: list[list[Rejection]] = []
+        said: list[_Verdict] = []
         try:
             async for attempt in AsyncRetrying(
                 retry=retry_if_exception_type(_AwayError),
@@ -203,9 +216,9 @@ class _Sender:
                 f"Line {rows[len(said)].line}: {error}, for {GIVE_UP_SECONDS:g} seconds."
             ) from None
         verdicts = iter(said)
-        return [next(verdicts) if isinstance(row, Row) else [] for row in lot]
+        return [next(verdicts) if isinstance(row, Row) else _Verdict([row], []) for row in lot]
 
-    async def _try(self, rows: Sequence[Row], said: list[list[Rejection]]) -> None:
+    async def _try(self, rows: Sequence[Row], said: list[_Verdict]) -> None:
         """Send rows, and add to `said` what is said of each, up to the first of which nothing is said yet."""
         if not rows:
             return
@@ -214,7 +227,8 @@ class _Sender:
         for row, verdict in zip(rows, verdicts, strict=False):
             if verdict["status"] in _TRY_AGAIN:
                 raise _AwayError(f"{self._api.base_url} says to try again ({verdict['status']})", 1.0)
-            said.append(_rejections(row, verdict.get("problem")))
+            notes = [_remark(row, {"value": "", **note}) for note in verdict.get("notes", ())]
+            said.append(_Verdict(_rejections(row, verdict.get("problem")), notes))
         if len(verdicts) < len(rows):
             raise _AwayError(f"{self._api.base_url} broke off in the middle")
 
@@ -253,14 +267,15 @@ def _refused_whole(answer: httpx.Response) -> str:
     return f"The key is not valid. {whole}" if answer.status_code == httpx.codes.UNAUTHORIZED else whole
 
 
-def _rejections(row: Row, problem: dict[str, Any] | None) -> list[Rejection]:
+def _rejections(row: Row, problem: dict[str, Any] | None) -> list[Remark]:
     if problem is None:
         return []
     errors = problem.get("errors") or [{"field": "", "value": "", "detail": problem["detail"], "remedy": ""}]
-    return [
-        Rejection(row.line, error["field"], error["value"], f"{error['detail']}. {error['remedy']}".strip(" ."))
-        for error in errors
-    ]
+    return [_remark(row, error) for error in errors]
+
+
+def _remark(row: Row, said: dict[str, str]) -> Remark:
+    return Remark(row.line, said["field"], said["value"], f"{said['detail']}. {said['remedy']}".strip(" ."))
 
 
 def _wait(state: RetryCallState) -> float:

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from services.console.import_rows import FileKind, FileRefusedError, Rejection
+from services.console.import_rows import FileKind, FileRefusedError, Remark
 from services.console.import_sending import ImportReport, ImportStoppedError, import_file
 from services.console.system import DEFAULT_PORT
 
@@ -22,21 +22,19 @@ ANSWER_SECONDS: Final = 120.0
 _say = Console(stderr=True, highlight=False)
 
 
-class RejectedRows:
-    """Writes `FILE.rejected.csv` as rows are rejected; there is no such file when none is."""
+class RemarksFile:
+    """Writes remarks on rows to `FILE.WHAT.csv` as they come; there is no such file when there is none."""
 
-    def __init__(self, imported: Path) -> None:
-        self.path = imported.with_name(f"{imported.name}.rejected.csv")
+    def __init__(self, imported: Path, what: str) -> None:
+        self.path = imported.with_name(f"{imported.name}.{what}.csv")
         self._file: TextIO | None = None
 
     def begin(self, after: int) -> None:
-        """Forget those of an earlier import, unless this one goes on with it."""
-        if after:
-            _say.print(f"This file was left at line {after:,}; going on there.")
-        else:
+        """Forget those of an earlier import, unless this one goes on with it after a line."""
+        if not after:
             self.path.unlink(missing_ok=True)
 
-    def add(self, rejection: Rejection) -> None:
+    def add(self, remark: Remark) -> None:
         """Write one line."""
         if self._file is None:
             new = not self.path.exists()
@@ -44,7 +42,7 @@ class RejectedRows:
             self._file = self.path.open("a", encoding="utf-8-sig" if new else "utf-8", newline="")
             if new:
                 csv.writer(self._file).writerow(["line", "field", "value", "remedy"])
-        csv.writer(self._file).writerow([rejection.line, rejection.field, rejection.value, rejection.remedy])
+        csv.writer(self._file).writerow([remark.line, remark.field, remark.value, remark.remedy])
 
     def close(self) -> None:
         """Finish the file."""
@@ -65,16 +63,19 @@ def import_command(
     ] = False,
 ) -> None:
     """Publish every row of a file. Rows that cannot be taken are listed in FILE.rejected.csv."""
-    rejected = RejectedRows(file)
+    rejected, noted = RemarksFile(file, "rejected"), RemarksFile(file, "notes")
     try:
-        report = asyncio.run(_import(file, url, key, cluster, kind, not no_alerts, rejected))
+        report = asyncio.run(_import(file, url, key, cluster, kind, not no_alerts, rejected, noted))
     except (FileRefusedError, ImportStoppedError) as error:
         _say.print(str(error), style="red", markup=False, soft_wrap=True)
         _say.print("Rows taken so far stay; importing the file again goes on from there.", soft_wrap=True)
         raise typer.Exit(1) from None
     finally:
         rejected.close()
+        noted.close()
     _say.print(f"{report.accepted:,} rows accepted, {report.rejected:,} rejected, in {report.seconds:.1f} s.")
+    if report.noted:
+        _say.print(f"{report.noted:,} of those accepted are worth a look: {noted.path}", markup=False, soft_wrap=True)
     if report.rejected:
         _say.print(f"What to correct: {rejected.path}", markup=False, soft_wrap=True)
         raise typer.Exit(1)
@@ -87,7 +88,8 @@ async def _import(
     cluster: str,
     kind: FileKind,
     alerts: bool,
-    rejected: RejectedRows,
+    rejected: RemarksFile,
+    noted: RemarksFile,
 ) -> ImportReport:
     bar = Progress(
         TextColumn("{task.description}"),
@@ -104,6 +106,12 @@ async def _import(
             said = f"{report.rejected:,} rejected" if report.rejected else ""
             bar.update(task, completed=report.accepted + report.rejected, total=lines, rejected=said)
 
+        def begin(after: int) -> None:
+            if after:
+                _say.print(f"This file was left at line {after:,}; going on there.")
+            rejected.begin(after)
+            noted.begin(after)
+
         headers = {"Authorization": f"Bearer {key}"}
         async with httpx.AsyncClient(base_url=url, headers=headers, timeout=ANSWER_SECONDS) as api:
             report = await import_file(
@@ -113,9 +121,10 @@ async def _import(
                 kind=kind,
                 alerts=alerts,
                 resume=True,
-                on_begin=rejected.begin,
+                on_begin=begin,
                 on_progress=show,
                 on_rejected=rejected.add,
+                on_noted=noted.add,
             )
         done = report.accepted + report.rejected
         bar.update(task, completed=done, total=done)  # a header and cells of several lines are no rows

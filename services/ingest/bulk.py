@@ -15,8 +15,8 @@ from schemas.needs import NeedKey
 from schemas.topics import MAX_EVENT_BYTES
 from services.ingest import problems
 from services.ingest.claims import claim_of
-from services.ingest.edge import TOO_LONG, parse
-from services.ingest.entities import AMBASSADOR, CONTACT, MEMBER, NEED, Kind, NeedBody, NeedPosted
+from services.ingest.edge import TOO_LONG, parse, told
+from services.ingest.entities import AMBASSADOR, CONTACT, MEMBER, NEED, Kind, NeedBody, NeedPosted, Taken
 from services.ingest.keys import Caller
 from services.ingest.ledger import Asked
 from services.ingest.problems import FieldError, Problem
@@ -159,12 +159,12 @@ class _Rows:
     async def _put(self, number: int, row: "_Row", before: Sequence[asyncio.Future[Answer]]) -> Answer:
         try:
             await _taken(before)
-            entity_id, rev = await self._publish(row, await self._lot.caller())
+            entity_id, taken = await self._publish(row, await self._lot.caller())
         except Exception as error:
             return _refused(number, problem_of(error))
-        return _said(202, {"line": number, "status": 202, "kind": row.kind.name, "id": entity_id, "rev": rev})
+        return _said(202, {"line": number, "status": 202, "kind": row.kind.name, **told(entity_id, taken)})
 
-    async def _publish(self, row: "_Row", caller: Caller) -> tuple[str, int]:
+    async def _publish(self, row: "_Row", caller: Caller) -> tuple[str, Taken]:
         service, asked = self._service, self._lot.asked
         match row.key:
             case NeedKey() as key:
@@ -178,7 +178,7 @@ class _Rows:
                 return key.member_id, await service.put_member(caller, key, parse(MemberProfile, row.content), asked)
         return await self._post_need(row, caller)
 
-    async def _post_need(self, row: "_Row", caller: Caller) -> tuple[str, int]:
+    async def _post_need(self, row: "_Row", caller: Caller) -> tuple[str, Taken]:
         """Publish a need without an id: the same row makes the same need, in this request and in every other."""
         cluster = self._lot.cluster
         where = f"POST /v1/clusters/{cluster}/needs".encode()

@@ -6,9 +6,9 @@ import math
 import re
 from asyncio import Future, ensure_future, shield
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from time import monotonic
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
@@ -19,7 +19,7 @@ from schemas.base import MAX_COUNT
 from schemas.topics import MAX_EVENT_BYTES
 from services.ingest import problems
 from services.ingest.claims import Claim, claim_of
-from services.ingest.entities import State
+from services.ingest.entities import State, Taken
 from services.ingest.keys import Caller, Keyring, Operator
 from services.ingest.ledger import Asked
 from services.ingest.problems import FieldError, Problem
@@ -128,9 +128,15 @@ def parse(model: type[Model], body: bytes) -> Model:
         raise problems.malformed_or_invalid(error, model.model_fields) from None
 
 
-def accepted(entity_id: str, rev: int) -> Response:
-    """Say that a state is on the log."""
-    return _json({"id": entity_id, "rev": rev}, status=202, rev=rev)
+def accepted(entity_id: str, taken: Taken) -> Response:
+    """Say that a state is on the log, and what there is to know of it."""
+    return _json(told(entity_id, taken), status=202, rev=taken.rev)
+
+
+def told(entity_id: str, taken: Taken) -> dict[str, Any]:
+    """Return what is said of a state that is on the log."""
+    notes = {"notes": [asdict(note) for note in taken.notes]} if taken.notes else {}
+    return {"id": entity_id, "rev": taken.rev, **notes}
 
 
 def shown(state: State) -> Response:

@@ -1,5 +1,6 @@
 """The entities that ingest owns, each with the states it went through and the event that tells a state."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -80,6 +81,25 @@ class Stored:
 
 NOTHING: Final = Stored()
 
+_WORD: Final = re.compile(r"\w+")
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something that whoever published should know; it was published all the same."""
+
+    field: str
+    detail: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What was asked for is on the log, as `rev`."""
+
+    rev: int
+    notes: tuple[Note, ...] = ()
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -133,3 +153,8 @@ CONTACT: Final = Kind("contacts", CONTACTS, ContactPublished, owned=True)
 KINDS: Final = (AMBASSADOR, CONTACT, MEMBER, NEED)
 
 KIND_BY_NAME: Final = {kind.name: kind for kind in KINDS}
+
+
+def alike(need: Value) -> str:
+    """Return what needs share that say the same: their words, whatever the spacing, case and punctuation."""
+    return " ".join(_WORD.findall(f"{need['title']} {need['text']}".casefold()))

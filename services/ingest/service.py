@@ -1,6 +1,7 @@
 """Who may publish what, and what must be true of it. Everything else about a write is the ledger's."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import Final
 from uuid import uuid4
 
@@ -10,7 +11,7 @@ from schemas.contacts import ContactProfile
 from schemas.ids import derived_id
 from schemas.members import MemberKey, MemberKind, MemberProfile
 from schemas.needs import NeedKey, NeedStatus
-from services.ingest import codes, problems
+from services.ingest import codes, problems, wording
 from services.ingest.entities import (
     AMBASSADOR,
     CONTACT,
@@ -19,12 +20,14 @@ from services.ingest.entities import (
     Kind,
     NeedBody,
     NeedPosted,
+    Note,
     State,
     Stored,
+    Taken,
     Value,
 )
 from services.ingest.keys import Caller, IssuedKey, Keyring, Operator, Organisation
-from services.ingest.ledger import Asked, Ledger
+from services.ingest.ledger import Asked, Change, Ledger
 from services.ingest.problems import FieldError, Problem, shorten
 from services.ingest.store import EntityStore
 from services.runtime.clock import Clock
@@ -42,41 +45,45 @@ class IngestService:
         self._keyring = keyring
         self._clock = clock
 
-    async def put_member(self, caller: Caller, key: MemberKey, profile: MemberProfile, asked: Asked) -> int:
-        """Publish a profile, whole; return its rev."""
+    async def put_member(self, caller: Caller, key: MemberKey, profile: MemberProfile, asked: Asked) -> Taken:
+        """Publish a profile, whole."""
         _must_be(caller, key)
-        _refuse_any(tuple(codes.check_member(profile)))
+        worded = wording.member(profile)
+        _refuse_any((*codes.check_member(profile), *worded.errors))
         await self._check_city(key.cluster, profile.city, itself=key.member_id, kind=profile.kind)
-        return await self._ledger.write(MEMBER, key, lambda stored: _profile(caller, profile, stored), asked)
+        said = profile.model_fields_set
+        return await self._write(
+            MEMBER, key, lambda stored: _profile(caller, worded.value, said, stored), asked, notes=worded.notes
+        )
 
     async def get_member(self, caller: Caller, key: MemberKey) -> State:
         """Return a member as it is published."""
         _must_be(caller, key)
         return await self._get(MEMBER, key, f"member {key}")
 
-    async def erase_member(self, caller: Caller, key: MemberKey, asked: Asked) -> int:
-        """Erase a member, its contact, its needs and its keys; return the rev of the erasure."""
+    async def erase_member(self, caller: Caller, key: MemberKey, asked: Asked) -> Taken:
+        """Erase a member, its contact, its needs and its keys."""
         _must_be(caller, key)
-        return await self._ledger.write(MEMBER, key, _erase(f"member {key}"), asked)
+        return await self._write(MEMBER, key, _erase(f"member {key}"), asked)
 
-    async def put_contact(self, caller: Caller, key: MemberKey, profile: ContactProfile, asked: Asked) -> int:
-        """Publish who answers for a member; return the rev."""
+    async def put_contact(self, caller: Caller, key: MemberKey, profile: ContactProfile, asked: Asked) -> Taken:
+        """Publish who answers for a member."""
         _must_be(caller, key)
         await self._check_owner(key, problems.not_found(f"member {key}"))
-        return await self._ledger.write(CONTACT, key, lambda _: profile.model_dump(mode="json"), asked)
+        return await self._write(CONTACT, key, lambda _: profile.model_dump(mode="json"), asked)
 
     async def get_contact(self, caller: Caller, key: MemberKey) -> State:
         """Return a member's contact."""
         _must_be(caller, key)
         return await self._get(CONTACT, key, f"contact of member {key}")
 
-    async def erase_contact(self, caller: Caller, key: MemberKey, asked: Asked) -> int:
-        """Erase a member's contact; return the rev of the erasure."""
+    async def erase_contact(self, caller: Caller, key: MemberKey, asked: Asked) -> Taken:
+        """Erase a member's contact."""
         _must_be(caller, key)
-        return await self._ledger.write(CONTACT, key, _erase(f"contact of member {key}"), asked)
+        return await self._write(CONTACT, key, _erase(f"contact of member {key}"), asked)
 
-    async def post_need(self, caller: Caller, cluster: str, posted: NeedPosted, asked: Asked) -> tuple[str, int]:
-        """Publish a new need; return its id and its rev.
+    async def post_need(self, caller: Caller, cluster: str, posted: NeedPosted, asked: Asked) -> tuple[str, Taken]:
+        """Publish a new need; return its id with what was taken.
 
         Without an id of its own it gets one, derived from the idempotent request if it is one: however often that is
         repeated, it is one need.
@@ -86,8 +93,8 @@ class IngestService:
         body = NeedBody.model_validate(posted.model_dump(exclude={"need_id"}))
         return key.need_id, await self._put_need(caller, key, body, asked, new=True)
 
-    async def put_need(self, caller: Caller, key: NeedKey, body: NeedBody, asked: Asked) -> int:
-        """Publish a need, whole; return its rev."""
+    async def put_need(self, caller: Caller, key: NeedKey, body: NeedBody, asked: Asked) -> Taken:
+        """Publish a need, whole."""
         return await self._put_need(caller, key, body, asked, new=False)
 
     async def get_need(self, caller: Caller, key: NeedKey) -> State:
@@ -97,8 +104,8 @@ class IngestService:
         _must_own(caller, found.value)
         return found
 
-    async def withdraw_need(self, caller: Caller, key: NeedKey, asked: Asked) -> int:
-        """Let a need stand no more, its text kept; return the rev."""
+    async def withdraw_need(self, caller: Caller, key: NeedKey, asked: Asked) -> Taken:
+        """Let a need stand no more, its text kept."""
 
         def withdraw(stored: Stored) -> Value:
             if stored.value is None:
@@ -107,10 +114,10 @@ class IngestService:
             return {**stored.value, "status": NeedStatus.WITHDRAWN.value}
 
         _must_be_of(caller, key.cluster)
-        return await self._ledger.write(NEED, key, withdraw, asked)
+        return await self._write(NEED, key, withdraw, asked)
 
-    async def erase_need(self, caller: Caller, key: NeedKey, asked: Asked) -> int:
-        """Erase a need; return the rev of the erasure."""
+    async def erase_need(self, caller: Caller, key: NeedKey, asked: Asked) -> Taken:
+        """Erase a need."""
         erase = _erase(f"need {key}")
 
         def erase_own(stored: Stored) -> None:
@@ -118,23 +125,25 @@ class IngestService:
             return erase(stored)
 
         _must_be_of(caller, key.cluster)
-        return await self._ledger.write(NEED, key, erase_own, asked)
+        return await self._write(NEED, key, erase_own, asked)
 
-    async def put_ambassador(self, caller: Caller, key: AmbassadorKey, profile: AmbassadorProfile, asked: Asked) -> int:
-        """Publish who relays; return the rev."""
+    async def put_ambassador(
+        self, caller: Caller, key: AmbassadorKey, profile: AmbassadorProfile, asked: Asked
+    ) -> Taken:
+        """Publish who relays."""
         _must_be_operator(caller, "ambassadors")
         await self._check_city(key.cluster, profile.city)
-        return await self._ledger.write(AMBASSADOR, key, lambda _: profile.model_dump(mode="json"), asked)
+        return await self._write(AMBASSADOR, key, lambda _: profile.model_dump(mode="json"), asked)
 
     async def get_ambassador(self, caller: Caller, key: AmbassadorKey) -> State:
         """Return an ambassador with contact details."""
         _must_be_operator(caller, "ambassadors")
         return await self._get(AMBASSADOR, key, f"ambassador {key}")
 
-    async def erase_ambassador(self, caller: Caller, key: AmbassadorKey, asked: Asked) -> int:
-        """Erase an ambassador; return the rev of the erasure."""
+    async def erase_ambassador(self, caller: Caller, key: AmbassadorKey, asked: Asked) -> Taken:
+        """Erase an ambassador."""
         _must_be_operator(caller, "ambassadors")
-        return await self._ledger.write(AMBASSADOR, key, _erase(f"ambassador {key}"), asked)
+        return await self._write(AMBASSADOR, key, _erase(f"ambassador {key}"), asked)
 
     async def issue_key(self, caller: Caller, member: MemberKey) -> IssuedKey:
         """Make a key for a member, which need not be published yet: it may do that itself."""
@@ -147,8 +156,9 @@ class IngestService:
         if not await self._keyring.revoke(key_id):
             raise problems.not_found("key of this id")
 
-    async def _put_need(self, caller: Caller, key: NeedKey, body: NeedBody, asked: Asked, *, new: bool) -> int:
-        value = body.model_dump(mode="json")
+    async def _put_need(self, caller: Caller, key: NeedKey, body: NeedBody, asked: Asked, *, new: bool) -> Taken:
+        worded = wording.need(body)
+        value = worded.value
 
         def change(stored: Stored) -> Value:
             _must_own(caller, stored.value)
@@ -158,10 +168,30 @@ class IngestService:
 
         _must_be_of(caller, key.cluster)
         _must_own(caller, value)
-        _refuse_any(tuple(codes.check_need(body)))
+        _refuse_any((*codes.check_need(body), *worded.errors))
         owner = MemberKey(cluster=key.cluster, member_id=body.member_id)
         await self._check_owner(owner, problems.no_such_member(body.member_id, key.cluster))
-        return await self._ledger.write(NEED, key, change, asked)
+        taken = await self._write(NEED, key, change, asked, notes=worded.notes)
+        return replace(taken, notes=(*taken.notes, *await self._also_said(owner, key, value)))
+
+    async def _write(
+        self, kind: Kind, key: Key, change: Change, asked: Asked, *, notes: tuple[Note, ...] = ()
+    ) -> Taken:
+        return Taken(await self._ledger.write(kind, key, change, asked), notes)
+
+    async def _also_said(self, owner: MemberKey, key: NeedKey, value: Value) -> Sequence[Note]:
+        """Return a note where another need of the member says the same and stands too."""
+        if value["status"] != NeedStatus.OPEN:
+            return ()
+        others = await self._entities.saying_the_same(owner, key, value)
+        return [
+            Note(
+                "text",
+                f"the need {other} of the same member says the same and stands too",
+                "Withdraw one of them, unless both are meant: each is paired by itself.",
+            )
+            for other in others
+        ]
 
     async def _get(self, kind: Kind, key: Key, what: str) -> State:
         current = (await self._entities.get(kind, key)).current
@@ -199,15 +229,18 @@ class IngestService:
             )
 
 
-def _profile(caller: Caller, profile: MemberProfile, stored: Stored) -> Value:
-    """Return what is to be published: what an organisation may not say of itself stays as it is."""
-    value = profile.model_dump(mode="json")
+def _profile(caller: Caller, worded: Value, said: Collection[str], stored: Stored) -> Value:
+    """Return what is to be published: what an organisation may not say of itself stays as it is.
+
+    `said`: the fields that were sent.
+    """
     if isinstance(caller, Operator):
-        return value
+        return worded
+    value = worded.copy()
     refused: list[FieldError] = []
     for name in OPERATORS_FIELDS:
         kept = stored.value[name] if stored.value else MemberProfile.model_fields[name].default
-        if name in profile.model_fields_set and value[name] != kept:
+        if name in said and value[name] != kept:
             refused.append(
                 FieldError(
                     name,

@@ -1,13 +1,17 @@
 """Entities in MongoDB. An entity is one document, and its own outbox entry.
 
-live:    {_id: key, rev, at, by, value, alerts, owner?}: `by` tells one proposal from another
+live:    {_id: key, rev, at, by, value, alerts, owner?, said?}: `by` tells one proposal from another, `said` is the
+         same for needs that say the same
 erased:  {_id: key, rev, at, by}: the stub lets a later re-creation go on counting
-either may carry  pending: {state: {rev, at, by, value?, alerts?, owner?}, since, claim?, traceparent?}
+either may carry  pending: {state: {rev, at, by, value?, alerts?, owner?, said?}, since, claim?, traceparent?}
 never on the log: {_id: key, rev: 0, pending}
 """
 
+from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
+from hashlib import sha256
+from typing import Final
 from uuid import UUID, uuid4
 
 from pymongo import UpdateOne
@@ -15,9 +19,16 @@ from pymongo.errors import BulkWriteError, WriteError
 
 from schemas.base import Key
 from schemas.members import MemberKey
-from services.ingest.entities import KINDS, MEMBER, NOTHING, Kind, Pending, Standing, State, Stored
+from schemas.needs import NeedStatus
+from services.ingest.entities import KINDS, MEMBER, NEED, NOTHING, Kind, Pending, Standing, State, Stored, Value, alike
 from services.runtime.store import DUPLICATE_KEY, Collection, Database, Document
 from services.runtime.together import Together
+
+_SHOWN: Final = 4
+"""Needs that say the same, told of at most."""
+
+_LOOKED_AT: Final = 1_000
+"""Of them, for all that ask at the same time."""
 
 
 class EntityStore:
@@ -34,6 +45,7 @@ class EntityStore:
             if kind.owned:
                 await entities.create_index("owner", sparse=True)
                 await entities.create_index("pending.state.owner", sparse=True)
+        await self._entities[NEED].create_index([("owner", 1), ("said", 1)], sparse=True)
 
     async def get(self, kind: Kind, key: Key) -> Stored:
         """Return what is stored of an entity; `NOTHING` when nothing is."""
@@ -94,6 +106,10 @@ class EntityStore:
             async for document in entities.find(either, {"_id": 1})
         ]
 
+    async def saying_the_same(self, owner: MemberKey, key: Key, value: Value) -> Sequence[str]:
+        """Return the ids of the owner's other needs that stand and say what `value` says, the first few."""
+        return [other for other in await self._kept[NEED].saying((str(owner), _said(value))) if other != str(key)]
+
     async def everything(self, kind: Kind) -> AsyncIterator[tuple[Key, State]]:
         """Yield the current state of each entity, the erased ones included."""
         found = self._entities[kind].find({"rev": {"$gt": 0}}, {"pending": 0}, batch_size=500)
@@ -115,6 +131,7 @@ class _Kept:
         self.standing = Together(self._standing)
         self.propose = Together(self._propose)
         self.confirm = Together(self._confirm)
+        self.saying = Together(self._saying)
 
     async def _get(self, keys: Sequence[str]) -> Sequence[Stored | Exception]:
         found = {document["_id"]: _stored(document) async for document in self._entities.find(_among(keys))}
@@ -146,6 +163,15 @@ class _Kept:
         revs = {document["_id"]: document["rev"] async for document in found}
         return [failed.get(place, revs.get(key) == rev) for place, (key, rev) in enumerate(states)]
 
+    async def _saying(self, wanted: Sequence[tuple[str, str]]) -> Sequence[Sequence[str] | Exception]:
+        """Return the keys of the open needs of each owner that say the same."""
+        either = [{"owner": owner, "said": said} for owner, said in dict.fromkeys(wanted)]
+        stand = {"$or": either, "value.status": NeedStatus.OPEN.value}
+        found: dict[tuple[str, str], list[str]] = defaultdict(list)
+        async for one in self._entities.find(stand, {"owner": 1, "said": 1}).limit(_LOOKED_AT):
+            found[one["owner"], one["said"]].append(one["_id"])
+        return [found[each][:_SHOWN] for each in wanted]
+
     async def _write(self, writes: Sequence[UpdateOne]) -> tuple[int, dict[int, Exception]]:
         """Return how many found what they change, and what was wrong with those that could not be made, by place."""
         try:
@@ -174,7 +200,13 @@ def _document(kind: Kind, key: Key, state: State) -> Document:
         document |= {"value": state.value, "alerts": state.alerts}
         if owner := kind.owner(key, state.value):
             document["owner"] = str(owner)
+        if kind is NEED:
+            document["said"] = _said(state.value)
     return document
+
+
+def _said(value: Value) -> str:
+    return sha256(alike(value).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def _state(document: Document) -> State:

@@ -42,7 +42,7 @@ REFUSED = {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN, httpx.codes.NOT_FOUN
 BODIES: dict[str, dict[str, Any]] = {
     "contact": {"name": "Mine now", "email": "mine@example.org"},
     "members": {"name": "Mine now", "kind": "company"},
-    "needs": {"member_id": "firm", "title": "Mine now"},
+    "needs": {"member_id": "firm", "title": "Mine from now on"},
     "ambassadors": {"name": "Mine now", "city": "cite"},
     "keys": {"cluster": "theirs", "member_id": "firm"},
 }

@@ -52,7 +52,7 @@ class Cluster:
         return answer
 
     async def need(self, need: str, member: str, **more: Any) -> httpx.Response:
-        answer = await self.put("needs", need, {"member_id": member, "title": f"Besoin {need}", **more})
+        answer = await self.put("needs", need, {"member_id": member, "title": f"Capteurs pour {need}", **more})
         assert answer.status_code == httpx.codes.ACCEPTED, answer.text
         return answer
 

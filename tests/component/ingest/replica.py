@@ -130,18 +130,18 @@ class Replica:
 
     async def member(self, member: str, asked: Asked = PLAINLY, **more: Any) -> int:
         profile = MemberProfile.model_validate({"name": f"Atelier {member}", "kind": "company", **more})
-        return await self.service.put_member(Operator(), member_key(member), profile, asked)
+        return (await self.service.put_member(Operator(), member_key(member), profile, asked)).rev
 
     async def need(self, need: str, owner: str, asked: Asked = PLAINLY, **more: Any) -> int:
-        body = NeedBody.model_validate({"member_id": owner, "title": f"Besoin {need}", **more})
-        return await self.service.put_need(Operator(), need_key(need), body, asked)
+        body = NeedBody.model_validate({"member_id": owner, "title": f"Capteurs pour {need}", **more})
+        return (await self.service.put_need(Operator(), need_key(need), body, asked)).rev
 
     async def contact(self, member: str, asked: Asked = PLAINLY, **more: Any) -> int:
         profile = ContactProfile.model_validate({"name": "Amal", "email": "amal@example.org", **more})
-        return await self.service.put_contact(Operator(), member_key(member), profile, asked)
+        return (await self.service.put_contact(Operator(), member_key(member), profile, asked)).rev
 
     async def erase(self, member: str) -> int:
-        return await self.service.erase_member(Operator(), member_key(member), PLAINLY)
+        return (await self.service.erase_member(Operator(), member_key(member), PLAINLY)).rev
 
 
 class World:

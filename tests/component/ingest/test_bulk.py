@@ -68,7 +68,7 @@ async def test_a_row_that_cannot_be_taken_is_told_as_by_itself_and_harms_no_othe
 
 async def test_rows_of_one_entity_are_taken_in_their_order_after_the_member_they_belong_to(cluster: Cluster) -> None:
     rows: list[object] = [FIRM | {"member_id": f"m{number}"} for number in range(40)]
-    rows += [{"need_id": f"n{number}", "member_id": f"m{number}", "title": "Besoin"} for number in range(40)]
+    rows += [{"need_id": f"n{number}", "member_id": f"m{number}", "title": "Besoin urgent"} for number in range(40)]
     rows += [FIRM | {"member_id": "m0", "name": f"Atelier {number}"} for number in range(30)]
     answers = await bulk(cluster, *rows)
     assert {answer["status"] for answer in answers} == {202}
@@ -77,7 +77,11 @@ async def test_rows_of_one_entity_are_taken_in_their_order_after_the_member_they
 
 
 async def test_the_same_rows_once_more_change_nothing(cluster: Cluster) -> None:
-    rows = (FIRM | {"member_id": "firm"}, {"member_id": "firm", "title": "Sans nom"}, FIRM | {"member_id": "firm"})
+    rows = (
+        FIRM | {"member_id": "firm"},
+        {"member_id": "firm", "title": "Sans aucun nom"},
+        FIRM | {"member_id": "firm"},
+    )
     first, second = await bulk(cluster, *rows), await bulk(cluster, *rows)
     assert first == second
     assert len(await cluster.told()) == 2
@@ -86,7 +90,7 @@ async def test_the_same_rows_once_more_change_nothing(cluster: Cluster) -> None:
 async def test_an_organisation_publishes_for_itself_alone(cluster: Cluster) -> None:
     await cluster.member("mine")
     key = await cluster.key_of("mine")
-    need = {"title": "Besoin", "need_id": "n1"}
+    need = {"title": "Besoin urgent", "need_id": "n1"}
     answers = await bulk(
         cluster,
         need | {"member_id": "mine"},
@@ -153,7 +157,7 @@ async def test_a_key_that_is_revoked_meanwhile_takes_no_more_rows(
     monkeypatch.setattr(edge, "KNOWN_SECONDS", 0.0)
     await cluster.member("mine")
     issued = (await cluster.api.post("/v1/keys", json={"cluster": cluster.name, "member_id": "mine"})).json()
-    need = {"member_id": "mine", "title": "Besoin"}
+    need = {"member_id": "mine", "title": "Besoin urgent"}
 
     async def rows() -> AsyncIterator[bytes]:
         yield json.dumps(need | {"need_id": "n1"}).encode() + b"\n"

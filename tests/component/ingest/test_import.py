@@ -97,6 +97,14 @@ async def test_lines_of_json_may_hold_every_kind(cluster: Cluster, tmp_path: Pat
     assert sorted(map(str, alerts)) == ["False", "None", "None"]
 
 
+async def test_rows_that_were_published_with_a_note_are_told_too(cluster: Cluster, tmp_path: Path) -> None:
+    path = tmp_path / "members.csv"
+    path.write_text("member_id,name,kind,summary\na,A,company,<p>Filets</p>\nb,B,company,Filets\n")
+    noted: list[tuple[int, str]] = []
+    report = await load(cluster, path, on_noted=lambda remark: noted.append((remark.line, remark.field)))
+    assert (report.accepted, report.noted, noted) == (2, 1, [(2, "summary")])
+
+
 async def test_a_table_of_contacts_says_who_answers_for_whom(cluster: Cluster, tmp_path: Path) -> None:
     await cluster.member("m")
     path = tmp_path / "contacts.csv"
@@ -112,7 +120,7 @@ async def test_a_table_of_contacts_says_who_answers_for_whom(cluster: Cluster, t
 async def test_a_need_without_an_id_is_the_same_need_in_every_run(cluster: Cluster, tmp_path: Path) -> None:
     await cluster.member("m")
     path = tmp_path / "needs.csv"
-    path.write_text("member_id,title,deadline\nm,Un four,2031-01-31T08:00:00Z\nm,Un autre four,\n")
+    path.write_text("member_id,title,deadline\nm,Un four de laboratoire,2031-01-31T08:00:00Z\nm,Un autre four,\n")
     for _ in range(2):
         report = await load(cluster, path)
         assert (report.accepted, report.rejections) == (2, [])

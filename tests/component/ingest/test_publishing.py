@@ -54,7 +54,8 @@ async def test_without_alerts_is_said_in_the_event(cluster: Cluster) -> None:
 async def test_a_need_lives_from_posting_to_withdrawal(cluster: Cluster) -> None:
     await cluster.member("m")
     posted = await cluster.api.post(
-        cluster.path("needs"), json={"member_id": "m", "title": "Un four", "deadline": "2031-01-31T08:00:00+01:00"}
+        cluster.path("needs"),
+        json={"member_id": "m", "title": "Un four de laboratoire", "deadline": "2031-01-31T08:00:00+01:00"},
     )
     need = posted.json()["id"]
     withdrawn = await cluster.api.post(f"{cluster.path('needs', need)}/withdrawal")
@@ -62,15 +63,19 @@ async def test_a_need_lives_from_posting_to_withdrawal(cluster: Cluster) -> None
     again = await cluster.api.post(f"{cluster.path('needs', need)}/withdrawal")
     assert again.json()["rev"] == 2
     shown = (await cluster.api.get(cluster.path("needs", need))).json()
-    assert (shown["status"], shown["title"], shown["deadline"]) == ("withdrawn", "Un four", "2031-01-31T07:00:00Z")
+    assert (shown["status"], shown["title"], shown["deadline"]) == (
+        "withdrawn",
+        "Un four de laboratoire",
+        "2031-01-31T07:00:00Z",
+    )
     last = newest(await cluster.told())[f"{cluster.name}/{need}"].value
     assert isinstance(last, NeedPublished)
-    assert (last.status, last.title) == ("withdrawn", "Un four")
+    assert (last.status, last.title) == ("withdrawn", "Un four de laboratoire")
 
 
 async def test_a_need_posted_under_a_taken_id_is_refused_unless_it_is_the_same(cluster: Cluster) -> None:
     await cluster.member("m")
-    need = {"need_id": "n", "member_id": "m", "title": "Un four"}
+    need = {"need_id": "n", "member_id": "m", "title": "Un four de laboratoire"}
     answers = [await cluster.api.post(cluster.path("needs"), json=body) for body in (need, need, need | {"text": "!"})]
     assert [answer.status_code for answer in answers] == [202, 202, 409]
     assert "PUT" in answers[2].json()["detail"]
@@ -205,7 +210,7 @@ async def test_an_idempotent_post_makes_one_need_however_often_it_comes(cluster:
             cluster.path("needs"), json=body, headers={"Idempotency-Key": f"{cluster.name}-{key}"}
         )
 
-    first, *same = await asyncio.gather(*(post("Un four") for _ in range(5)))
+    first, *same = await asyncio.gather(*(post("Un four de laboratoire") for _ in range(5)))
     assert {answer.text for answer in same} == {first.text}
     other = await post("Un autre four")
     assert (other.status_code, other.json()["title"]) == (422, "Idempotency-Key already used")
@@ -228,7 +233,7 @@ async def test_an_idempotent_put_answers_as_before_even_after_a_later_write(clus
 async def test_one_callers_idempotency_key_is_not_anothers(cluster: Cluster) -> None:
     await cluster.member("m")
     org = await cluster.key_of("m")
-    body = {"member_id": "m", "title": "Un four"}
+    body = {"member_id": "m", "title": "Un four de laboratoire"}
     answers = [
         await cluster.api.post(cluster.path("needs"), json=body, headers={"Idempotency-Key": cluster.name, **caller})
         for caller in ({}, org)
@@ -261,3 +266,30 @@ async def test_erasure_leaves_no_word_in_any_collection(cluster: Cluster) -> Non
         assert (await cluster.api.delete(path)).status_code == 202
     assert await words_left() == []
     assert [event.value for event in newest(await cluster.told()).values()] == [None] * 6
+
+
+async def test_html_is_taken_out_and_the_answer_says_so(cluster: Cluster) -> None:
+    await cluster.member("firm")
+    answer = await cluster.need("n1", "firm", text="<p>Un capteur <b>autonome</b></p>")
+    assert [note["field"] for note in answer.json()["notes"]] == ["text"]
+    shown = (await cluster.api.get(cluster.path("needs", "n1"))).json()
+    assert shown["text"] == "Un capteur autonome"
+    again = await cluster.put("needs", "n1", shown)
+    assert again.json() == {"id": "n1", "rev": 1}
+
+
+async def test_a_need_that_says_what_another_of_the_member_says_is_taken_and_that_is_said(cluster: Cluster) -> None:
+    await cluster.member("firm")
+    await cluster.member("other")
+    said = {"title": "Capteurs d’humidité", "text": "Pour une serre."}
+    assert "notes" not in (await cluster.need("n1", "firm", **said)).json()
+    assert "notes" not in (await cluster.need("theirs", "other", **said)).json()
+    (note,) = (await cluster.need("n2", "firm", **said | {"text": "Pour une  serre !"})).json()["notes"]
+    assert f"{cluster.name}/n1" in note["detail"]
+    withdrawn = await cluster.api.post(cluster.path("needs", "n1") + "/withdrawal")
+    assert withdrawn.status_code == httpx.codes.ACCEPTED
+    assert "notes" not in (await cluster.need("n2", "firm", **said | {"text": "Pour une serre…"})).json()
+    assert (
+        "notes"
+        not in (await cluster.need("n1", "firm", **said | {"status": "withdrawn", "text": "Pour une serre !"})).json()
+    )

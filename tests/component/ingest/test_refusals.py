@@ -11,7 +11,7 @@ from schemas.topics import MAX_EVENT_BYTES
 from tests.component.ingest.conftest import CONTACT, OPERATOR_KEY, Cluster, bearer
 
 MEMBER = {"name": "M", "kind": "company"}
-NEED = {"member_id": "m", "title": "T"}
+NEED = {"member_id": "m", "title": "Un four de laboratoire"}
 AMBASSADOR = {"name": "A", "city": "cite"}
 SLUG = "Use at most 80 letters without accents, digits, dots, underscores and hyphens; start with a letter or digit."
 INSTANT = "Send a date and time with its offset, as in 2026-01-31T08:00:00Z."
@@ -44,33 +44,33 @@ FIELDS: list[tuple[str, dict[str, Any], str, str, str]] = [
     ),
     (
         "members",
-        MEMBER | {"assets": [{"asset_id": "1", "title": "T", "trl": 10}]},
+        MEMBER | {"assets": [{"asset_id": "1", "title": "Un four de laboratoire", "trl": 10}]},
         "assets.0.trl",
         "10",
         "Send at most 9.",
     ),
     (
         "members",
-        MEMBER | {"assets": [{"asset_id": "1", "title": "T", "titel": "x"}]},
+        MEMBER | {"assets": [{"asset_id": "1", "title": "Un four de laboratoire", "titel": "x"}]},
         "assets.0.titel",
         "x",
         "Remove it, or correct its name.",
     ),
     (
         "members",
-        MEMBER | {"assets": [{"asset_id": "1", "title": "T"}] * 2},
+        MEMBER | {"assets": [{"asset_id": "1", "title": "Un four de laboratoire"}] * 2},
         "assets.1.asset_id",
         "1",
         "Give each asset an id of its own.",
     ),
     (
         "members",
-        MEMBER | {"assets": [{"asset_id": "1", "title": "T", "language": "xx"}]},
+        MEMBER | {"assets": [{"asset_id": "1", "title": "Un four de laboratoire", "language": "xx"}]},
         "assets.0.language",
         "xx",
         "Use a BCP 47 tag, as in fr or ar-MA.",
     ),
-    ("needs", {"title": "T"}, "member_id", "", "Add this field."),
+    ("needs", {"title": "Un four de laboratoire"}, "member_id", "", "Add this field."),
     (
         "needs",
         NEED | {"member_id": "who"},

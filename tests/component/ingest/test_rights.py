@@ -55,9 +55,9 @@ FOREIGN = [
     ("PUT", "members/nobody/contact", CONTACT),
     ("POST", "needs", {"member_id": "other", "title": "In your name"}),
     ("PUT", "needs/new", {"member_id": "other", "title": "In your name"}),
-    ("PUT", "needs/theirs", {"member_id": "m", "title": "Taken over"}),
-    ("PUT", "needs/mine", {"member_id": "other", "title": "Given away"}),
-    ("POST", "needs", {"need_id": "theirs", "member_id": "m", "title": "Taken over"}),
+    ("PUT", "needs/theirs", {"member_id": "m", "title": "Taken over now"}),
+    ("PUT", "needs/mine", {"member_id": "other", "title": "Given away now"}),
+    ("POST", "needs", {"need_id": "theirs", "member_id": "m", "title": "Taken over now"}),
     ("GET", "needs/theirs", None),
     ("DELETE", "needs/theirs", None),
     ("POST", "needs/theirs/withdrawal", None),
@@ -81,7 +81,7 @@ async def test_an_organisation_reaches_nothing_of_another(cluster: Cluster, meth
     assert f"the member {cluster.name}/m, its contact and its needs" in answer.json()["detail"]
     assert CONTACT["email"] not in answer.text
     assert len(await cluster.told()) == before
-    assert (await cluster.api.get(cluster.path("needs", "theirs"))).json()["title"] == "Besoin theirs"
+    assert (await cluster.api.get(cluster.path("needs", "theirs"))).json()["title"] == "Capteurs pour theirs"
     assert (await cluster.api.get(cluster.path("needs", "mine"))).json()["member_id"] == "m"
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from services.console.import_rows import FileKind, Rejection, Row, look_at, read_rows
+from services.console.import_rows import FileKind, Remark, Row, look_at, read_rows
 
 
-def rows(path: Path, kind: FileKind = FileKind.AUTO) -> list[Row | Rejection]:
+def rows(path: Path, kind: FileKind = FileKind.AUTO) -> list[Row | Remark]:
     return list(read_rows(look_at(path), kind))
 
 
@@ -96,7 +96,7 @@ def test_a_quotation_mark_that_is_never_closed_is_told_and_does_not_fill_the_mem
     path = write(tmp_path, 'member_id,name\na,A\nb,"B\n' + "c,C\n" * 400_000)
     first, second, *_ = rows(path)
     assert isinstance(first, Row)
-    assert second == Rejection(3, "", "", 'Close the quotation mark (") that opens a cell here, or remove it.')
+    assert second == Remark(3, "", "", 'Close the quotation mark (") that opens a cell here, or remove it.')
 
 
 def test_a_long_file_is_never_held_whole(tmp_path: Path) -> None:
