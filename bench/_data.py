@@ -13,7 +13,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +23,7 @@ import pycountry
 from schemas.base import SLUG_PATTERN
 from schemas.members import Admission, Asset, AssetKind, MemberKind, MemberProfile
 from schemas.needs import NeedProfile
+from services.ingest.wording import contacts_in
 
 Row = Mapping[str, Any]
 
@@ -82,19 +83,26 @@ class Folder:
 
 
 def load(
-    folder: Path, *, limit: int | None = None, cities: Sequence[str] = (), judgements_needed: bool = True
+    folder: Path,
+    *,
+    limit: int | None = None,
+    cities: Sequence[str] = (),
+    judgements_needed: bool = True,
+    publishable: bool = False,
 ) -> Folder:
     """Read a folder.
 
     Args:
         limit: take so many queries, the first ones.
         cities: ids of the innovation cities where its organisations sit, in turns.
+        publishable: leave out how to reach somebody, which ingest refuses in a text.
         judgements_needed: whether a folder without qrels is an error; otherwise nothing is known to be relevant.
 
     Raises:
         DataError: a file is missing or not in the expected form.
     """
-    docs, projects = read_rows(folder, "docs"), read_rows(folder, "past_projects", needed=False)
+    clean = _without_contacts if publishable else str
+    docs, projects = _rows_of(folder, "docs", clean), _rows_of(folder, "past_projects", clean, needed=False)
     try:
         done = _projects_by_doc(projects)
         members = [
@@ -102,13 +110,25 @@ def load(
             for number, row in enumerate(docs)
         ]
         kinds = tuple(sorted({member.profile.kind for member in members}))
-        needs = [need_of(row, kinds) for row in read_rows(folder, "queries")[:limit]]
+        needs = [need_of(row, kinds) for row in _rows_of(folder, "queries", clean)[:limit]]
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{folder}: not in the expected form ({type(error).__name__}: {error})") from None
     taken = {need.query for need in needs}
     judged = read_qrels(folder) if judgements_needed or _find(folder, "qrels.tsv") else {}
     relevant = {query: docs for query, docs in judged.items() if query in taken}
     return Folder(name=folder.name, members=members, needs=needs, relevant=relevant)
+
+
+def _rows_of(folder: Path, name: str, clean: Callable[[str], str], *, needed: bool = True) -> list[Row]:
+    rows = read_rows(folder, name, needed=needed)
+    return [row | {"text": clean(row["text"])} for row in rows]
+
+
+def _without_contacts(text: str) -> str:
+    while (found := next(contacts_in(text), None)) is not None:
+        (start, end), _ = found
+        text = text[:start] + text[end:]
+    return text
 
 
 def read_rows(folder: Path, name: str, *, needed: bool = True) -> list[Row]:

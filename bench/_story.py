@@ -97,7 +97,7 @@ async def replay(plan: Plan, say: Console) -> Result:
         DataError: the folder is not in the expected form.
         PartError: the system did not start, or a part of it stays down.
     """
-    folder = load(plan.data, limit=plan.limit, cities=plan.city_ids)
+    folder = load(plan.data, limit=plan.limit, cities=plan.city_ids, publishable=True)
     async with _started(plan, say) as (run, supervisor):
         playing = asyncio.create_task(_play(run, folder))
         given_up = asyncio.create_task(supervisor.given_up())

@@ -119,7 +119,7 @@ def _plain(text: str) -> bool:
 
 
 def _refused(field: str, text: str) -> Iterator[FieldError]:
-    for place, what in _contacts(text):
+    for place, what in contacts_in(text):
         yield FieldError(
             field,
             _excerpt(text, *place),
@@ -135,7 +135,8 @@ def _refused(field: str, text: str) -> Iterator[FieldError]:
         )
 
 
-def _contacts(text: str) -> Iterator[tuple[tuple[int, int], str]]:
+def contacts_in(text: str) -> Iterator[tuple[tuple[int, int], str]]:
+    """Yield where a text says how to reach somebody (from, to), and by what."""
     if "@" in text:
         yield from ((found.span(), "an e-mail address") for found in _EMAIL.finditer(text))
     yield from ((found.span(), "a messenger's address") for found in _MESSENGER.finditer(text))
