@@ -121,7 +121,7 @@ def load(
 
 def _rows_of(folder: Path, name: str, clean: Callable[[str], str], *, needed: bool = True) -> list[Row]:
     rows = read_rows(folder, name, needed=needed)
-    return [row | {"text": clean(row["text"])} for row in rows]
+    return [{**row, "text": clean(row["text"])} for row in rows]
 
 
 def _without_contacts(text: str) -> str:
