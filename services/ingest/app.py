@@ -10,6 +10,7 @@ from services.ingest.claims import Claims
 from services.ingest.edge import Edge
 from services.ingest.erasure import Erasure
 from services.ingest.handlers import routes
+from services.ingest.keymaking import KeyMaking
 from services.ingest.keys import Keyring, OperatorKey
 from services.ingest.ledger import Ledger
 from services.ingest.openapi import describe_bodies
@@ -40,7 +41,7 @@ def build(settings: IngestSettings) -> Microservice:
     frame = Microservice("ingest", settings, app=app, bounds=BOUNDS)
     database = frame.store.database
     entities, claims = EntityStore(database), Claims(database)
-    keyring = Keyring(database=database, operator=OperatorKey(settings))
+    keyring = Keyring(database=database, operator=OperatorKey(settings), clock=frame.clock)
     ledger = Ledger(
         entities=entities,
         claims=claims,
@@ -48,9 +49,10 @@ def build(settings: IngestSettings) -> Microservice:
         publisher=frame.publisher,
         clock=frame.clock,
     )
-    service = IngestService(ledger=ledger, entities=entities, keyring=keyring, clock=frame.clock)
+    service = IngestService(ledger=ledger, entities=entities)
     edge = Edge(keyring=keyring, started=lambda: frame.started)
-    app.include_router(routes(service=service, bulk=Bulk(service=service), edge=edge))
+    keys = KeyMaking(keyring=keyring, clock=frame.clock)
+    app.include_router(routes(service=service, keys=keys, bulk=Bulk(service=service), edge=edge))
     render_problems(app)
     describe_bodies(app)
     frame.on_start(entities.prepare, claims.prepare, keyring.prepare)

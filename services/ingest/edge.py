@@ -5,7 +5,7 @@ import json
 import math
 import re
 from asyncio import Future, ensure_future, shield
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 from time import monotonic
 from typing import Any, Final, TypeVar
@@ -20,7 +20,7 @@ from schemas.topics import MAX_EVENT_BYTES
 from services.ingest import problems
 from services.ingest.claims import Claim, claim_of
 from services.ingest.entities import State, Taken
-from services.ingest.keys import Caller, Keyring, Operator
+from services.ingest.keys import Caller, Issued, Keyring, Operator
 from services.ingest.ledger import Asked
 from services.ingest.problems import FieldError, Problem
 from services.runtime.requests import traceparent_of
@@ -146,11 +146,22 @@ def shown(state: State) -> Response:
     return response
 
 
-def created_once(content: dict[str, str]) -> Response:
-    """Tell a secret that is told once."""
-    response = _json(content, status=201)
+def key_told(issued: Issued, key: str) -> Response:
+    """Tell a key, this once."""
+    response = _json({"key_id": issued.key_id, "key": key, **_described(issued)}, status=201)
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def keys_shown(keys: Sequence[Issued]) -> Response:
+    """Show keys without what makes them keys."""
+    return _json({"keys": [{"key_id": key.key_id, **_described(key)} for key in keys]}, status=200)
+
+
+def _described(key: Issued) -> dict[str, Any]:
+    times = {"issued_at": key.issued_at, "used_at": key.used_at, "ends_at": key.ends_at}
+    said = {name: moment.isoformat().replace("+00:00", "Z") for name, moment in times.items() if moment is not None}
+    return {**key.member.model_dump(), "scopes": key.scopes, "label": key.label, **said}
 
 
 async def lines_of(request: Request) -> AsyncIterator[bytes]:

@@ -7,16 +7,18 @@ from fastapi import APIRouter, Request, Response
 from schemas.ambassadors import AmbassadorKey, AmbassadorProfile
 from schemas.base import Slug
 from schemas.contacts import ContactProfile
-from schemas.members import MemberKey, MemberProfile, MemberRef
+from schemas.members import MemberKey, MemberProfile
 from schemas.needs import NeedKey
 from services.ingest.bulk import Bulk, Lot
-from services.ingest.edge import Edge, LinesResponse, accepted, created_once, lines_of, parse, shown
+from services.ingest.edge import Edge, LinesResponse, accepted, key_told, keys_shown, lines_of, parse, shown
 from services.ingest.entities import KIND_BY_NAME, NeedBody, NeedPosted
+from services.ingest.keymaking import KeyMaking
+from services.ingest.keys import KeyAsked, Overlap
 from services.ingest.openapi import takes, takes_lines
 from services.ingest.service import IngestService
 
 
-def routes(*, service: IngestService, bulk: Bulk, edge: Edge) -> APIRouter:
+def routes(*, service: IngestService, keys: KeyMaking, bulk: Bulk, edge: Edge) -> APIRouter:
     """Return the routes of the API."""
     router = APIRouter(prefix="/v1")
     _members(router, service, edge)
@@ -24,7 +26,7 @@ def routes(*, service: IngestService, bulk: Bulk, edge: Edge) -> APIRouter:
     _needs(router, service, edge)
     _ambassadors(router, service, edge)
     _bulk(router, bulk, edge)
-    _keys(router, service, edge)
+    _keys(router, keys, edge)
     return router
 
 
@@ -153,18 +155,28 @@ def _ambassadors(router: APIRouter, service: IngestService, edge: Edge) -> None:
         return accepted(ambassador_id, await service.erase_ambassador(call.caller, key, call.asked))
 
 
-def _keys(router: APIRouter, service: IngestService, edge: Edge) -> None:
-    @router.post("/keys", status_code=201, tags=["keys"], openapi_extra=takes(MemberRef))
+def _keys(router: APIRouter, keys: KeyMaking, edge: Edge) -> None:
+    @router.post("/keys", status_code=201, tags=["keys"], openapi_extra=takes(KeyAsked))
     async def issue_key(request: Request) -> Response:
-        """Issue a key to a member; it is told once. Operator only."""
+        """Issue a key to a member; it is told once. By the operator, or a key with the scope `keys`."""
         call = await edge.open(request)
-        whom = parse(MemberRef, call.body)
-        issued = await service.issue_key(call.caller, MemberKey(cluster=whom.cluster, member_id=whom.member_id))
-        return created_once({"key_id": issued.key_id, "key": issued.key, **whom.model_dump()})
+        return key_told(*await keys.issue(call.caller, parse(KeyAsked, call.body)))
+
+    @router.get("/keys", tags=["keys"])
+    async def list_keys(cluster: Slug, member_id: Slug, request: Request) -> Response:
+        """Show the keys of a member, and when each was last used; not what makes them keys."""
+        call = await edge.open(request)
+        return keys_shown(await keys.of(call.caller, MemberKey(cluster=cluster, member_id=member_id)))
+
+    @router.post("/keys/{key_id}/rotation", status_code=201, tags=["keys"], openapi_extra=takes(Overlap))
+    async def rotate_key(key_id: str, request: Request) -> Response:
+        """Issue a key with the rights of another, which opens for a while yet."""
+        call = await edge.open(request)
+        return key_told(*await keys.rotate(call.caller, key_id, parse(Overlap, call.body or b"{}")))
 
     @router.delete("/keys/{key_id}", status_code=204, tags=["keys"])
     async def revoke_key(key_id: str, request: Request) -> Response:
-        """Revoke a key. Operator only."""
+        """Revoke a key, at once."""
         call = await edge.open(request)
-        await service.revoke_key(call.caller, key_id)
+        await keys.revoke(call.caller, key_id)
         return Response(status_code=204)

@@ -8,16 +8,25 @@ import hashlib
 import hmac
 import re
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Final
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Final
 
-from schemas.members import MemberKey
+from pydantic import Field
+from pymongo.errors import PyMongoError
+
+from schemas.base import Contract, Phrase, UtcDatetime
+from schemas.members import MemberKey, MemberRef
 from services.ingest.settings import IngestSettings
-from services.runtime.store import Database
+from services.runtime.clock import Clock
+from services.runtime.store import Database, Document
 
 _SHAPE: Final = re.compile(r"mk_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
 _HASHED: Final = "sha256:"
+_DAY: Final = 86_400
+_NOTED_EVERY: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +39,25 @@ class Operator:
         return "operator"
 
 
+class Scope(StrEnum):
+    """What a key may change of its member. Whatever its scopes, it may read the profile and the needs."""
+
+    PROFILE = "profile"
+    CONTACT = "contact"
+    NEEDS = "needs"
+    KEYS = "keys"
+
+
+PUBLISHING: Final = (Scope.PROFILE, Scope.CONTACT, Scope.NEEDS)
+"""What a key may do of which nothing else was said."""
+
+
 @dataclass(frozen=True, slots=True)
 class Organisation:
-    """One member: may write itself, its contact and its needs."""
+    """One member: may write itself, its contact and its needs, as far as its scopes go."""
 
     member: MemberKey
+    scopes: tuple[Scope, ...] = PUBLISHING
 
     @property
     def scope(self) -> str:
@@ -45,12 +68,40 @@ class Organisation:
 Caller = Operator | Organisation
 
 
+class KeyAsked(MemberRef):
+    """A key that somebody asks for."""
+
+    scopes: Annotated[tuple[Scope, ...], Field(min_length=1, description="What it may change")] = PUBLISHING
+    label: Annotated[Phrase, Field(description="What it is for, in its owner's words")] = ""
+    ends_at: Annotated[UtcDatetime | None, Field(description="From then on it opens nothing")] = None
+
+
+class Overlap(Contract):
+    """How a key gives way to the one after it."""
+
+    overlap_seconds: Annotated[int, Field(ge=0, le=30 * 86_400, description="How long the old one still opens")] = (
+        86_400
+    )
+
+
 @dataclass(frozen=True, slots=True)
-class IssuedKey:
-    """A key as it is told, once."""
+class Issued:
+    """A key, without what makes it one.
+
+    Attributes:
+        used_at: when it was last used, to the hour; none: not yet.
+        ends_at: from when on it opens nothing; none: it has no end.
+        issued_until: what `ends_at` was before another took its place.
+    """
 
     key_id: str
-    key: str
+    member: MemberKey
+    scopes: tuple[Scope, ...]
+    label: str
+    issued_at: datetime
+    used_at: datetime | None
+    ends_at: datetime | None
+    issued_until: datetime | None
 
 
 class OperatorKey:
@@ -71,15 +122,19 @@ class OperatorKey:
 
 
 class Keyring:
-    """The keys of organisations."""
+    """The keys of organisations. An ended one is nobody's, and is soon forgotten."""
 
-    def __init__(self, *, database: Database, operator: OperatorKey) -> None:
+    def __init__(self, *, database: Database, operator: OperatorKey, clock: Clock) -> None:
         self._keys = database["keys"]
         self._operator = operator
+        self._clock = clock
+        self._noted: dict[str, datetime] = {}
+        """When the use of a key was last noted here."""
 
     async def prepare(self) -> None:
         """Create what lookups need; may be repeated."""
         await self._keys.create_index("member")
+        await self._keys.create_index("ends", expireAfterSeconds=0)
 
     async def caller(self, presented: str) -> Caller | None:
         """Return whose key this is; none when it is nobody's."""
@@ -88,18 +143,48 @@ class Keyring:
         shape = _SHAPE.fullmatch(presented)
         if shape is None:
             return None
+        now = self._clock()
         key = await self._keys.find_one({"_id": shape[1]})
         # Compared also when there is no such id, so that the time taken does not tell.
         known = key["digest"] if key is not None else _digest("")
         if not hmac.compare_digest(known, _digest(shape[2])) or key is None:
             return None
-        return Organisation(member=MemberKey.decode(key["member"].encode()))
+        issued = _issued(key)
+        if issued.ends_at is not None and issued.ends_at <= now:
+            return None
+        await self._note_use(issued, now)
+        return Organisation(member=issued.member, scopes=issued.scopes)
 
-    async def issue(self, member: MemberKey, *, now: datetime) -> IssuedKey:
-        """Make a key for `member`; it is told here and nowhere else."""
+    async def issue(self, asked: KeyAsked) -> tuple[Issued, str]:
+        """Make a key; what makes it one is told here and nowhere else."""
         key_id, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
-        await self._keys.insert_one({"_id": key_id, "digest": _digest(secret), "member": str(member), "at": now})
-        return IssuedKey(key_id=key_id, key=f"mk_{key_id}_{secret}")
+        member = MemberKey(cluster=asked.cluster, member_id=asked.member_id)
+        document: Document = {
+            "_id": key_id,
+            "digest": _digest(secret),
+            "member": str(member),
+            "scopes": [scope.value for scope in dict.fromkeys(asked.scopes)],
+            "label": asked.label,
+            "at": self._clock(),
+        }
+        if asked.ends_at is not None:
+            document |= {"ends": asked.ends_at, "until": asked.ends_at}
+        await self._keys.insert_one(document)
+        return _issued(document), f"mk_{key_id}_{secret}"
+
+    async def find(self, key_id: str) -> Issued | None:
+        """Return a key; none when it is nobody's."""
+        document = await self._keys.find_one({"_id": key_id})
+        return None if document is None else _issued(document)
+
+    async def of(self, member: MemberKey) -> list[Issued]:
+        """Return the keys of `member`, the newest first."""
+        found = self._keys.find({"member": str(member)}).sort("at", -1)
+        return [_issued(document) async for document in found]
+
+    async def end(self, key_id: str, at: datetime) -> None:
+        """Let a key open nothing any more from a moment on, unless it ends sooner."""
+        await self._keys.update_one({"_id": key_id}, {"$min": {"ends": at}})
 
     async def revoke(self, key_id: str) -> bool:
         """Make a key nobody's; False when it was already."""
@@ -108,6 +193,27 @@ class Keyring:
     async def revoke_all(self, member: MemberKey) -> None:
         """Make every key of `member` nobody's."""
         await self._keys.delete_many({"member": str(member)})
+
+    async def _note_use(self, key: Issued, now: datetime) -> None:
+        """Note that a key is used, once an hour: whoever wants to revoke an old one asks for no more."""
+        last = self._noted.get(key.key_id, key.used_at)
+        if last is None or now - last >= _NOTED_EVERY:
+            self._noted[key.key_id] = now
+            with suppress(PyMongoError):  # nobody is kept out for want of a note
+                await self._keys.update_one({"_id": key.key_id}, {"$max": {"used": now}})
+
+
+def _issued(document: Document) -> Issued:
+    return Issued(
+        key_id=document["_id"],
+        member=MemberKey.decode(document["member"].encode()),
+        scopes=tuple(map(Scope, document.get("scopes", PUBLISHING))),
+        label=document.get("label", ""),
+        issued_at=document["at"],
+        used_at=document.get("used"),
+        ends_at=document.get("ends"),
+        issued_until=document.get("until"),
+    )
 
 
 def _digest(secret: str) -> str:

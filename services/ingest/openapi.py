@@ -9,10 +9,11 @@ from pydantic.json_schema import models_json_schema
 
 from schemas.ambassadors import AmbassadorProfile
 from schemas.contacts import ContactProfile
-from schemas.members import MemberProfile, MemberRef
+from schemas.members import MemberProfile
 from services.ingest.entities import NeedBody, NeedPosted
+from services.ingest.keys import KeyAsked, Overlap
 
-BODIES: Final = (MemberProfile, ContactProfile, NeedBody, NeedPosted, AmbassadorProfile, MemberRef)
+BODIES: Final = (MemberProfile, ContactProfile, NeedBody, NeedPosted, AmbassadorProfile, KeyAsked, Overlap)
 
 _PLACE: Final = "#/components/schemas/{model}"
 

@@ -26,11 +26,10 @@ from services.ingest.entities import (
     Taken,
     Value,
 )
-from services.ingest.keys import Caller, IssuedKey, Keyring, Operator, Organisation
+from services.ingest.keys import PUBLISHING, Caller, Operator, Organisation, Scope
 from services.ingest.ledger import Asked, Change, Ledger
 from services.ingest.problems import FieldError, Problem, shorten
 from services.ingest.store import EntityStore
-from services.runtime.clock import Clock
 
 OPERATORS_FIELDS: Final = ("admission", "label", "represents")
 """What the cluster says of a member, not the member of itself. `represents` opens a convention."""
@@ -39,15 +38,13 @@ OPERATORS_FIELDS: Final = ("admission", "label", "represents")
 class IngestService:
     """What can be asked of ingest."""
 
-    def __init__(self, *, ledger: Ledger, entities: EntityStore, keyring: Keyring, clock: Clock) -> None:
+    def __init__(self, *, ledger: Ledger, entities: EntityStore) -> None:
         self._ledger = ledger
         self._entities = entities
-        self._keyring = keyring
-        self._clock = clock
 
     async def put_member(self, caller: Caller, key: MemberKey, profile: MemberProfile, asked: Asked) -> Taken:
         """Publish a profile, whole."""
-        _must_be(caller, key)
+        _must_be(caller, key, Scope.PROFILE)
         worded = wording.member(profile)
         _refuse_any((*codes.check_member(profile), *worded.errors))
         await self._check_city(key.cluster, profile.city, itself=key.member_id, kind=profile.kind)
@@ -63,23 +60,23 @@ class IngestService:
 
     async def erase_member(self, caller: Caller, key: MemberKey, asked: Asked) -> Taken:
         """Erase a member, its contact, its needs and its keys."""
-        _must_be(caller, key)
+        _must_be(caller, key, *PUBLISHING)
         return await self._write(MEMBER, key, _erase(f"member {key}"), asked)
 
     async def put_contact(self, caller: Caller, key: MemberKey, profile: ContactProfile, asked: Asked) -> Taken:
         """Publish who answers for a member."""
-        _must_be(caller, key)
+        _must_be(caller, key, Scope.CONTACT)
         await self._check_owner(key, problems.not_found(f"member {key}"))
         return await self._write(CONTACT, key, lambda _: profile.model_dump(mode="json"), asked)
 
     async def get_contact(self, caller: Caller, key: MemberKey) -> State:
         """Return a member's contact."""
-        _must_be(caller, key)
+        _must_be(caller, key, Scope.CONTACT)
         return await self._get(CONTACT, key, f"contact of member {key}")
 
     async def erase_contact(self, caller: Caller, key: MemberKey, asked: Asked) -> Taken:
         """Erase a member's contact."""
-        _must_be(caller, key)
+        _must_be(caller, key, Scope.CONTACT)
         return await self._write(CONTACT, key, _erase(f"contact of member {key}"), asked)
 
     async def post_need(self, caller: Caller, cluster: str, posted: NeedPosted, asked: Asked) -> tuple[str, Taken]:
@@ -113,7 +110,7 @@ class IngestService:
             _must_own(caller, stored.value)
             return {**stored.value, "status": NeedStatus.WITHDRAWN.value}
 
-        _must_be_of(caller, key.cluster)
+        _must_be_of(caller, key.cluster, Scope.NEEDS)
         return await self._write(NEED, key, withdraw, asked)
 
     async def erase_need(self, caller: Caller, key: NeedKey, asked: Asked) -> Taken:
@@ -124,7 +121,7 @@ class IngestService:
             _must_own(caller, stored.value)
             return erase(stored)
 
-        _must_be_of(caller, key.cluster)
+        _must_be_of(caller, key.cluster, Scope.NEEDS)
         return await self._write(NEED, key, erase_own, asked)
 
     async def put_ambassador(
@@ -145,17 +142,6 @@ class IngestService:
         _must_be_operator(caller, "ambassadors")
         return await self._write(AMBASSADOR, key, _erase(f"ambassador {key}"), asked)
 
-    async def issue_key(self, caller: Caller, member: MemberKey) -> IssuedKey:
-        """Make a key for a member, which need not be published yet: it may do that itself."""
-        _must_be_operator(caller, "keys")
-        return await self._keyring.issue(member, now=self._clock())
-
-    async def revoke_key(self, caller: Caller, key_id: str) -> None:
-        """Make a key worthless."""
-        _must_be_operator(caller, "keys")
-        if not await self._keyring.revoke(key_id):
-            raise problems.not_found("key of this id")
-
     async def _put_need(self, caller: Caller, key: NeedKey, body: NeedBody, asked: Asked, *, new: bool) -> Taken:
         worded = wording.need(body)
         value = worded.value
@@ -166,7 +152,7 @@ class IngestService:
                 raise Problem(409, "Exists", f"There is a need {key} already. Replace it with PUT.")
             return value
 
-        _must_be_of(caller, key.cluster)
+        _must_be_of(caller, key.cluster, Scope.NEEDS)
         _must_own(caller, value)
         _refuse_any((*codes.check_need(body), *worded.errors))
         owner = MemberKey(cluster=key.cluster, member_id=body.member_id)
@@ -274,14 +260,24 @@ def _must_be_operator(caller: Caller, what: str) -> None:
         raise problems.forbidden(f"Only the operator's key gives access to {what}. {_may(caller)}")
 
 
-def _must_be(caller: Caller, member: MemberKey) -> None:
+def _must_be(caller: Caller, member: MemberKey, *scopes: Scope) -> None:
     if isinstance(caller, Organisation) and caller.member != member:
         raise problems.forbidden(_may(caller))
+    _must_have(caller, scopes)
 
 
-def _must_be_of(caller: Caller, cluster: str) -> None:
+def _must_be_of(caller: Caller, cluster: str, *scopes: Scope) -> None:
     if isinstance(caller, Organisation) and caller.member.cluster != cluster:
         raise problems.forbidden(_may(caller))
+    _must_have(caller, scopes)
+
+
+def _must_have(caller: Caller, scopes: Sequence[Scope]) -> None:
+    if isinstance(caller, Organisation) and (missing := [scope for scope in scopes if scope not in caller.scopes]):
+        raise problems.forbidden(
+            f"This key has the scopes {', '.join(caller.scopes)}; for this it would need {', '.join(missing)}. "
+            "Use another key of the member, or have one issued."
+        )
 
 
 def _must_own(caller: Caller, need: Value | None) -> None:

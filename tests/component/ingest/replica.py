@@ -113,7 +113,7 @@ class Replica:
         self.wire = Wire(world.log)
         self.entities = DyingStore(world.database)
         settings = IngestSettings()
-        self.keyring = Keyring(database=world.database, operator=OperatorKey(settings))
+        self.keyring = Keyring(database=world.database, operator=OperatorKey(settings), clock=lambda: world.now)
         self.ledger = Ledger(
             entities=self.entities,
             claims=Claims(world.database),
@@ -121,9 +121,7 @@ class Replica:
             publisher=self.wire,
             clock=lambda: world.now,
         )
-        self.service = IngestService(
-            ledger=self.ledger, entities=self.entities, keyring=self.keyring, clock=lambda: world.now
-        )
+        self.service = IngestService(ledger=self.ledger, entities=self.entities)
 
     def die_at(self, dying: Dying) -> None:
         self.wire.dying = self.entities.dying = dying

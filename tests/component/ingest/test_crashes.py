@@ -8,6 +8,7 @@ import pytest
 from schemas.cloudevents import Envelope
 from services.ingest.claims import claim_of
 from services.ingest.entities import CONTACT, MEMBER, NEED
+from services.ingest.keys import KeyAsked
 from services.ingest.ledger import Asked
 from services.ingest.problems import Problem
 from services.runtime.errors import BrokerUnavailableError
@@ -98,7 +99,7 @@ async def test_an_erasure_that_was_stored_is_carried_to_its_end(world: World, st
     await replica.contact("m", name="zitoun", email="zitoun@example.org")
     await replica.need("n1", "m", text="zitoun")
     await replica.need("n2", "m", text="zitoun")
-    await replica.keyring.issue(member_key("m"), now=world.now)
+    await replica.keyring.issue(KeyAsked(**member_key("m").model_dump()))
     replica.die_at(at(step, number))
     with pytest.raises(Crash):
         await replica.erase("m")
@@ -121,7 +122,7 @@ async def test_an_erasure_that_was_stored_is_carried_to_its_end(world: World, st
 async def test_whoever_is_told_to_ask_again_for_an_erasure_still_has_a_key(world: World) -> None:
     replica = await world.replica()
     await replica.member("m")
-    await replica.keyring.issue(member_key("m"), now=world.now)
+    await replica.keyring.issue(KeyAsked(**member_key("m").model_dump()))
     replica.wire.unreachable = True
     with pytest.raises(BrokerUnavailableError):
         await replica.erase("m")

@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
+from services.ingest.keymaking import MOST
 from tests.component.ingest.conftest import CONTACT, OPERATOR_KEY, Cluster, bearer
 from tests.component.ingest.log import revs
 
@@ -96,12 +97,126 @@ async def test_a_key_of_another_cluster_opens_nothing_here(cluster: Cluster) -> 
             assert (await as_org(cluster, key, method, cluster.path(path))).status_code == 403
 
 
-@pytest.mark.parametrize(("method", "path"), [("POST", "/v1/keys"), ("DELETE", "/v1/keys/abc")])
-async def test_only_the_operator_deals_with_keys(cluster: Cluster, method: str, path: str) -> None:
-    body = {"cluster": cluster.name, "member_id": "other"}
-    answer = await as_org(cluster, await cluster.key_of("m"), method, path, body if method == "POST" else None)
+async def issue(cluster: Cluster, member: str = "m", **more: Any) -> dict[str, Any]:
+    answer = await cluster.api.post("/v1/keys", json={"cluster": cluster.name, "member_id": member, **more})
+    assert answer.status_code == 201, answer.text
+    issued: dict[str, Any] = answer.json()
+    return issued
+
+
+async def keys(cluster: Cluster, key: dict[str, str] | None = None) -> list[dict[str, Any]]:
+    answer = await cluster.api.get("/v1/keys", params={"cluster": cluster.name, "member_id": "m"}, headers=key)
+    assert answer.status_code == 200, answer.text
+    listed: list[dict[str, Any]] = answer.json()["keys"]
+    return listed
+
+
+DEALT_WITH = [
+    ("POST", ""),
+    ("GET", "?cluster={cluster}&member_id={member}"),
+    ("DELETE", "/{key}"),
+    ("POST", "/{key}/rotation"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), DEALT_WITH)
+@pytest.mark.parametrize("scopes", [["profile", "contact", "needs"], ["keys"]])
+async def test_no_key_deals_with_keys_of_others_nor_without_the_scope(
+    cluster: Cluster, method: str, path: str, scopes: list[str]
+) -> None:
+    member = "other" if scopes == ["keys"] else "m"
+    mine, dealt_with = await issue(cluster, scopes=scopes), await issue(cluster, member)
+    url = f"/v1/keys{path}".format(cluster=cluster.name, member=member, key=dealt_with["key_id"])
+    body = {"": {"cluster": cluster.name, "member_id": member}, "/{key}/rotation": {}}.get(path)
+    answer = await as_org(cluster, bearer(mine["key"]), method, url, body if method == "POST" else None)
     assert answer.status_code == 403
     assert "operator" in answer.json()["detail"]
+    opens = await as_org(cluster, bearer(dealt_with["key"]), "GET", cluster.path("members", member))
+    assert opens.status_code == 404, "the key is still somebody's; its member is not published"
+    unknown = await as_org(cluster, bearer(mine["key"]), "DELETE", "/v1/keys/0000000000000000")
+    assert (unknown.status_code, unknown.json()) == (403, answer.json()), "nobody learns which ids there are"
+
+
+WRITES: list[tuple[str, str, str, Any]] = [
+    ("profile", "PUT", "members/m", {"name": "M", "kind": "company"}),
+    ("contact", "PUT", "members/m/contact", CONTACT),
+    ("contact", "GET", "members/m/contact", None),
+    ("contact", "DELETE", "members/m/contact", None),
+    ("needs", "POST", "needs", {"member_id": "m", "title": "Un four de laboratoire"}),
+    ("needs", "PUT", "needs/n", {"member_id": "m", "title": "Un four de laboratoire"}),
+    ("needs", "POST", "needs/n/withdrawal", None),
+    ("needs", "DELETE", "needs/n", None),
+    ("needs", "DELETE", "members/m", None),
+]
+
+
+@pytest.mark.parametrize(("scope", "method", "path", "body"), WRITES)
+async def test_a_key_changes_what_its_scopes_say(
+    cluster: Cluster, scope: str, method: str, path: str, body: Any
+) -> None:
+    await cluster.member("m")
+    await cluster.contact("m")
+    await cluster.need("n", "m")
+    others = [other for other in ("profile", "contact", "needs", "keys") if other != scope]
+    without = bearer((await issue(cluster, scopes=others))["key"])
+    refused = await as_org(cluster, without, method, cluster.path(path), body)
+    assert refused.status_code == 403
+    assert scope in refused.json()["detail"]
+    assert (await as_org(cluster, without, "GET", cluster.path("needs", "n"))).status_code == 200
+    needed = ["profile", "contact", "needs"] if path == "members/m" and method == "DELETE" else [scope]
+    alone = bearer((await issue(cluster, scopes=needed))["key"])
+    assert (await as_org(cluster, alone, method, cluster.path(path), body)).status_code in (200, 202)
+
+
+async def test_a_member_deals_with_its_own_keys(cluster: Cluster) -> None:
+    await cluster.member("m")
+    first = await issue(cluster, scopes=["needs", "keys"], label="ERP")
+    key = bearer(first["key"])
+    more = {"cluster": cluster.name, "member_id": "m", "scopes": ["needs", "profile"]}
+    refused = await as_org(cluster, key, "POST", "/v1/keys", more)
+    assert (refused.status_code, refused.json()["errors"][0]["value"]) == (403, "profile")
+    second = await as_org(cluster, key, "POST", "/v1/keys", more | {"scopes": ["needs"]})
+    assert second.status_code == 201, second.text
+    newest, oldest = await keys(cluster, key)
+    assert (oldest["label"], oldest["scopes"], newest["scopes"]) == ("ERP", ["needs", "keys"], ["needs"])
+    assert "used_at" in oldest
+    assert "used_at" not in newest
+    assert not {"key", "digest"} & (set(newest) | set(oldest))
+    gone = await as_org(cluster, key, "DELETE", f"/v1/keys/{newest['key_id']}")
+    assert gone.status_code == 204
+    assert [each["key_id"] for each in await keys(cluster)] == [first["key_id"]]
+
+
+async def test_a_key_gives_way_to_another_with_an_overlap(cluster: Cluster) -> None:
+    await cluster.member("m")
+    old = await issue(cluster, scopes=["needs"], label="ERP")
+    path = f"/v1/keys/{old['key_id']}/rotation"
+    rotated = await cluster.api.post(path)
+    assert rotated.headers["cache-control"] == "no-store"
+    new = rotated.json()
+    assert (new["scopes"], new["label"], new.get("ends_at")) == (["needs"], "ERP", None)
+    shown = cluster.path("members", "m")
+    for each in (old, new):
+        assert (await as_org(cluster, bearer(each["key"]), "GET", shown)).status_code == 200
+    again = (await cluster.api.post(path, json={"overlap_seconds": 0})).json()
+    assert again.get("ends_at") is None, "the first answer may have been lost"
+    assert (await as_org(cluster, bearer(old["key"]), "GET", shown)).status_code == 401
+    assert (await as_org(cluster, bearer(again["key"]), "GET", shown)).status_code == 200
+
+
+async def test_a_key_ends_when_it_was_said_to(cluster: Cluster) -> None:
+    await cluster.member("m")
+    ended = await issue(cluster, ends_at="2020-01-31T08:00:00Z")
+    assert (await as_org(cluster, bearer(ended["key"]), "GET", cluster.path("members", "m"))).status_code == 401
+    lasting = await issue(cluster, ends_at="2050-01-31T08:00:00Z")
+    rotated = (await cluster.api.post(f"/v1/keys/{lasting['key_id']}/rotation")).json()
+    assert rotated["ends_at"] == "2050-01-31T08:00:00Z"
+
+
+async def test_a_member_has_so_many_keys_and_no_more(cluster: Cluster) -> None:
+    issued = [await issue(cluster) for _ in range(MOST)]
+    answer = await cluster.api.post(f"/v1/keys/{issued[0]['key_id']}/rotation")
+    assert (answer.status_code, answer.json()["title"]) == (409, "Too many keys")
 
 
 async def test_only_the_operator_publishes_without_alerts(cluster: Cluster) -> None:
