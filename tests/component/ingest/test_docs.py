@@ -62,7 +62,7 @@ async def shell(script: str, url: str, key: str, folder: Path) -> tuple[int, str
 
 
 async def test_the_page_works_from_top_to_bottom(url: str, tmp_path: Path) -> None:
-    _, profile, contact, need, endings, many, _, operator = blocks("sh")
+    _, profile, contact, need, endings, keys, many, _, operator = blocks("sh")
     issued = (await shell(operator, url, "", tmp_path))[1]
     key = re.findall(r'"key": "(mk_[^"]+)"', issued)[0]
     assert '{"id": "salma", "rev": 1}' in issued
@@ -77,6 +77,13 @@ async def test_the_page_works_from_top_to_bottom(url: str, tmp_path: Path) -> No
     ended = (await shell(endings, url, key, tmp_path))[1]
     assert '{"id": "tourteau", "rev": 2}' in ended
     assert '{"id": "tourteau", "rev": 3}' in ended
+
+
+    key_id = re.findall(r'"key_id": "([^"]+)"', issued)[0]
+    dealt = (await shell(f"KEY_ID={key_id}\n{keys}", url, OPERATOR_KEY, tmp_path))[1]
+    assert [said in dealt for said in ('"used_at"', '"label": "ERP"', '"scopes": ["needs"]')] == [True] * 3
+    assert len(re.findall(r'"key": "mk_', dealt)) == 2
+    assert "Who are you?" in (await shell(profile, url, key, tmp_path))[1]
 
 
 async def test_the_sample_files_are_imported_whole_by_the_command(url: str, tmp_path: Path) -> None:

@@ -181,7 +181,7 @@ async def test_a_request_that_is_none_is_refused(
     [
         ("GET", "/v1/nothing", 404, "There is nothing at this path. Everything is below /v1/."),
         ("PATCH", "/v1/clusters/c/members/m", 405, "This path takes DELETE, GET, PUT."),
-        ("GET", "/v1/keys", 405, "This path takes POST."),
+        ("PUT", "/v1/keys", 405, "This path takes GET, POST."),
         ("GET", "/v1/clusters/c/needs/n", 404, "There is no need c/n. Check the identifiers in the path."),
         (
             "DELETE",
