@@ -78,7 +78,6 @@ async def test_the_page_works_from_top_to_bottom(url: str, tmp_path: Path) -> No
     assert '{"id": "tourteau", "rev": 2}' in ended
     assert '{"id": "tourteau", "rev": 3}' in ended
 
-
     key_id = re.findall(r'"key_id": "([^"]+)"', issued)[0]
     dealt = (await shell(f"KEY_ID={key_id}\n{keys}", url, OPERATOR_KEY, tmp_path))[1]
     assert [said in dealt for said in ('"used_at"', '"label": "ERP"', '"scopes": ["needs"]')] == [True] * 3
