@@ -7,6 +7,7 @@ import re
 from asyncio import Future, ensure_future, shield
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from time import monotonic
 from typing import Any, Final, TypeVar
 
@@ -19,7 +20,7 @@ from schemas.base import MAX_COUNT
 from schemas.topics import MAX_EVENT_BYTES
 from services.ingest import problems
 from services.ingest.claims import Claim, claim_of
-from services.ingest.entities import State, Taken
+from services.ingest.entities import Page, State, Taken
 from services.ingest.keys import Caller, Issued, Keyring, Operator
 from services.ingest.ledger import Asked
 from services.ingest.problems import FieldError, Problem
@@ -146,6 +147,19 @@ def shown(state: State) -> Response:
     return response
 
 
+def listed(page: Page, request: Request) -> Response:
+    """Show part of a list, and where the rest of it is."""
+    states = [
+        {"id": str(key).partition("/")[2], "rev": state.rev, "at": _written(state.at), **(state.value or {})}
+        for key, state in page.states
+    ]
+    response = _json({"items": states, **({"after": page.after} if page.after else {})}, status=200)
+    if page.after:
+        rest = request.url.include_query_params(after=page.after)
+        response.headers["Link"] = f'<{rest.path}?{rest.query}>; rel="next"'
+    return response
+
+
 def key_told(issued: Issued, key: str) -> Response:
     """Tell a key, this once."""
     response = _json({"key_id": issued.key_id, "key": key, **_described(issued)}, status=201)
@@ -158,9 +172,13 @@ def keys_shown(keys: Sequence[Issued]) -> Response:
     return _json({"keys": [{"key_id": key.key_id, **_described(key)} for key in keys]}, status=200)
 
 
+def _written(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")
+
+
 def _described(key: Issued) -> dict[str, Any]:
     times = {"issued_at": key.issued_at, "used_at": key.used_at, "ends_at": key.ends_at}
-    said = {name: moment.isoformat().replace("+00:00", "Z") for name, moment in times.items() if moment is not None}
+    said = {name: _written(moment) for name, moment in times.items() if moment is not None}
     return {**key.member.model_dump(), "scopes": key.scopes, "label": key.label, **said}
 
 

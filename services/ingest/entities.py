@@ -1,6 +1,7 @@
 """The entities that ingest owns, each with the states it went through and the event that tells a state."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -82,6 +83,22 @@ class Stored:
 NOTHING: Final = Stored()
 
 _WORD: Final = re.compile(r"\w+")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which part of a list is asked for: so many, after an id."""
+
+    after: str
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some of what is published, in the order of its ids, and after which id the rest comes; none: there is no more."""
+
+    states: Sequence[tuple[Key, State]]
+    after: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,17 @@
 """The HTTP routes."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from schemas.ambassadors import AmbassadorKey, AmbassadorProfile
 from schemas.base import Slug
 from schemas.contacts import ContactProfile
 from schemas.members import MemberKey, MemberProfile
-from schemas.needs import NeedKey
+from schemas.needs import NeedKey, NeedStatus
 from services.ingest.bulk import Bulk, Lot
-from services.ingest.edge import Edge, LinesResponse, accepted, key_told, keys_shown, lines_of, parse, shown
-from services.ingest.entities import KIND_BY_NAME, NeedBody, NeedPosted
+from services.ingest.edge import Edge, LinesResponse, accepted, key_told, keys_shown, lines_of, listed, parse, shown
+from services.ingest.entities import KIND_BY_NAME, NeedBody, NeedPosted, Part
 from services.ingest.keymaking import KeyMaking
 from services.ingest.keys import KeyAsked, Overlap
 from services.ingest.openapi import takes, takes_lines
@@ -30,6 +30,11 @@ def routes(*, service: IngestService, keys: KeyMaking, bulk: Bulk, edge: Edge) -
     return router
 
 
+def _part(after: Slug | None = None, limit: Annotated[int, Query(ge=1, le=100)] = 50) -> Part:
+    """Which part of a list a request asks for: so many, those after an id."""
+    return Part(after or "", limit)
+
+
 def _bulk(router: APIRouter, bulk: Bulk, edge: Edge) -> None:
     @router.post("/bulk", tags=["bulk"], openapi_extra=takes_lines())
     async def publish_rows(
@@ -43,6 +48,12 @@ def _bulk(router: APIRouter, bulk: Bulk, edge: Edge) -> None:
 
 def _members(router: APIRouter, service: IngestService, edge: Edge) -> None:
     path = "/clusters/{cluster}/members/{member_id}"
+
+    @router.get("/clusters/{cluster}/members", tags=["members"])
+    async def list_members(cluster: Slug, request: Request, part: Annotated[Part, Depends(_part)]) -> Response:
+        """Show the members of a cluster, in the order of their ids, some at a time. Operator only."""
+        call = await edge.open(request)
+        return listed(await service.list_members(call.caller, cluster, part), request)
 
     @router.put(path, status_code=202, tags=["members"], openapi_extra=takes(MemberProfile))
     async def put_member(cluster: Slug, member_id: Slug, request: Request) -> Response:
@@ -93,6 +104,20 @@ def _contacts(router: APIRouter, service: IngestService, edge: Edge) -> None:
 
 def _needs(router: APIRouter, service: IngestService, edge: Edge) -> None:
     path = "/clusters/{cluster}/needs/{need_id}"
+
+    @router.get("/clusters/{cluster}/needs", tags=["needs"])
+    async def list_needs(
+        cluster: Slug,
+        request: Request,
+        part: Annotated[Part, Depends(_part)],
+        member_id: Slug | None = None,
+        status: NeedStatus | None = None,
+    ) -> Response:
+        """Show the needs of a member, in the order of their ids, some at a time; to the operator those of all."""
+        call = await edge.open(request)
+        return listed(
+            await service.list_needs(call.caller, cluster, member_id=member_id, status=status, part=part), request
+        )
 
     @router.post("/clusters/{cluster}/needs", status_code=202, tags=["needs"], openapi_extra=takes(NeedPosted))
     async def post_need(cluster: Slug, request: Request) -> Response:

@@ -21,6 +21,8 @@ from services.ingest.entities import (
     NeedBody,
     NeedPosted,
     Note,
+    Page,
+    Part,
     State,
     Stored,
     Taken,
@@ -100,6 +102,23 @@ class IngestService:
         found = await self._get(NEED, key, f"need {key}")
         _must_own(caller, found.value)
         return found
+
+    async def list_needs(
+        self, caller: Caller, cluster: str, *, member_id: str | None, status: NeedStatus | None, part: Part
+    ) -> Page:
+        """Return the needs of a member; of all members for the operator."""
+        _must_be_of(caller, cluster)
+        if isinstance(caller, Organisation) and member_id not in (None, caller.member.member_id):
+            raise problems.forbidden(_may(caller))
+        owner = MemberKey(cluster=cluster, member_id=member_id) if member_id else None
+        if isinstance(caller, Organisation):
+            owner = caller.member
+        return await self._entities.page(NEED, cluster, part, owner=owner, status=status)
+
+    async def list_members(self, caller: Caller, cluster: str, part: Part) -> Page:
+        """Return the members of a cluster. Operator only."""
+        _must_be_operator(caller, "the list of members")
+        return await self._entities.page(MEMBER, cluster, part)
 
     async def withdraw_need(self, caller: Caller, key: NeedKey, asked: Asked) -> Taken:
         """Let a need stand no more, its text kept."""

@@ -20,7 +20,21 @@ from pymongo.errors import BulkWriteError, WriteError
 from schemas.base import Key
 from schemas.members import MemberKey
 from schemas.needs import NeedStatus
-from services.ingest.entities import KINDS, MEMBER, NEED, NOTHING, Kind, Pending, Standing, State, Stored, Value, alike
+from services.ingest.entities import (
+    KINDS,
+    MEMBER,
+    NEED,
+    NOTHING,
+    Kind,
+    Page,
+    Part,
+    Pending,
+    Standing,
+    State,
+    Stored,
+    Value,
+    alike,
+)
 from services.runtime.store import DUPLICATE_KEY, Collection, Database, Document
 from services.runtime.together import Together
 
@@ -43,7 +57,7 @@ class EntityStore:
         for kind, entities in self._entities.items():
             await entities.create_index("pending.since", sparse=True)
             if kind.owned:
-                await entities.create_index("owner", sparse=True)
+                await entities.create_index([("owner", 1), ("_id", 1)], sparse=True)
                 await entities.create_index("pending.state.owner", sparse=True)
         await self._entities[NEED].create_index([("owner", 1), ("said", 1)], sparse=True)
 
@@ -105,6 +119,28 @@ class EntityStore:
             if kind.owned
             async for document in entities.find(either, {"_id": 1})
         ]
+
+    async def page(
+        self,
+        kind: Kind,
+        cluster: str,
+        part: Part,
+        *,
+        owner: MemberKey | None = None,
+        status: NeedStatus | None = None,
+    ) -> Page:
+        """Return part of what is published of a kind in a cluster; of what one member owns, or has this status."""
+        after, limit = part.after, part.limit
+        # The sign that follows the one between the parts of a key: where the cluster's keys end.
+        where: Document = {"_id": {"$gt": f"{cluster}/{after}", "$lt": f"{cluster}0"}, "value": {"$exists": True}}
+        if owner is not None:
+            where["owner"] = str(owner)
+        if status is not None:
+            where["value.status"] = status.value
+        found = self._entities[kind].find(where, {"pending": 0}).sort("_id", 1).limit(limit + 1)
+        states = [(_key(kind, document), _state(document)) async for document in found]
+        more = len(states) > limit
+        return Page(states[:limit], str(states[limit - 1][0]).partition("/")[2] if more else None)
 
     async def saying_the_same(self, owner: MemberKey, key: Key, value: Value) -> Sequence[str]:
         """Return the ids of the owner's other needs that stand and say what `value` says, the first few."""

@@ -62,13 +62,14 @@ async def shell(script: str, url: str, key: str, folder: Path) -> tuple[int, str
 
 
 async def test_the_page_works_from_top_to_bottom(url: str, tmp_path: Path) -> None:
-    _, profile, contact, need, endings, keys, many, _, operator = blocks("sh")
+    _, profile, contact, need, endings, listing, keys, many, _, operator = blocks("sh")
     issued = (await shell(operator, url, "", tmp_path))[1]
     key = re.findall(r'"key": "(mk_[^"]+)"', issued)[0]
     assert '{"id": "salma", "rev": 1}' in issued
     assert '{"id": "argania-tech", "rev": 1}' in (await shell(profile, url, key, tmp_path))[1]
     assert '{"id": "argania-tech", "rev": 1}' in (await shell(contact, url, key, tmp_path))[1]
     assert '{"id": "tourteau", "rev": 1}' in (await shell(need, url, key, tmp_path))[1]
+    assert '"items": [{"id": "tourteau", "rev": 1' in (await shell(listing, url, key, tmp_path))[1]
     (tmp_path / "members.jsonl").write_text(blocks("jsonl")[0])
     refused = (await shell(many, url, key, tmp_path))[1]
     taken = (await shell(many, url, OPERATOR_KEY, tmp_path))[1]

@@ -293,3 +293,44 @@ async def test_a_need_that_says_what_another_of_the_member_says_is_taken_and_tha
         "notes"
         not in (await cluster.need("n1", "firm", **said | {"status": "withdrawn", "text": "Pour une serre !"})).json()
     )
+
+
+async def test_needs_are_listed_some_at_a_time(cluster: Cluster) -> None:
+    for member in ("firm", "other"):
+        await cluster.member(member)
+    for number in range(5):
+        await cluster.need(f"n{number}", "firm")
+    await cluster.need("theirs", "other")
+    await cluster.need("gone", "firm")
+    assert (await cluster.api.delete(cluster.path("needs", "gone"))).status_code == 202
+    assert (await cluster.api.post(cluster.path("needs", "n1") + "/withdrawal")).status_code == 202
+
+    async def walk(key: dict[str, str] | None = None, **wanted: str) -> list[list[str]]:
+        answer = await cluster.api.get(cluster.path("needs"), params={"limit": "2", **wanted}, headers=key)
+        pages = []
+        while True:
+            assert answer.status_code == 200, answer.text
+            pages.append([item["id"] for item in answer.json()["items"]])
+            if "next" not in answer.links:
+                return pages
+            answer = await cluster.api.get(answer.links["next"]["url"], headers=key)
+
+    assert await walk() == [["n0", "n1"], ["n2", "n3"], ["n4", "theirs"]]
+    assert await walk(await cluster.key_of("firm")) == [["n0", "n1"], ["n2", "n3"], ["n4"]]
+    assert await walk(member_id="other") == [["theirs"]]
+    assert await walk(member_id="firm", status="open") == [["n0", "n2"], ["n3", "n4"]]
+    [shown] = (await cluster.api.get(cluster.path("needs"), params={"after": "n4"})).json()["items"]
+    assert (shown["member_id"], shown["rev"], shown["title"]) == ("other", 1, "Capteurs pour theirs")
+    members = (await cluster.api.get(cluster.path("members"))).json()["items"]
+    assert [member["id"] for member in members] == ["firm", "other"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "field"), [({"limit": "0"}, "limit"), ({"after": "é"}, "after"), ({"status": "old"}, "status")]
+)
+async def test_a_list_that_cannot_be_shown_is_refused_with_the_reason(
+    cluster: Cluster, wanted: dict[str, str], field: str
+) -> None:
+    answer = await cluster.api.get(cluster.path("needs"), params=wanted)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == field

@@ -60,6 +60,7 @@ FOREIGN = [
     ("PUT", "needs/mine", {"member_id": "other", "title": "Given away now"}),
     ("POST", "needs", {"need_id": "theirs", "member_id": "m", "title": "Taken over now"}),
     ("GET", "needs/theirs", None),
+    ("GET", "needs?member_id=other", None),
     ("DELETE", "needs/theirs", None),
     ("POST", "needs/theirs/withdrawal", None),
     ("PUT", "ambassadors/a", {"name": "A", "city": "x"}),
