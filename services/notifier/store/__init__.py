@@ -2,13 +2,14 @@
 
 from datetime import datetime
 
+from services.notifier.domain.reaching import Way
 from services.notifier.store.changes import Changes
 from services.notifier.store.deliveries import Deliveries
 from services.notifier.store.figures import Figures
 from services.notifier.store.kept import Kept, Told
 from services.notifier.store.letters import Letters
 from services.notifier.store.people import Ambassadors, Contacts
-from services.notifier.store.rows import Row, Sent, Way
+from services.notifier.store.rows import Row, Sent
 from services.notifier.store.sessions import Sessions
 from services.notifier.store.suggestions import Brief, Suggestions, View
 from services.runtime.store import Database

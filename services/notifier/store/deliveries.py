@@ -10,8 +10,9 @@ from pymongo import ASCENDING, DeleteMany, InsertOne, UpdateMany, UpdateOne
 
 from schemas.ids import derived_id
 from schemas.notifications import Channel
+from services.notifier.domain.reaching import Way
 from services.notifier.store.bulk import write
-from services.notifier.store.rows import Row, Sent, State, Way, document, read
+from services.notifier.store.rows import Row, Sent, State, document, read
 from services.runtime.store import Collection, Database, Document
 
 

@@ -9,8 +9,9 @@ from typing import Any, Final
 from pymongo import ASCENDING
 
 from services.notifier.domain.desk import Seen
+from services.notifier.domain.reaching import Way
 from services.notifier.store.kept import read_act
-from services.notifier.store.rows import State, Way, way_of
+from services.notifier.store.rows import State, way_of
 from services.runtime.store import Collection, Database, Document
 
 _WITHOUT_TEXTS: Final[Document] = {

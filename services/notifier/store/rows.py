@@ -19,6 +19,7 @@ from schemas.ids import derived_id
 from schemas.notifications import Channel
 from services.notifier.domain.entrance import Errand
 from services.notifier.domain.introduction import Post, Purpose
+from services.notifier.domain.reaching import Way
 from services.runtime.store import Document
 
 
@@ -38,14 +39,6 @@ class State(StrEnum):
     CANCELLED = "cancelled"
     DELIVERED = "delivered"
     FAILED = "failed"
-
-
-class Way(StrEnum):
-    """A way to send: each has hands of its own. A chat message is a letter sent another way."""
-
-    EMAIL = "email"
-    WEBHOOK = "webhook"
-    CHAT = "chat"
 
 
 @dataclass(frozen=True, slots=True)
