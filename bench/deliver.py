@@ -47,6 +47,7 @@ from schemas.suggestions import SuggestionMade
 from schemas.topics import Topic
 from services.console.embedded.mongod import Mongod
 from services.console.embedded.process import ChildProcess, ready_json
+from services.notifier.address import Tokens
 from services.notifier.app import Parts, compose
 from services.notifier.channels import Message, email, webhook
 from services.notifier.pages.letters import Letters
@@ -113,7 +114,6 @@ class Notifier:
         self.smtp = smtp
         self.works: dict[str, Periodic] = {}
         self.database = Store(url=mongo, database=f"deliver-{uuid4().hex[:8]}").database
-        self.store = NotifierStore(self.database)
         settings = NotifierSettings(
             secret="signs-the-inboxes-of-this-benchmark-only",  # noqa: S106 - of nothing that anybody has
             public_url="https://maillage.example.org",
@@ -123,6 +123,7 @@ class Notifier:
             quiet_hours="00:00-00:00",
             letters_per_day=1000,
         )
+        self.store = NotifierStore(self.database, Tokens(settings.secret.get_secret_value()).digest)
         self.parts: Parts = compose(
             settings,
             self.store,

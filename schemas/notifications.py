@@ -52,7 +52,7 @@ class NotificationDelivered(_Notification):
 
 
 class NotificationFailed(_Notification):
-    """The message could not be delivered and will not be tried again."""
+    """The message could not be delivered and will not be tried again, or came back after it had been (`rev` 2)."""
 
     event_type: ClassVar[str] = "maillage.notification.failed.v1"
 

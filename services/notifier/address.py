@@ -5,6 +5,7 @@
 
 import argparse
 import asyncio
+import base64
 import hashlib
 import hmac
 from typing import Final, NamedTuple
@@ -22,6 +23,14 @@ from services.runtime.store import Store, StoreError
 
 _EVERYWHERE: Final = "*"
 """What stands in a field that is good for all forms of its reader, where another names a suggestion."""
+
+_UUID_BYTES: Final = 16
+
+_MARK_BYTES: Final = 5
+"""Of the digest of an address: enough to tell it from any other that somebody had."""
+
+_SIGNATURE_BYTES: Final = 9
+"""Of a signature that has room in the local part of an address: with id and mark, 48 characters without padding."""
 
 
 def inbox_url(base: str, secret: str, key: AmbassadorKey, epoch: int = 0) -> str:
@@ -50,6 +59,13 @@ class Invited(NamedTuple):
     rev: int
     side: Side
     person: str
+
+
+class Returned(NamedTuple):
+    """An e-mail that has come back. `to`: how the digest of the address begins that it was sent to."""
+
+    notification_id: UUID
+    to: str
 
 
 class Tokens:
@@ -120,6 +136,34 @@ class Tokens:
         said = f"{contact.key}\n{contact.email.casefold()}".encode()
         return hmac.new(self._secret, b"maillage.person.v1\n" + said, hashlib.sha256).hexdigest()[:32]
 
+    def digest(self, address: str) -> str:
+        """Return what tells one address of an ambassador from another; it names none to whoever lacks our secret."""
+        return hmac.new(self._secret, b"maillage.address.v1\n" + address.encode(), hashlib.sha256).hexdigest()[:32]
+
+    def bouncing(self, notification_id: UUID, address: str) -> str:
+        """Return the token in the address that an e-mail to `address` comes back to.
+
+        Servers on the way may change its case.
+        """
+        said = notification_id.bytes + bytes.fromhex(self.digest(address))[:_MARK_BYTES]
+        return base64.b32encode(said + self._bounce(said)).decode().lower()
+
+    def bounced(self, token: str) -> Returned | None:
+        """Return which e-mail has come back; none unless `token` was signed here."""
+        try:
+            said = base64.b32decode(token.upper())
+        except ValueError:
+            return None
+        if len(said) != _UUID_BYTES + _MARK_BYTES + _SIGNATURE_BYTES:
+            return None
+        about, signature = said[:-_SIGNATURE_BYTES], said[-_SIGNATURE_BYTES:]
+        if not hmac.compare_digest(signature, self._bounce(about)):
+            return None
+        return Returned(UUID(bytes=about[:_UUID_BYTES]), about[_UUID_BYTES:].hex())
+
+    def _bounce(self, said: bytes) -> bytes:
+        return hmac.new(self._secret, b"maillage.bounce.v1\n" + said, hashlib.sha256).digest()[:_SIGNATURE_BYTES]
+
     def answering(self, invited: Invited) -> str:
         """Return the token with which a side answers an introduction."""
         return _text(self._side.dumps([str(invited.suggestion_id), invited.rev, invited.side.value, invited.person]))
@@ -181,7 +225,9 @@ async def _epoch(settings: NotifierSettings, key: AmbassadorKey) -> int:
         ca=settings.mongo_ca,
     )
     try:
-        person = await NotifierStore(store.database).ambassadors.get(key)
+        person = await NotifierStore(store.database, Tokens(settings.secret.get_secret_value()).digest).ambassadors.get(
+            key
+        )
     except StoreError:
         raise SystemExit("the database does not answer: it says which of an ambassador's addresses holds") from None
     finally:

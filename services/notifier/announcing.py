@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import Final
 
 from schemas.feedback import FeedbackGiven
@@ -61,11 +63,11 @@ class Announcing:
         await self._suggestions.announced(kept)
 
     async def _ended(self, row: Row) -> None:
-        event = ended(row)
-        at = event.delivered_at if isinstance(event, NotificationDelivered) else event.failed_at
-        await self._publisher.publish(
-            NOTIFICATIONS, event.key, event, rev=event.rev, occurred_at=at, traceparent=row.traceparent
-        )
+        for event in ends(row):
+            at = event.delivered_at if isinstance(event, NotificationDelivered) else event.failed_at
+            await self._publisher.publish(
+                NOTIFICATIONS, event.key, event, rev=event.rev, occurred_at=at, traceparent=row.traceparent
+            )
 
 
 def feedback(made: SuggestionMade | None, acts: Sequence[Given]) -> list[FeedbackGiven]:
@@ -94,17 +96,22 @@ def feedback(made: SuggestionMade | None, acts: Sequence[Given]) -> list[Feedbac
     ]
 
 
-def ended(row: Row) -> NotificationDelivered | NotificationFailed:
-    """Return the event that says how a delivery ended. There is one for each: its `rev` is 1.
+def ends(row: Row) -> list[NotificationDelivered | NotificationFailed]:
+    """Return the events that say how a delivery ended: one, or for an e-mail that came back after it was taken, two.
 
     Raises:
         ValueError: it has not ended.
     """
     if row.ended_at is None:
         raise ValueError("the delivery has not ended")
+    first = replace(row, state=State.DELIVERED, bounced_at=None) if row.bounced_at else row
+    return [_end(first, row.ended_at, rev=1), *([_end(row, row.bounced_at, rev=2)] if row.bounced_at else [])]
+
+
+def _end(row: Row, at: datetime, *, rev: int) -> NotificationDelivered | NotificationFailed:
     key = key_of(row.ambassador)
     about = {
-        "rev": 1,
+        "rev": rev,
         "notification_id": row.notification_id,
         "suggestion_id": row.suggestion_id,
         "revision": row.revision,
@@ -116,5 +123,5 @@ def ended(row: Row) -> NotificationDelivered | NotificationFailed:
         "side": row.side,
     }
     if row.reason is not None and row.state is State.FAILED:
-        return NotificationFailed(**about, failed_at=row.ended_at, reason=row.reason[:500])
-    return NotificationDelivered(**about, delivered_at=row.ended_at)
+        return NotificationFailed(**about, failed_at=at, reason=row.reason[:500])
+    return NotificationDelivered(**about, delivered_at=at)

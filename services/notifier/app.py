@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from schemas.topics import AMBASSADORS, CONTACTS, SUGGESTIONS
 from services.notifier.address import Tokens
 from services.notifier.announcing import Announcing
+from services.notifier.bouncing import Bouncing, returning
 from services.notifier.channels import Channel
 from services.notifier.channels.chat import ChatChannel
 from services.notifier.channels.email import EmailChannel
@@ -39,6 +40,7 @@ from services.notifier.pages.reader import Readers
 from services.notifier.pages.routes import inbox_routes
 from services.notifier.pages.signing_in import signing_in_routes
 from services.notifier.preferring import Preferring
+from services.notifier.reaching import Reaching
 from services.notifier.service import Notifying
 from services.notifier.settings import NotifierSettings
 from services.notifier.signing_in import SigningIn
@@ -54,6 +56,7 @@ from services.runtime.publishing import Publisher
 _ANNOUNCE_SECONDS = 2.0
 _LETTERS_SECONDS = 5.0
 _STEPS_SECONDS = 5.0
+_JUDGE_SECONDS = 5.0
 _RESTART_SECONDS = 2.0
 _COUNT_SECONDS = 15.0
 _FINDING_SECONDS = 600.0  # a replica of an earlier version may be at work until then
@@ -83,7 +86,7 @@ def build(settings: NotifierSettings) -> Microservice:
     # redirects would lead, with the private address, to whatever host a request says that it is for.
     app = FastAPI(title="Maillage notifier", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     frame = Microservice("notifier", settings, consumes=(SUGGESTIONS, AMBASSADORS, CONTACTS), app=app)
-    store = NotifierStore(frame.store.database)
+    store = NotifierStore(frame.store.database, Tokens(settings.secret.get_secret_value()).digest)
     parts = compose(settings, store, app=app, publisher=frame.publisher, clock=frame.clock, every=frame.every)
     frame.consumption.handle_with(parts.handlers.take)
     frame.on_start(store.ensure_indexes)
@@ -93,6 +96,7 @@ def build(settings: NotifierSettings) -> Microservice:
     frame.waits("deliveries", store.deliveries.count_waiting)
     frame.waits("letters", parts.pacing.count_due)
     frame.waits("steps", parts.stepping.count_due)
+    frame.waits("judgements", store.deliveries.count_unjudged)
     frame.waits("announcements", parts.announcing.count_due)
     return frame
 
@@ -116,17 +120,30 @@ def compose(
     delivering = Delivering(
         deliveries=store.deliveries,
         composing=composing,
-        channels=_channels(settings, Letters(readers)),
+        channels=_channels(settings, Letters(readers), tokens),
         clock=clock,
         chance=random.Random(),  # noqa: S311 - jitter, not a secret
         ended=announce.wake,
+        tested=lambda: judge.wake(),
         opens=pacing.opens,
         instance=settings.instance,
     )
     every(_RESTART_SECONDS, "deliver", delivering.run)
+    reaching = Reaching(store=store, clock=clock, queued=delivering.wake)
+    judge = every(_JUDGE_SECONDS, "judge", reaching.judge)
+
+    def came_back() -> None:
+        announce.wake()
+        judge.wake()
+
     every(_COUNT_SECONDS, "count", Watching(store=store, clock=clock).count)
     every(_LETTERS_SECONDS, "letters", pacing.write_letters)
     every(_FINDING_SECONDS, "find", Finding(store=store).catch_up)
+    if settings.bounces:
+        bouncing = Bouncing(
+            listen=settings.bounces, deliveries=store.deliveries, tokens=tokens, clock=clock, came_back=came_back
+        )
+        every(_RESTART_SECONDS, "bounces", bouncing.run)
     service = Notifying(store=store, pacing=pacing, clock=clock, queued=[delivering.wake, announce.wake])
 
     def acted() -> None:
@@ -153,11 +170,19 @@ def compose(
     exporting = Exporting(store=store, composing=composing, clock=clock)
     export_routes(app, exporting=exporting, door=door)
     preferring = Preferring(store=store, pacing=pacing)
-    preferences_routes(app, preferring=preferring, signing_in=signing_in, tokens=tokens, door=door, base=settings.base)
+    preferences_routes(
+        app,
+        preferring=preferring,
+        reaching=reaching,
+        signing_in=signing_in,
+        tokens=tokens,
+        door=door,
+        base=settings.base,
+    )
     return Parts(Handlers(service=service), delivering, announcing, pacing, stepping, live, signing_in)
 
 
-def _channels(settings: NotifierSettings, letters: Letters) -> dict[Way, Channel]:
+def _channels(settings: NotifierSettings, letters: Letters, tokens: Tokens) -> dict[Way, Channel]:
     host, _, port = settings.smtp.rpartition(":")
     server = SmtpServer(
         host=host,
@@ -167,7 +192,12 @@ def _channels(settings: NotifierSettings, letters: Letters) -> dict[Way, Channel
         password=settings.smtp_password.get_secret_value(),
     )
     return {
-        Way.EMAIL: EmailChannel(server=server, sender=settings.mail_from, writer=letters),
+        Way.EMAIL: EmailChannel(
+            server=server,
+            sender=settings.mail_from,
+            writer=letters,
+            returns_to=returning(tokens, settings.mail_from) if settings.bounces else None,
+        ),
         Way.WEBHOOK: WebhookChannel(allow_private=settings.allow_private_webhooks),
         Way.CHAT: ChatChannel(
             services=services_in(settings.chat_services),

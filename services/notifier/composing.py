@@ -8,7 +8,6 @@ from schemas.ambassadors import AmbassadorKey
 from schemas.contacts import ContactPublished
 from schemas.feedback import Side
 from schemas.members import MemberKind
-from schemas.notifications import Channel
 from schemas.suggestions import SuggestionMade
 from services.notifier.address import Invited, Tokens
 from services.notifier.channels import (
@@ -17,8 +16,10 @@ from services.notifier.channels import (
     Invitation,
     Item,
     Message,
+    Notice,
     Outgoing,
     UnreachableError,
+    Unreached,
     WayIn,
 )
 from services.notifier.domain.entrance import LINK_LASTS, Errand
@@ -32,6 +33,7 @@ from services.notifier.domain.introduction import (
     stands,
 )
 from services.notifier.domain.preferences import Person
+from services.notifier.domain.reaching import Matter
 from services.notifier.domain.standing import Standing, standing
 from services.notifier.store import Kept, NotifierStore, Row, Told, Way
 from services.notifier.store.rows import State
@@ -39,7 +41,7 @@ from services.runtime.clock import Clock
 
 
 class UnwantedError(Exception):
-    """Whoever is to be told has asked not to be."""
+    """Whoever is to be told has asked not to be, or is not reached by this channel any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +73,13 @@ class Composing:
 
     async def look_up(self, rows: Sequence[Row]) -> Known:
         """Return what is known now of what these rows deliver, and of whom they are about: few questions for all."""
-        letters = [
-            _letter(row) for row in rows if row.purpose is None and row.errand is None and row.suggestion_id is None
-        ]
+        alone = [row for row in rows if row.purpose is None and row.errand is None and row.matter is None]
+        letters = [_letter(row) for row in alone if row.suggestion_id is None]
         in_letters = await self._deliveries.in_letters(letters)
         told = [*rows, *(row for letter in in_letters.values() for row in letter)]
         suggestions = await self._suggestions.load({row.suggestion_id for row in told if row.suggestion_id})
-        names = {row.ambassador for row in rows} | {who.ambassador for one in suggestions for who in one.told or ()}
+        names = {name for row in rows for name in (row.ambassador, row.concerns) if name is not None}
+        names |= {who.ambassador for one in suggestions for who in one.told or ()}
         people = await self._ambassadors.known([key_of(name) for name in names])
         return Known(people, {one.suggestion_id: one for one in suggestions}, in_letters)
 
@@ -85,7 +87,7 @@ class Composing:
         """Return what `row` delivers; none when there is nothing to tell, or nobody, any more.
 
         Raises:
-            UnwantedError: its reader wants no e-mails, and is not told by chat.
+            UnwantedError: its reader wants no e-mails, or no way that it could go works.
             UnreachableError: it is not known now whom to write to.
         """
         person = known.people.get(row.ambassador)
@@ -93,9 +95,14 @@ class Composing:
             return None
         if row.errand is Errand.SIGN_IN:
             return await self._way_in(row, person)
-        by_chat = row.by_chat or (row.purpose is None and bool(person.chat))
-        if row.channel is Channel.EMAIL and row.side is None and not person.mail and not by_chat:
+        if row.matter is Matter.TEST:
+            return self._notice(row, person, None)
+        refused = row.way in person.off or (row.way is Way.EMAIL and not person.mail)
+        if row.side is None and refused and not self.ways(row, known) & person.works:
             raise UnwantedError
+        if row.matter is Matter.WARNING:
+            unreached = _unreached(row, known)
+            return self._notice(row, person, unreached) if unreached else None
         kept = known.suggestions.get(row.suggestion_id) if row.suggestion_id else None
         if row.purpose is not None:
             return await self._invitation(row, row.purpose, person, kept)
@@ -128,13 +135,29 @@ class Composing:
             now=self._clock(),
         )
 
+    def _notice(self, row: Row, person: Person, unreached: Unreached | None) -> Notice:
+        page = "preferences" if unreached is None else "desk"
+        return Notice(
+            notification_id=row.notification_id,
+            to=person,
+            matter=Matter.TEST if unreached is None else Matter.WARNING,
+            unreached=unreached,
+            at=row.made_at,
+            link=f"{self._home(person)}/{page}",
+            now=self._clock(),
+        )
+
     def ways(self, row: Row, known: Known) -> frozenset[Way]:
-        """Return how what `row` delivers is sent now. Somebody may be told by e-mail, by chat, or by both."""
+        """Return how what `row` delivers is sent now. Somebody may be told by e-mail, by chat, or by both.
+
+        What one of the two was to tell goes by the other when that is all that works.
+        """
         person = known.people.get(row.ambassador)
-        about_suggestions = row.purpose is None and row.errand is None
-        if person is None or not person.chat or not about_suggestions or row.way is not Way.EMAIL:
+        alone = row.purpose or row.errand or row.matter or row.beside
+        if person is None or alone or row.way is Way.WEBHOOK:
             return frozenset({row.way})
-        return frozenset({Way.CHAT, Way.EMAIL} if person.mail and person.email is not None else {Way.CHAT})
+        works = person.works & {Way.EMAIL, Way.CHAT}
+        return frozenset({row.way}) if row.by_chat and row.way in works else works or frozenset({row.way})
 
     def _item(self, row: Row, known: Known, person: Person) -> Item | None:
         kept = known.suggestions.get(row.suggestion_id) if row.suggestion_id else None
@@ -227,6 +250,17 @@ class Composing:
 
 def _letter(row: Row) -> UUID:
     return row.beside or row.notification_id
+
+
+def _unreached(row: Row, known: Known) -> Unreached | None:
+    """Return whom a warning is about; none when they are gone, or reached again."""
+    person = known.people.get(row.concerns) if row.concerns else None
+    if person is None or row.concerns_way is None:
+        return None
+    off = person.off.get(row.concerns_way)
+    if off is None or off.since != row.made_at:
+        return None
+    return Unreached(person.name, row.concerns_way, off, person.inbox_alone)
 
 
 def told_to(kept: Kept, ambassador: str) -> Told | None:

@@ -15,8 +15,10 @@ from schemas.ambassadors import AmbassadorPublished
 from schemas.contacts import ContactPublished
 from schemas.notifications import Channel as ChannelName
 from services.notifier import metrics
-from services.notifier.channels import Channel, Message, Outgoing, RefusedError, UnreachableError, WayIn
+from services.notifier.channels import Channel, Message, Outgoing, RefusedError, UnreachableError
 from services.notifier.composing import Composing, Known, UnwantedError
+from services.notifier.domain.preferences import Person
+from services.notifier.domain.reaching import TESTED_EVERY, Matter
 from services.notifier.domain.schedule import wait_after
 from services.notifier.store import Deliveries, Row, Sent, Way
 from services.runtime import logs, tracing
@@ -64,9 +66,10 @@ class Postponed:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Never."""
+    """Never; `gone`: nor anything else that way."""
 
     reason: str
+    gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +79,14 @@ class Stale:
 
 @dataclass(frozen=True, slots=True)
 class Unwanted:
-    """Its reader wants no e-mails."""
+    """Its reader wants no e-mails, or would not get it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Redirected:
-    """Its reader is told by chat, and by no e-mail."""
+    """Its reader is told that way alone: by chat and by no e-mail, or the other way round."""
+
+    way: Way
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +109,14 @@ class Delivering:
         clock: Clock,
         chance: random.Random,
         ended: Callable[[], None],
+        tested: Callable[[], None],
         opens: Callable[[AmbassadorPublished | ContactPublished, datetime], datetime],
         lease: timedelta = LEASE,
         instance: str | None = None,
     ) -> None:
         """`opens` says from when on somebody may be written to, not before a moment.
+
+        `ended` is called when a delivery ended, `tested` when from how it did it is to be concluded what works.
 
         `instance` names this replica; started again after a crash, it has the same.
         """
@@ -119,6 +127,7 @@ class Delivering:
         self._clock = clock
         self._chance = chance
         self._ended = ended
+        self._tested = tested
         self._opens = opens
         self._lease_for = lease
         self._holder = instance or uuid4().hex
@@ -233,7 +242,7 @@ class Delivering:
         self._tried.discard(row.notification_id)
 
     async def _note(self, row: Row, message: Outgoing | None, outcome: Outcome) -> None:
-        now = self._clock()
+        now, address = self._clock(), _address(row, message)
         items = message.items if isinstance(message, Message) else ()
         # What a chat message tells beside an e-mail is told by that, as far as anybody is told of it.
         told = [item.row for item in items if item.row != row.notification_id and row.beside is None]
@@ -245,27 +254,30 @@ class Delivering:
             if wait is None:
                 outcome = Failed(f"not reached in {row.attempts} tries; the last: {outcome.reason}")
             else:
-                if message is not None and row.channel is ChannelName.EMAIL:
-                    wait = self._may_go(message, now + wait) - now
+                if message is not None and _keeps_hours(row, now + wait):
+                    wait = self._opens(message.to, now + wait) - now
                 await self._deliveries.postpone(row, outcome.reason, now=now, wait=wait)
                 log.warning("postponed", reason=outcome.reason, seconds=round(wait.total_seconds()))
         match outcome:
             case Delivered():
-                if await self._delivered(Sent(row, told, now)):
+                if await self._delivered(Sent(row, told, now, address)):
                     for item in items:
                         if item.told_at is not None:  # a reminder: how long it took to tell is known
                             continue
                         made = item.suggestion
                         metrics.told(row.way.value, posted_at=made.posted_at, made_at=made.made_at, at=now)
-            case Failed(reason):
-                await self._deliveries.failed(row, told, reason, now=now)
+                if row.matter is Matter.TEST:
+                    self._tested()
+            case Failed(reason, gone):
+                await self._deliveries.failed(row, told, reason, now=now, address=address, gone=gone)
+                self._tested()
                 log.warning("failed", reason=reason)
             case Stale():
                 await self._deliveries.drop(row)
             case Unwanted():
                 await self._deliveries.end_unsent(row, now=now)
-            case Redirected():
-                await self._deliveries.by_chat(row, now=now)
+            case Redirected(way):
+                await self._deliveries.redirect(row, way, now=now)
                 self.wake()
             case Untried():
                 await self._deliveries.put_back(row, now=now)
@@ -283,8 +295,9 @@ class Delivering:
             known = known or await self._composing.look_up([row])
             message = await self._composing.message(row, known)
             ways = self._composing.ways(row, known)
-            if message is not None and ways == {Way.CHAT} != {row.way}:
-                return message, Redirected()
+            if message is not None and row.way not in ways:
+                [other] = ways
+                return message, Redirected(other)
             if message is not None and len(ways) > 1:  # before the e-mail: that one has a retry of its own
                 await self._deliveries.also_by_chat(row, now=self._clock())
                 self.wake()
@@ -298,14 +311,10 @@ class Delivering:
             return None, Postponed(describe(error))
         return message, await self._try(row, message, leased_until)
 
-    def _may_go(self, message: Outgoing, moment: datetime) -> datetime:
-        """Return from when on, not before a moment, an e-mail may go: who has just asked for it has no quiet hours."""
-        return moment if isinstance(message, WayIn) else self._opens(message.to, moment)
-
     async def _try(self, row: Row, message: Outgoing | None, leased_until: float) -> Outcome:
         if message is None:
             return Stale()
-        if row.channel is ChannelName.EMAIL and (opens := self._may_go(message, message.now)) > message.now:
+        if _keeps_hours(row, message.now) and (opens := self._opens(message.to, message.now)) > message.now:
             # It was not when this was put into the queue.
             return Postponed("it is a quiet hour of the reader's", until=opens)
         if leased_until < asyncio.get_running_loop().time() + TRY_SECONDS:
@@ -315,7 +324,7 @@ class Delivering:
             async with asyncio.timeout(TRY_SECONDS):
                 await self._channels[row.way].deliver(message)
         except RefusedError as error:
-            return Failed(str(error))
+            return Failed(str(error), error.gone)
         except UnreachableError as error:
             return Postponed(str(error), error.retry_after)
         except TimeoutError:
@@ -323,3 +332,17 @@ class Delivering:
         except Exception as error:  # a fault of ours or of a library: a later version may send it
             return Postponed(describe(error))
         return Delivered()
+
+
+def _keeps_hours(row: Row, moment: datetime) -> bool:
+    """Return whether a row waits at a moment for the hours of its reader: not what they have asked for just now."""
+    just_now = row.errand is not None or (row.matter is Matter.TEST and moment < row.made_at + TESTED_EVERY)
+    return row.channel is ChannelName.EMAIL and not just_now
+
+
+def _address(row: Row, message: Outgoing | None) -> str | None:
+    """Return a digest of where a message to an ambassador went; none of one to a member, or that was not made."""
+    if message is None or not isinstance(message.to, Person):
+        return None
+    reach = message.to.reach.get(row.way)
+    return reach.address if reach else None

@@ -12,6 +12,7 @@ from schemas.ambassadors import AmbassadorRole
 from services.notifier.composing import city_name
 from services.notifier.domain.desk import RECENT, City, Counting, Spans, Step, in_all
 from services.notifier.domain.preferences import Person
+from services.notifier.domain.reaching import Off
 from services.notifier.store import NotifierStore, Way
 from services.notifier.store.figures import Failure
 from services.runtime.clock import Clock
@@ -56,13 +57,21 @@ class Quiet:
 
 @dataclass(frozen=True, slots=True)
 class Undelivered:
-    """Messages that did not arrive. `name` is the ambassador's to whom, or in whose name to a member, they went."""
+    """Messages that did not arrive, or a way that is turned off.
+
+    Attributes:
+        name: the ambassador's to whom, or in whose name to a member, they went.
+        off: since when and why the way is turned off; none: it is not.
+        inbox_alone: nothing but the inbox reaches the ambassador any more.
+    """
 
     name: str
     way: Way
     to_member: bool
     count: int
     reason: str | None
+    off: Off | None
+    inbox_alone: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,13 +160,23 @@ def _table(counting: Counting, names: Mapping[str, str]) -> Table:
 
 
 def _undelivered(failures: Iterable[Failure], people: Mapping[str, Person]) -> tuple[Undelivered, ...]:
-    """Return failures by person and way, the most first, each with its newest reason."""
+    """Return failures by person and way, what is turned off and then the most first, each with its newest reason."""
     alike: dict[tuple[str, Way, bool], list[Failure]] = defaultdict(list)
+    off = {(key, way, False): off for key, person in people.items() for way, off in person.off.items()}
+    alike |= {which: [] for which in off}
     for one in failures:
         alike[one.ambassador, one.way, one.to_member].append(one)
     return tuple(
-        Undelivered(people[key].name, way, to_member, len(those), those[0].reason)
-        for (key, way, to_member), those in sorted(alike.items(), key=lambda item: (-len(item[1]), item[0]))
+        Undelivered(
+            people[which[0]].name,
+            way=which[1],
+            to_member=which[2],
+            count=len(those),
+            reason=those[0].reason if those else None,
+            off=off.get(which),
+            inbox_alone=which in off and people[which[0]].inbox_alone,
+        )
+        for which, those in sorted(alike.items(), key=lambda item: (item[0] not in off, -len(item[1]), item[0]))
     )
 
 

@@ -46,6 +46,10 @@ class Exporting:
             "exported_at": moment(self._clock()),
             "profile": _open(profile) if profile else {},
             "preferences": _open(await self._ambassadors.preferences(person.key)),
+            "channels_off": {
+                way: {"since": moment(off.since), "reason": off.reason} for way, off in person.off.items()
+            },
+            "test_messages": {way: moment(at) for way, at in (await self._ambassadors.tests(person.key)).items()},
             "sessions": [
                 {"begun_at": moment(one.begun_at), "last_used_at": moment(one.seen_at)}
                 for one in await self._sessions.of(str(person.key))
@@ -135,13 +139,14 @@ def _delivery(row: Row) -> dict[str, Any]:
         "revision": row.revision or None,
         "channel": row.channel,
         "chat": row.by_chat,
-        "purpose": row.purpose or row.errand,
+        "purpose": row.purpose or row.errand or row.matter,
         "to": row.side or "you",
         "state": row.state,
         "due": moment(row.due),
         "ended_at": moment(row.ended_at),
         "attempts": row.attempts,
         "reason": row.reason,
+        "bounced_at": moment(row.bounced_at),
     }
 
 

@@ -43,6 +43,11 @@ OVERDUE = Gauge(
 )
 HELD = Gauge("maillage_suggestions_held", "Suggestions that wait for their readers' next e-mails")
 LIVE = Gauge("maillage_live_pages", "Pages open in browsers that are told when something changes")
+CHANNELS_OFF = Gauge(
+    "maillage_channels_off",
+    "Ambassadors and desks whom a channel does not reach, so that it is turned off",
+    ["channel"],
+)
 UNROUTED = Gauge("maillage_unrouted_suggestions", "Open suggestions that nobody is told of: no ambassador, no desk")
 
 for _channel in (*Channel, CHAT):

@@ -15,6 +15,7 @@ from services.notifier import metrics
 from services.notifier.domain.chasing import next_chase
 from services.notifier.domain.pace import absence_on
 from services.notifier.domain.preferences import Person
+from services.notifier.domain.reaching import Way
 from services.notifier.domain.routing import Recipient, Relay, Subject, recipients, seat_of
 from services.notifier.domain.standing import taken_by
 from services.notifier.pacing import Pacing
@@ -194,10 +195,11 @@ def _told(recipient: Recipient, people: Mapping[str, Person], kept: Kept) -> Tol
 def channels_of(person: Person, *, alerts: bool) -> tuple[Channel, ...]:
     """Return by which channels somebody is told; where nobody is to be alerted, by the inbox alone.
 
-    What is told by chat is an e-mail until it is sent: it has the hours of e-mails, and may be in one with others.
+    What is told by chat is an e-mail until it is sent: it has the hours of e-mails, and may be in one with others. A
+    way that is turned off is none: what it would have told goes by another one that works, and is in the inbox.
     """
-    mail = alerts and ((person.email is not None and person.mail) or bool(person.chat))
-    webhook = alerts and person.webhook is not None
+    mail = alerts and bool(person.works & {Way.EMAIL, Way.CHAT})
+    webhook = alerts and Way.WEBHOOK in person.works
     return (Channel.INBOX, *([Channel.EMAIL] if mail else []), *([Channel.WEBHOOK] if webhook else []))
 
 

@@ -43,6 +43,14 @@ class NotifierSettings(RuntimeSettings):
     smtp_user: Annotated[str, Field(description="Login at the mail server; empty: none")] = ""
     smtp_password: Annotated[SecretStr, Field(description="Password at the mail server")] = SecretStr("")
     mail_from: Annotated[EmailAddress, Field(description="Sender's address of every message")]
+    bounces: Annotated[
+        str,
+        StringConstraints(pattern=r"^([^\s:,]+:\d{1,5})?$"),
+        Field(
+            description="Where to listen for e-mails that come back, host:port; empty: nowhere. The mail server passes "
+            "on to it what is for bounces+... at the domain of the sender"
+        ),
+    ] = ""
     allow_private_webhooks: Annotated[
         bool,
         Field(

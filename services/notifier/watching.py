@@ -16,8 +16,9 @@ class Watching:
         """Set the gauges from the store."""
         metrics.UNROUTED.set(await self._store.suggestions.count_unrouted())
         metrics.HELD.set(await self._store.letters.count_held())
-        now = self._clock()
+        now, off = self._clock(), await self._store.ambassadors.count_off()
         for way in Way:
+            metrics.CHANNELS_OFF.labels(way).set(off[way])
             metrics.WAITING.labels(way).set(await self._store.deliveries.count_waiting(way))
             due = await self._store.deliveries.due_since(way)
             if way is Way.EMAIL and (unwritten := await self._store.letters.due_since()) is not None:

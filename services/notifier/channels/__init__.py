@@ -14,6 +14,7 @@ from schemas.feedback import Side
 from schemas.suggestions import SuggestionMade
 from services.notifier.domain.introduction import Purpose
 from services.notifier.domain.preferences import Person
+from services.notifier.domain.reaching import Matter, Off, Way
 from services.runtime.errors import PermanentError, TransientError
 
 
@@ -125,12 +126,52 @@ class WayIn:
     now: datetime
 
 
-Outgoing = Message | Invitation | WayIn
+@dataclass(frozen=True, slots=True)
+class Unreached:
+    """An ambassador whom a way does not reach. `inbox_alone`: nor does any other but the inbox."""
+
+    name: str
+    way: Way
+    off: Off
+    inbox_alone: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What tells of no suggestion: a test message, or a warning to a desk.
+
+    Attributes:
+        notification_id: as of a `Message`.
+        to: the reader, with how to reach them as of now.
+        unreached: of a warning, whom it is about.
+        at: when the test was asked for, or since when somebody is not reached.
+        link: private address of the page on which the reader can do something about it.
+        now: the moment of this try.
+    """
+
+    notification_id: UUID
+    to: AmbassadorPublished
+    matter: Matter
+    unreached: Unreached | None
+    at: datetime
+    link: str
+    now: datetime
+
+
+Outgoing = Message | Invitation | WayIn | Notice
 """Whatever is sent to somebody."""
 
 
 class RefusedError(PermanentError):
-    """The receiver's side will never take this message. The reason carries no address and no name."""
+    """The receiver's side will never take this message. The reason carries no address and no name.
+
+    Attributes:
+        gone: it said so of the receiver, not of the message: it will take no other either.
+    """
+
+    def __init__(self, reason: str, *, gone: bool = False) -> None:
+        super().__init__(reason)
+        self.gone = gone
 
 
 class UnreachableError(TransientError):

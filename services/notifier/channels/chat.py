@@ -10,7 +10,7 @@ from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Protocol
 
-from services.notifier.channels import Message, Outgoing, RefusedError, UnreachableError
+from services.notifier.channels import Message, Notice, Outgoing, RefusedError, UnreachableError
 from services.notifier.domain.chat import PUBLIC, SELF_HOSTED, service_of
 from services.runtime import logs
 from services.runtime.outcome import describe
@@ -27,7 +27,7 @@ AT_ONCE: Final = 48
 class Writer(Protocol):
     """Writes what is said by chat."""
 
-    def chat(self, message: Message) -> str:
+    def chat(self, message: Message | Notice) -> str:
         """Return a few lines of plain text, in the reader's language, the link among them."""
 
 
@@ -58,8 +58,8 @@ class ChatChannel:
         What a service answers is not known to us, only whether it took the message. So all that it does not take is
         tried again: its refusals, its pauses, a wrong address.
         """
-        if not isinstance(message, Message):
-            raise RefusedError("only suggestions are told by chat")
+        if not isinstance(message, Message | Notice):
+            raise RefusedError("letters about introductions do not go by chat")
         if not message.to.chat:
             raise RefusedError("the ambassador has no chat address any more")
         allowed = [address for address in message.to.chat if service_of(address) in self._allowed]

@@ -1,6 +1,7 @@
 """E-mail over SMTP: the card in text and HTML, under a Message-ID that every try repeats."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from email.headerregistry import Address, BaseHeader, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
@@ -14,6 +15,7 @@ import aiosmtplib
 
 from services.notifier.channels import Invitation, Message, Outgoing, RefusedError, UnreachableError
 from services.notifier.channels.smtp import Connections, SmtpServer
+from services.notifier.domain.reaching import address_gone
 
 MESSAGE_STEP_SECONDS: Final = 20.0
 """For each step with the message. Servers that check for spam answer late; giving up then sends it twice."""
@@ -26,6 +28,8 @@ _ENHANCED: Final = re.compile(r"\b[245]\.\d{1,3}\.\d{1,3}\b")
 _FULL_MAILBOX: Final = 552
 """The one 5xx that time mends."""
 
+
+_RECIPIENT: Final = "the recipient"
 
 _UNSUBSCRIBE: Final = "List-Unsubscribe"
 
@@ -82,12 +86,20 @@ class EmailChannel:
     """Hands messages over to one mail server, which brings them on their way."""
 
     def __init__(
-        self, *, server: SmtpServer, sender: str, writer: Writer, answer_seconds: float = MESSAGE_STEP_SECONDS
+        self,
+        *,
+        server: SmtpServer,
+        sender: str,
+        writer: Writer,
+        answer_seconds: float = MESSAGE_STEP_SECONDS,
+        returns_to: Callable[[Outgoing], str] | None = None,
     ) -> None:
+        """`returns_to` says to which address an e-mail comes back that is not taken later; none: to `sender`."""
         self._connections = Connections(server)
         self._sender = sender
         self._writer = writer
         self._answer_seconds = answer_seconds
+        self._returns_to = returns_to or (lambda _: sender)
 
     async def deliver(self, message: Outgoing) -> None:
         """See `Channel.deliver`."""
@@ -96,7 +108,9 @@ class EmailChannel:
         recipient = deliverable(message.to.email)
         mail = compose(message, self._writer.letter(message), sender=self._sender, recipient=recipient)
         try:
-            await self._connections.send(mail, sender=self._sender, recipient=recipient, seconds=self._answer_seconds)
+            await self._connections.send(
+                mail, sender=self._returns_to(message), recipient=recipient, seconds=self._answer_seconds
+            )
         except aiosmtplib.SMTPException as error:
             raise _judged(error) from None
         except (OSError, TimeoutError) as error:
@@ -173,7 +187,7 @@ def _judged(error: aiosmtplib.SMTPException) -> RefusedError | UnreachableError:
     """
     match error:
         case aiosmtplib.SMTPRecipientsRefused(recipients=[refused, *_]):
-            return _answered(refused.code, refused.message, "the recipient")
+            return _answered(refused.code, refused.message, _RECIPIENT)
         case aiosmtplib.SMTPDataError():
             return _answered(error.code, error.message, "the message")
         case aiosmtplib.SMTPResponseException():
@@ -188,7 +202,9 @@ def _judged(error: aiosmtplib.SMTPException) -> RefusedError | UnreachableError:
 def _answered(code: int, text: str, what: str) -> RefusedError | UnreachableError:
     # The text itself stays out: servers repeat the address in it.
     if 500 <= code < 600 and code != _FULL_MAILBOX:
-        return RefusedError(f"the mail server refused {what} ({_code(code, text)})")
+        enhanced = _ENHANCED.search(text)
+        gone = what == _RECIPIENT and address_gone(code, enhanced[0] if enhanced else None)
+        return RefusedError(f"the mail server refused {what} ({_code(code, text)})", gone=gone)
     return UnreachableError(f"the mail server did not take {what} for now ({_code(code, text)})")
 
 

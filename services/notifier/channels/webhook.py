@@ -12,7 +12,7 @@ import httpx
 from standardwebhooks.webhooks import Webhook
 
 from schemas.ambassadors import Webhook as Target
-from services.notifier.channels import Message, Outgoing, RefusedError, UnreachableError
+from services.notifier.channels import Message, Notice, Outgoing, RefusedError, UnreachableError
 from services.notifier.domain.described import described, moment
 from services.notifier.domain.presentation import card
 
@@ -21,8 +21,11 @@ ANSWER_SECONDS: Final = 15.0
 """The specification asks for 15 to 30: a receiver should note the message and answer, not work on it first."""
 
 FINAL_STATUSES: Final = frozenset({400, 405, 410, 413, 414, 415, 422, 431, 451, 501})
-"""Answers that the same request will get for ever; 410 asks for an end. Others (401, 403, 404, 429, 5xx) are also what
-a receiver says while it is being set up, deployed or repaired."""
+"""Answers that the same request will get for ever. Others (401, 403, 404, 429, 5xx) are also what a receiver says while
+it is being set up, deployed or repaired."""
+
+_GONE: Final = 410
+"""The answer that asks for an end, of all messages: the channel is turned off."""
 
 
 class WebhookChannel:
@@ -42,7 +45,7 @@ class WebhookChannel:
 
     async def deliver(self, message: Outgoing) -> None:
         """See `Channel.deliver`."""
-        if not isinstance(message, Message):
+        if not isinstance(message, Message | Notice):
             raise RefusedError("only suggestions are told by webhook")
         target = message.to.webhook
         if target is None:
@@ -121,7 +124,7 @@ _NOT_PUBLIC: Final = (
 """What older versions of the standard library take for public."""
 
 
-def signed(message: Message, target: Target, body: str) -> dict[str, str]:
+def signed(message: Message | Notice, target: Target, body: str) -> dict[str, str]:
     """Return the headers of the specification. While a secret is replaced, either verifies."""
     secrets = [target.secret, *([target.previous_secret] if target.previous_secret else [])]
     signatures = [Webhook(secret).sign(str(message.notification_id), message.now, body) for secret in secrets]
@@ -134,8 +137,14 @@ def signed(message: Message, target: Target, body: str) -> dict[str, str]:
     }
 
 
-def payload(message: Message) -> dict[str, Any]:
+def payload(message: Message | Notice) -> dict[str, Any]:
     """Return the body: the same at every try. `docs/notifying.md` describes it."""
+    if isinstance(message, Notice):
+        return {
+            "type": "maillage.test",
+            "timestamp": moment(message.at),
+            "data": {"notification_id": str(message.notification_id), "url": message.link},
+        }
     [item] = message.items  # a program need not be spared: it is told of each at once
     suggestion = item.suggestion
     shown = card(suggestion, now=suggestion.made_at)
@@ -161,7 +170,7 @@ def _judge(answer: httpx.Response) -> None:
     if 300 <= status < 400:
         raise RefusedError(f"the webhook leads elsewhere ({status}); give its final address")
     if status in FINAL_STATUSES:
-        raise RefusedError(f"the webhook refused the message ({status})")
+        raise RefusedError(f"the webhook refused the message ({status})", gone=status == _GONE)
     raise UnreachableError(
         f"the webhook did not take the message for now ({status})", retry_after=_seconds(answer.headers)
     )

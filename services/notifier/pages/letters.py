@@ -1,13 +1,15 @@
 """What a letter says: a text part that reads well by itself, and HTML that every client renders."""
 
-from typing import Final
+from typing import Any, Final
 
 from schemas.ambassadors import AmbassadorPublished
 from schemas.feedback import Side
-from services.notifier.channels import Invitation, Message, Outgoing, WayIn
+from services.notifier.channels import Invitation, Message, Notice, Outgoing, WayIn
 from services.notifier.channels.email import Letter
 from services.notifier.domain.introduction import Purpose
 from services.notifier.domain.presentation import card
+from services.notifier.domain.reaching import Way
+from services.notifier.pages import messages
 from services.notifier.pages.reader import Readers
 
 _IN_CHAT: Final = 3
@@ -29,9 +31,14 @@ class Letters:
                 return self._way_in(message)
             case Message():
                 return self._suggestions(message)
+            case Notice():
+                return self._notice(message)
 
-    def chat(self, message: Message) -> str:
+    def chat(self, message: Message | Notice) -> str:
         """See `chat.Writer.chat`."""
+        if isinstance(message, Notice):
+            reader = self._readers.to(message.to)
+            return reader.plain("chat_notice.txt", **_of_notice(message, Way.CHAT)).strip()
         items = [(item, card(item.suggestion, now=message.now)) for item in message.items]
         reader = self._readers.of(message.to.language)
         return reader.plain("chat.txt", message=message, items=items, most=_IN_CHAT).strip()
@@ -73,3 +80,17 @@ class Letters:
             text=reader.plain("way_in.txt", message=message),
             html=reader.page("way_in.html", message=message),
         )
+
+    def _notice(self, message: Notice) -> Letter:
+        reader = self._readers.to(message.to)
+        values = _of_notice(message, Way.EMAIL)
+        return Letter(
+            language=reader.language,
+            subject=reader.plain("notice_subject.txt", **values),
+            text=reader.plain("notice.txt", **values),
+            html=None if message.to.alerting.plain else reader.page("notice.html", **values),
+        )
+
+
+def _of_notice(message: Notice, way: Way) -> dict[str, Any]:
+    return {"message": message, "who": message.unreached, "reasons": messages.OFF, "way": way}

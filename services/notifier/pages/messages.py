@@ -9,7 +9,7 @@ from schemas.members import MemberKind
 from schemas.suggestions import AdjustmentScope, LapseReason, RequestSource
 from services.notifier.domain.desk import Step
 from services.notifier.domain.introduction import Answer, Phase
-from services.notifier.store import Way
+from services.notifier.domain.reaching import Reason, Way
 
 
 def _(message: str) -> str:
@@ -149,4 +149,11 @@ WAYS: Final = {
     Way.EMAIL: _("E-mail"),
     Way.WEBHOOK: _("Webhook"),
     Way.CHAT: _("Chat"),
+}
+
+OFF: Final = {
+    Reason.REFUSED: _("The mail server at the other end says that there is no such mailbox."),
+    Reason.BOUNCED: _("An e-mail came back: there is no such mailbox."),
+    Reason.GONE: _("The receiver has answered that it wants no more messages (410)."),
+    Reason.FAILING: _("All messages have failed for more than a day."),
 }

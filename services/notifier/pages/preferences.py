@@ -9,11 +9,13 @@ from pydantic import BaseModel, ValidationError
 from schemas.ambassadors import Absence
 from services.notifier.address import Tokens
 from services.notifier.domain.preferences import Person, Preferences
+from services.notifier.domain.reaching import Way
 from services.notifier.pages import messages
 from services.notifier.pages.feed import ENTRIES, feed_url
 from services.notifier.pages.private import PRIVATE, Doorkeeper, private_page
 from services.notifier.pages.reader import Reader
 from services.notifier.preferring import Preferring
+from services.notifier.reaching import Reaching
 from services.notifier.signing_in import SigningIn
 
 _NEVER: Final = "never"
@@ -39,10 +41,17 @@ class Filled(BaseModel):
 
 
 def preferences_routes(
-    app: FastAPI, *, preferring: Preferring, signing_in: SigningIn, tokens: Tokens, door: Doorkeeper, base: str
+    app: FastAPI,
+    *,
+    preferring: Preferring,
+    reaching: Reaching,
+    signing_in: SigningIn,
+    tokens: Tokens,
+    door: Doorkeeper,
+    base: str,
 ) -> None:
-    """Add the page of preferences, and the address that ends e-mails, to `app`."""
-    pages = _Pages(preferring=preferring, signing_in=signing_in, tokens=tokens, door=door, base=base)
+    """Add the page of preferences, test messages, and the address that ends e-mails, to `app`."""
+    pages = _Pages(preferring=preferring, reaching=reaching, signing_in=signing_in, tokens=tokens, door=door, base=base)
 
     @app.get("/inbox/{token}/preferences", include_in_schema=False)
     async def preferences(request: Request, token: str) -> Response:
@@ -59,6 +68,13 @@ def preferences_routes(
         """End the private address of an inbox, and all sessions with it."""
         return await pages.renew(request, token, form)
 
+    @app.post("/inbox/{token}/test", include_in_schema=False)
+    async def test(
+        request: Request, token: str, way: Annotated[str, Form()] = "", form: Annotated[str, Form()] = ""
+    ) -> Response:
+        """Send a test message, then lead back to the page."""
+        return await pages.test(request, token, way, form)
+
     @app.get("/unsubscribe/{token}", include_in_schema=False)
     async def unsubscribe(request: Request, token: str) -> Response:
         """Ask whether to end e-mails: what follows links must not do it."""
@@ -74,9 +90,17 @@ class _Pages:
     """Answers, each with the headers of a private page."""
 
     def __init__(
-        self, *, preferring: Preferring, signing_in: SigningIn, tokens: Tokens, door: Doorkeeper, base: str
+        self,
+        *,
+        preferring: Preferring,
+        reaching: Reaching,
+        signing_in: SigningIn,
+        tokens: Tokens,
+        door: Doorkeeper,
+        base: str,
     ) -> None:
         self._preferring = preferring
+        self._reaching = reaching
         self._signing_in = signing_in
         self._tokens = tokens
         self._door = door
@@ -117,6 +141,16 @@ class _Pages:
 
         return await self._door.open(request, token, do)
 
+    async def test(self, request: Request, token: str, way: str, form: str) -> Response:
+        async def send(person: Person, reader: Reader) -> Response:
+            if not self._door.is_ours(request, person, form):
+                return private_page(reader, "not_ours.html", 403, token=token)
+            if way in list(Way):
+                await self._reaching.test(person, Way(way))
+            return RedirectResponse(f"/inbox/{token}/preferences#ways", 303, headers=PRIVATE)
+
+        return await self._door.open(request, token, send)
+
     async def unsubscribe(self, request: Request, token: str, *, wanted: bool | None) -> Response:
         async def answer(person: Person, reader: Reader) -> Response:
             if wanted is not None:
@@ -136,6 +170,7 @@ class _Pages:
             rhythms=messages.RHYTHMS, days=reader.weekdays(), kept=said.get("kept", False),
             feed=feed_url(self._base, self._tokens, person), entries=ENTRIES,
             form=self._door.field(person),
+            ways=await self._reaching.ways(person), reasons=messages.OFF, names=messages.WAYS,
         )  # fmt: skip
 
     async def _as_filled(self, person: Person) -> Filled:

@@ -1,5 +1,6 @@
 """The notifier's own database: people, suggestions with what was made of them, deliveries, letters to come."""
 
+from collections.abc import Callable
 from datetime import datetime
 
 from services.notifier.domain.reaching import Way
@@ -37,8 +38,9 @@ __all__ = [
 class NotifierStore:
     """All that the notifier keeps."""
 
-    def __init__(self, database: Database) -> None:
-        self.ambassadors = Ambassadors(database)
+    def __init__(self, database: Database, digest: Callable[[str], str]) -> None:
+        """`digest` is what is kept of an address beside the address itself."""
+        self.ambassadors = Ambassadors(database, digest)
         self.contacts = Contacts(database)
         self.suggestions = Suggestions(database)
         self.deliveries = Deliveries(database)

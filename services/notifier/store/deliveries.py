@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid4
 
-from pymongo import ASCENDING, DeleteMany, InsertOne, UpdateMany, UpdateOne
+from pymongo import ASCENDING, DESCENDING, DeleteMany, InsertOne, UpdateMany, UpdateOne
 
 from schemas.ids import derived_id
 from schemas.notifications import Channel
-from services.notifier.domain.reaching import Way
+from services.notifier.domain.reaching import Matter, Way
 from services.notifier.store.bulk import write
 from services.notifier.store.rows import Row, Sent, State, document, read
 from services.runtime.store import Collection, Database, Document
@@ -29,19 +29,38 @@ class Lease:
 _LOOKED_AT: Final = 4
 """Rows looked at for each that may be taken: more than one may be due to one receiver."""
 
+_ABOUT_REACHING: Final[Document] = {"state": State.TO_NOTIFY.value}
+
 _QUEUES: Final[Mapping[Way, Sequence[tuple[str, Document]]]] = {
     # Who has just asked for it waits least, who is asked by a person less than who is told by a program.
     Way.EMAIL: (
         ("receiver", {"state": State.TO_SERVE.value}),
         ("receiver", {"state": State.TO_INVITE.value}),
         ("ambassador", {"channel": Channel.EMAIL.value, "state": State.WAITING.value}),
+        ("ambassador", _ABOUT_REACHING | {"channel": Channel.EMAIL.value, "by_chat": False}),
     ),
-    Way.WEBHOOK: (("ambassador", {"channel": Channel.WEBHOOK.value, "state": State.WAITING.value}),),
-    Way.CHAT: (("ambassador", {"state": State.TO_CHAT.value}),),
+    Way.WEBHOOK: (
+        ("ambassador", {"channel": Channel.WEBHOOK.value, "state": State.WAITING.value}),
+        ("ambassador", _ABOUT_REACHING | {"channel": Channel.WEBHOOK.value, "by_chat": False}),
+    ),
+    Way.CHAT: (
+        ("ambassador", {"state": State.TO_CHAT.value}),
+        ("ambassador", _ABOUT_REACHING | {"channel": Channel.EMAIL.value, "by_chat": True}),
+    ),
 }
 """What waits to be sent each way, with what names who gets it."""
 
-_QUEUED: Final = (State.WAITING.value, State.TO_INVITE.value, State.TO_SERVE.value, State.TO_CHAT.value)
+_QUEUED: Final = (
+    *(State.WAITING.value, State.TO_INVITE.value, State.TO_SERVE.value),
+    *(State.TO_CHAT.value, State.TO_NOTIFY.value),
+)
+_NOT_SENT: Final = (*_QUEUED, State.HELD.value, State.IN_LETTER.value)
+_SENT_BY: Final[Mapping[Way, Document]] = {
+    Way.EMAIL: {"channel": Channel.EMAIL.value, "by_chat": {"$ne": True}},
+    Way.WEBHOOK: {"channel": Channel.WEBHOOK.value},
+    Way.CHAT: {"by_chat": True},
+}
+"""What tells how a row was sent."""
 
 
 class Deliveries:
@@ -72,6 +91,19 @@ class Deliveries:
             partialFilterExpression={"state": State.TO_CHAT.value},
             name="to_chat",
         )
+        await self._rows.create_index(
+            [("channel", ASCENDING), ("by_chat", ASCENDING), ("due", ASCENDING), ("ambassador", ASCENDING)],
+            partialFilterExpression={"state": State.TO_NOTIFY.value},
+            name="to_notify",
+        )
+        await self._rows.create_index("unjudged", partialFilterExpression={"unjudged": True})
+        await self._rows.create_index("concerns", partialFilterExpression={"concerns": {"$exists": True}})
+        for way in (Way.WEBHOOK, Way.CHAT):
+            await self._rows.create_index(
+                [("ambassador", ASCENDING), *((name, ASCENDING) for name in _SENT_BY[way]), ("ended_at", DESCENDING)],
+                partialFilterExpression={"state": State.DELIVERED.value} | _SENT_BY[way],
+                name=f"delivered_by_{way.value}",
+            )
         await self._rows.create_index("suggestion_id")
         await self._rows.create_index("ambassador")
         await self._rows.create_index("letter", partialFilterExpression={"letter": {"$exists": True}})
@@ -110,8 +142,8 @@ class Deliveries:
         await write(self._rows, changes)
 
     async def forget_ambassador(self, ambassador: str) -> None:
-        """Remove every row of a person."""
-        await self._rows.delete_many({"ambassador": ambassador})
+        """Remove every row of a person, and what tells others of them."""
+        await self._rows.delete_many({"$or": [{"ambassador": ambassador}, {"concerns": ambassador}]})
 
     async def lease(
         self,
@@ -178,17 +210,11 @@ class Deliveries:
         It is so whoever holds the lease by now. A row that was cancelled while in hand would otherwise be sent again
         when its suggestion stands again. Should some of several be known or gone, it is False of all of them.
         """
-        done: Document = {"state": State.DELIVERED.value, "unannounced": True, "lease": None}
-        by_chat = {"by_chat": True}
         # What was in a letter first: should we end in between, there is nothing left in it, and it is not sent again.
         items = [
             UpdateMany(
                 {"_id": {"$in": list(one.told)}, "ended_at": None},
-                {
-                    "$set": done
-                    | {"ended_at": one.at, "attempts": one.row.attempts}
-                    | (by_chat if one.row.by_chat else {})
-                },
+                {"$set": one.end | {"unannounced": True, "attempts": one.row.attempts}},
             )
             for one in sent
             if one.told
@@ -199,31 +225,98 @@ class Deliveries:
             UpdateOne(
                 {"_id": one.row.notification_id, "ended_at": None},
                 # Of what tells several, the rows that are in it say it; of what tells of no suggestion, nobody is told.
-                {"$set": done | {"ended_at": one.at, "unannounced": one.row.suggestion_id is not None}},
+                {
+                    "$set": one.end
+                    | {"unannounced": one.row.suggestion_id is not None}
+                    | ({"unjudged": True} if one.row.matter is Matter.TEST else {})
+                },
             )
             for one in sent
         ]
         result = await self._rows.bulk_write(messages)
         return [result.matched_count == len(sent)] * len(sent)
 
-    async def failed(self, row: Row, told: Sequence[UUID], reason: str, *, now: datetime) -> bool:
-        """Note that it will not be tried again; False when the row was taken from us. `told` as for `delivered`."""
-        said = row.suggestion_id is not None
-        ended = {"state": State.FAILED.value, "ended_at": now, "reason": reason, "unannounced": said}
+    async def failed(
+        self,
+        row: Row,
+        told: Sequence[UUID],
+        reason: str,
+        *,
+        now: datetime,
+        address: str | None = None,
+        gone: bool = False,
+    ) -> bool:
+        """Note that it will not be tried again; False when the row was taken from us.
+
+        `told` and `address` are as for `delivered`, `gone` as in `RefusedError`. Whether this turns a way off is to be
+        judged (`unjudged`), as is noted with it, on each row: we may end between the rows of a letter and the letter.
+        """
+        ended: Document = {"state": State.FAILED.value, "ended_at": now, "reason": reason}
+        if address is not None:
+            ended |= {"address": address, "gone": gone, "unjudged": gone or row.way is not Way.EMAIL}
         if told:
             items = {"_id": {"$in": list(told)}, "state": State.IN_LETTER.value, "letter": row.notification_id}
             by_chat = {"by_chat": True} if row.by_chat else {}
             await self._rows.update_many(
                 items, {"$set": ended | {"attempts": row.attempts, "unannounced": True} | by_chat}
             )
-        return await self._end(row, ended)
+        return await self._end(row, ended | {"unannounced": row.suggestion_id is not None})
+
+    async def bounced(self, notification_id: UUID, reason: str, *, to: str, gone: bool, now: datetime) -> bool:
+        """Note that an e-mail came back after it had been delivered; what a letter told came back with it.
+
+        Args:
+            notification_id: which e-mail.
+            reason: for an operator.
+            to: how the digest of the address begins that it was sent to.
+            gone: whether nobody is there.
+            now: when it came back.
+
+        Returns:
+            False when it is not noted yet that it was delivered: come again. True also for one that is not there, that
+            did not arrive in any case, that was delivered elsewhere after that, or of which this is known.
+        """
+        this = _SENT_BY[Way.EMAIL] | {"_id": notification_id}
+        found = await self._rows.find_one(this)
+        if found is None or found["state"] not in (*_NOT_SENT, State.DELIVERED.value):
+            return True
+        if found["state"] != State.DELIVERED.value:
+            return False
+        if (address := found.get("address")) and not address.startswith(to):
+            return True  # a try before the one that was noted, to an address that they have no more
+        change = {"state": State.FAILED.value, "bounced_at": now, "reason": reason, "gone": gone}
+        items = _SENT_BY[Way.EMAIL] | {"letter": notification_id, "state": State.DELIVERED.value}
+        await self._rows.update_many(items, {"$set": change | {"unannounced": True}})
+        judged = {"unannounced": found["suggestion_id"] is not None, "unjudged": gone and address is not None}
+        await self._rows.update_one(this | {"state": State.DELIVERED.value}, {"$set": change | judged})
+        return True
+
+    async def unjudged(self, limit: int) -> list[Row]:
+        """Return what ended in a way from which it is to be concluded whether it works, the oldest first."""
+        found = self._rows.find({"unjudged": True}).sort("ended_at", ASCENDING).limit(limit)
+        return [read(one) async for one in found]
+
+    async def judged(self, notification_id: UUID) -> None:
+        """Note that all that follows of this one is so."""
+        await self._rows.update_one({"_id": notification_id}, {"$set": {"unjudged": False}})
+
+    async def failures_in_a_row(self, ambassador: str, way: Way, address: str) -> list[datetime]:
+        """Return when messages to an address failed since one was delivered that way; a letter about several is one."""
+        by = {"ambassador": ambassador} | _SENT_BY[way]
+        last = await self._rows.find_one(
+            by | {"state": State.DELIVERED.value}, {"ended_at": 1}, sort=[("ended_at", DESCENDING)]
+        )
+        failed: Document = by | {"state": State.FAILED.value, "address": address, "letter": {"$exists": False}}
+        since = {"ended_at": {"$gt": last["ended_at"]}} if last else {}
+        return [one["ended_at"] async for one in self._rows.find(failed | since, {"ended_at": 1})]
 
     async def in_letters(self, letters: Sequence[UUID]) -> dict[UUID, list[Row]]:
         """Return what each of these letters tells, or told, in its order; without what lapsed before it was told."""
         told: dict[UUID, list[Row]] = {}
         if letters:
             states = [State.IN_LETTER.value, State.DELIVERED.value, State.FAILED.value]
-            found = self._rows.find({"letter": {"$in": list(letters)}, "state": {"$in": states}})
+            unsent = {"state": State.CANCELLED.value, "ended_at": {"$ne": None}}  # a message beside it may tell it
+            found = self._rows.find({"letter": {"$in": list(letters)}, "$or": [{"state": {"$in": states}}, unsent]})
             async for one in found.sort("place", ASCENDING):
                 told.setdefault(one["letter"], []).append(read(one))
         return told
@@ -239,7 +332,7 @@ class Deliveries:
     async def also_by_chat(self, row: Row, *, now: datetime) -> None:
         """Queue a chat message that says what this letter says, once, however often it is asked for."""
         beside = Row(
-            notification_id=derived_id("chat", str(row.notification_id)),
+            notification_id=_beside(row),
             suggestion_id=row.suggestion_id,
             revision=row.revision,
             ambassador=row.ambassador,
@@ -257,20 +350,34 @@ class Deliveries:
             stopped = {"_id": beside.notification_id, "state": State.CANCELLED.value, "ended_at": None}
             await self._rows.update_one(stopped, {"$set": {"state": State.TO_CHAT.value, "due": now}})
 
-    async def by_chat(self, row: Row, *, now: datetime) -> None:
-        """Have a letter sent by chat, not by e-mail: its reader has no address, or wants no e-mails."""
-        change = {"state": State.TO_CHAT.value, "by_chat": True, "due": now, "attempts": row.attempts - 1}
-        await self._end(row, change)
+    async def redirect(self, row: Row, way: Way, *, now: datetime) -> None:
+        """Have a letter sent by chat, not by e-mail, or the other way round, with tries of its own.
+
+        One that a chat message beside it tells, or is about to tell, is ended instead: it would ring twice.
+        """
+        by_chat = way is Way.CHAT
+        told = {"_id": _beside(row), "state": {"$in": [State.TO_CHAT.value, State.DELIVERED.value]}}
+        if by_chat and await self._rows.find_one(told, {"_id": 1}) is not None:
+            await self.end_unsent(row, now=now)
+            return
+        state = State.TO_CHAT if by_chat else State.WAITING
+        await self._end(row, {"state": state.value, "by_chat": by_chat, "due": now, "attempts": 0})
 
     async def drop(self, row: Row) -> None:
-        """Take a row of which there is nothing to tell any more out of the queue; with it, what was in the letter."""
+        """Take a row of which there is nothing to tell any more out of the queue; with it, what was in the letter.
+
+        What is about reaching somebody is removed: whom it names may have been erased just before it was added.
+        """
+        if row.matter is not None:
+            await self._rows.delete_one({"_id": row.notification_id, "lease": row.lease})
+            return
         in_it = {"letter": row.notification_id, "state": State.IN_LETTER.value}
         if row.suggestion_id is None:
             await self._rows.update_many(in_it, {"$set": {"state": State.CANCELLED.value}})
         await self._end(row, {"state": State.CANCELLED.value})
 
     async def end_unsent(self, row: Row, *, now: datetime) -> None:
-        """Take a row whose reader wants no e-mails out of the queue for good; with it, what was in the letter."""
+        """Take a row that its reader does not want, or would not get, out of the queue for good; so what it told."""
         gone = {"state": State.CANCELLED.value, "ended_at": now}
         if row.suggestion_id is None:
             in_it = {"letter": row.notification_id, "state": State.IN_LETTER.value}
@@ -295,6 +402,11 @@ class Deliveries:
         await self._rows.update_many(
             {"state": {"$in": ended}, "suggestion_id": {"$ne": None}}, {"$set": {"unannounced": True}}
         )
+
+    async def some(self, ids: Sequence[UUID]) -> dict[UUID, Row]:
+        """Return those of these rows that exist."""
+        found = self._rows.find({"_id": {"$in": list(ids)}})
+        return {row.notification_id: row for row in [read(one) async for one in found]}
 
     async def to_ambassador(self, suggestion_id: UUID, revision: int, ambassador: str) -> list[Row]:
         """Return how one person is told of one revision."""
@@ -327,8 +439,17 @@ class Deliveries:
         """Return how many ended deliveries are not confirmed to be on the log."""
         return await self._rows.count_documents({"unannounced": True})
 
+    async def count_unjudged(self) -> int:
+        """Return how many ended deliveries it has not been concluded of whether their ways work."""
+        return await self._rows.count_documents({"unjudged": True})
+
     async def _end(self, row: Row, change: Document) -> bool:
         result = await self._rows.update_one(
             {"_id": row.notification_id, "lease": row.lease}, {"$set": change | {"lease": None}}
         )
         return result.matched_count == 1
+
+
+def _beside(row: Row) -> UUID:
+    """Return the id of the chat message that says what a letter says."""
+    return derived_id("chat", str(row.notification_id))

@@ -209,8 +209,10 @@ class Letters:
 
     async def items(self, letter: UUID, ambassador: str) -> list[UUID]:
         """Return the ids of the suggestions that a letter to somebody told, in its order."""
-        told = {"$in": [State.IN_LETTER.value, State.DELIVERED.value]}  # what lapsed before was not
-        query = {"letter": letter, "ambassador": ambassador, "state": told}
+        # What lapsed before was not. A chat message beside it may tell what did not arrive by e-mail, or was not sent.
+        told = {"state": {"$in": [State.IN_LETTER.value, State.DELIVERED.value, State.FAILED.value]}}
+        unsent = {"state": State.CANCELLED.value, "ended_at": {"$ne": None}}
+        query = {"letter": letter, "ambassador": ambassador, "$or": [told, unsent]}
         found = self._rows.find(query, {"suggestion_id": 1})
         return [row["suggestion_id"] async for row in found.sort("place", ASCENDING)]
 

@@ -1,7 +1,9 @@
 """Whom to write to, with how to reach them: the only collections that hold names and addresses of people."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
@@ -13,6 +15,7 @@ from schemas.contacts import ContactPublished
 from schemas.ids import derived_id
 from schemas.members import MemberKey
 from services.notifier.domain.preferences import Person, Preferences, person_of
+from services.notifier.domain.reaching import TESTED_EVERY, Off, Reach, Reason, Way, addresses
 from services.notifier.store.bulk import write
 from services.runtime.store import Collection, Database, Document
 
@@ -63,7 +66,7 @@ class _People(ABC, Generic[K, P]):
 
     async def erase(self, key: K, rev: int | None) -> bool:
         """Forget a person; return whether they are forgotten (a newer state than `rev` stays)."""
-        words = {"cluster": "", "body": "", "preferences": "", "address": ""}
+        words = {"cluster": "", "body": "", "preferences": "", "address": "", "reach": "", "tests": ""}
         _id = self._id(key)
         if rev is None:
             await self._people.update_one({"_id": _id}, {"$unset": words})
@@ -91,10 +94,14 @@ class _People(ABC, Generic[K, P]):
 
 
 class Ambassadors(_People[AmbassadorKey, Person]):
-    """Who is told, as their profiles say and as they have set themselves."""
+    """Who is told, as their profiles say and as they have set themselves, and which ways do not reach them.
 
-    def __init__(self, database: Database) -> None:
+    What is known of a way is known of an address: `reach` names it by a digest, and says nothing of the next one.
+    """
+
+    def __init__(self, database: Database, digest: Callable[[str], str]) -> None:
         super().__init__(database["ambassadors"], called=_AMBASSADOR)
+        self._digest = digest
 
     @staticmethod
     def id_of(key: AmbassadorKey) -> UUID:
@@ -105,6 +112,7 @@ class Ambassadors(_People[AmbassadorKey, Person]):
         """Create what queries need, and keep what they ask for of those whom an earlier version took in."""
         await super().ensure_indexes()
         await self._people.create_index("address", sparse=True)
+        await self._people.create_index("reach", sparse=True)
         async for found in self._people.find(_KNOWN | {"address": {"$exists": False}}):
             change = {"$set": self._sought_by(self._person(found))}
             await self._people.update_one({"_id": found["_id"], "rev": found["rev"]} | _KNOWN, change)
@@ -148,12 +156,65 @@ class Ambassadors(_People[AmbassadorKey, Person]):
         """Keep whether somebody wants e-mails, and all else that they have set."""
         await self._people.update_one({"_id": self._id(key)} | _KNOWN, {"$set": {"preferences.mail": wanted}})
 
+    async def turn_off(self, key: AmbassadorKey, way: Way, address: str, off: Off) -> bool:
+        """Keep that a way does not reach somebody at an address.
+
+        Returns:
+            False when it is known already, or a test message has got through after that: nothing is changed then.
+        """
+        kept = f"reach.{way.value}"
+        still_off: Document = {f"{kept}.address": address, f"{kept}.works_since": None}
+        works_again: Document = {f"{kept}.address": address, f"{kept}.works_since": {"$gte": off.since}}
+        change = {"address": address, "since": off.since, "reason": off.reason.value, "works_since": None}
+        result = await self._people.update_one(
+            {"_id": self._id(key), "$nor": [still_off, works_again]} | _KNOWN, {"$set": {kept: change}}
+        )
+        return result.modified_count == 1
+
+    async def turn_on(self, key: AmbassadorKey, way: Way, address: str, *, at: datetime) -> None:
+        """Keep that a test message got through to an address, if that was thought not to be reached."""
+        kept = f"reach.{way.value}"
+        off = {f"{kept}.address": address, f"{kept}.works_since": None, f"{kept}.since": {"$lte": at}}
+        await self._people.update_one({"_id": self._id(key)} | off | _KNOWN, {"$set": {f"{kept}.works_since": at}})
+
+    async def turn_off_again(self, key: AmbassadorKey, way: Way, address: str, *, tested_at: datetime) -> None:
+        """Keep that the test message which turned a way on has come back: it has been off since it was before."""
+        kept = f"reach.{way.value}"
+        on = {f"{kept}.address": address, f"{kept}.works_since": tested_at}
+        await self._people.update_one({"_id": self._id(key)} | on | _KNOWN, {"$set": {f"{kept}.works_since": None}})
+
+    async def count_off(self) -> Counter[Way]:
+        """Return how many people each way does not reach."""
+        people = await self._read({"reach": {"$exists": True}} | _KNOWN)
+        return Counter(way for person in people.values() for way in person.off)
+
+    async def begin_test(self, key: AmbassadorKey, way: Way, *, now: datetime) -> datetime | None:
+        """Keep that a test message was asked for, unless one was not long ago; return when the last one was.
+
+        None: the person is unknown or erased.
+        """
+        kept = f"tests.{way.value}"
+        this: Document = {"_id": self._id(key)} | _KNOWN
+        not_long_ago = {"$nor": [{kept: {"$gt": now - TESTED_EVERY}}]}
+        await self._people.update_one(this | not_long_ago, {"$set": {kept: now}})
+        return (await self.tests(key)).get(way)
+
+    async def tests(self, key: AmbassadorKey) -> Mapping[Way, datetime]:
+        """Return when the last test message, each way, was asked for."""
+        found = await self._people.find_one({"_id": self._id(key)} | _KNOWN, {"tests": 1})
+        return {Way(way): at for way, at in (found or {}).get("tests", {}).items()}
+
     def _person(self, found: Mapping[str, Any]) -> Person:
         profile = AmbassadorPublished.model_validate_json(found["body"])
-        return person_of(profile, _preferences(found), epoch=found.get("epoch", 0))
+        reach = self._reach(profile, found.get("reach", {}))
+        return person_of(profile, _preferences(found), epoch=found.get("epoch", 0), reach=reach)
 
     def _sought_by(self, event: AmbassadorPublished | ContactPublished) -> Document:
         return {"address": event.email.casefold() if event.email else None}
+
+    def _reach(self, profile: AmbassadorPublished, kept: Mapping[str, Any]) -> Mapping[Way, Reach]:
+        digests = {way: self._digest(address) for way, address in addresses(profile).items()}
+        return {way: Reach(digest, _off(kept.get(way.value), digest)) for way, digest in digests.items()}
 
 
 class Contacts(_People[MemberKey, ContactPublished]):
@@ -164,6 +225,12 @@ class Contacts(_People[MemberKey, ContactPublished]):
 
     def _person(self, found: Mapping[str, Any]) -> ContactPublished:
         return ContactPublished.model_validate_json(found["body"])
+
+
+def _off(kept: Mapping[str, Any] | None, address: str) -> Off | None:
+    if kept is None or kept["address"] != address or kept["works_since"] is not None:
+        return None
+    return Off(kept["since"], Reason(kept["reason"]))
 
 
 def _preferences(found: Mapping[str, Any]) -> Preferences:

@@ -1,7 +1,8 @@
 """One row for each message to one person by one channel, under an id derived from what it is: told once, not twice.
 
 A row with a `purpose` is a letter about an introduction, to one of its sides or to who made it; one with an `errand`
-is a letter of the service itself; one without either tells somebody of a suggestion.
+is a letter of the service itself; one with a `matter` is about whether somebody is reached at all; any other tells
+somebody of a suggestion.
 
 Rows name ambassadors by their keys and carry no words of a suggestion and no address; both are looked up when sending.
 A row is its own outbox entry: `unannounced` until its end is confirmed on the log.
@@ -19,20 +20,22 @@ from schemas.ids import derived_id
 from schemas.notifications import Channel
 from services.notifier.domain.entrance import Errand
 from services.notifier.domain.introduction import Post, Purpose
-from services.notifier.domain.reaching import Way
+from services.notifier.domain.reaching import Matter, Way
 from services.runtime.store import Document
 
 
 class State(StrEnum):
     """Where a delivery stands: held for a letter, then in one with others or by itself. The last two end it.
 
-    Letters about introductions wait in a state of their own, those of the service itself in another, and what is told
-    by chat in a third: an earlier version of us would send them to somebody else, or not know what they are.
+    Letters about introductions wait in a state of their own, those of the service itself in another, what is told by
+    chat in a third, and what is about reaching somebody in a fourth: an earlier version of us would send them to
+    somebody else, or not know what they are.
     """
 
     TO_SERVE = "to_serve"
     TO_INVITE = "to_invite"
     TO_CHAT = "to_chat"
+    TO_NOTIFY = "to_notify"
     HELD = "held"
     IN_LETTER = "in_letter"
     WAITING = "waiting"
@@ -66,6 +69,11 @@ class Row:
         lease: who has it in hand; whoever lost the lease changes nothing any more.
         ended_at: when it was delivered or failed.
         reason: for an operator, of a failed one, or the last of one that is tried again.
+        matter: of what is about reaching somebody.
+        concerns: of a warning, whom; `concerns_way`: the way that does not reach them.
+        address: a digest of where it went, of one to an ambassador that ended.
+        gone: whether the receiver's side said that nobody is there.
+        bounced_at: when it came back after it had been delivered.
     """
 
     notification_id: UUID
@@ -92,6 +100,12 @@ class Row:
     lease: UUID | None = None
     ended_at: datetime | None = None
     reason: str | None = None
+    matter: Matter | None = None
+    concerns: str | None = None
+    concerns_way: Way | None = None
+    address: str | None = None
+    gone: bool = False
+    bounced_at: datetime | None = None
 
     @property
     def to(self) -> str:
@@ -114,6 +128,8 @@ class Row:
             said["maillage.purpose"] = self.purpose.value
         if self.errand is not None:
             said["maillage.purpose"] = self.errand.value
+        if self.matter is not None:
+            said["maillage.purpose"] = self.matter.value
         if self.suggestion_id is not None:
             said["maillage.suggestion.id"] = str(self.suggestion_id)
             said["maillage.suggestion.revision"] = self.revision
@@ -126,11 +142,20 @@ class Sent:
 
     Attributes:
         told: of a letter, the rows that were in it.
+        address: a digest of where it went, of one to an ambassador.
     """
 
     row: Row
     told: Sequence[UUID]
     at: datetime
+    address: str | None = None
+
+    @property
+    def end(self) -> Document:
+        """What is noted of it, and of all that it told."""
+        noted: Document = {"state": State.DELIVERED.value, "ended_at": self.at, "lease": None}
+        noted["by_chat"] = self.row.by_chat
+        return noted | ({"address": self.address} if self.address else {})
 
 
 def notification_id(suggestion_id: UUID, revision: int, ambassador: str, channel: Channel, number: int = 0) -> UUID:
@@ -146,10 +171,20 @@ def post_id(suggestion_id: UUID, rev: int, post: Post, person: str) -> UUID:
     return derived_id("introduction", *parts)
 
 
+def test_id(ambassador: str, way: Way, asked_at: datetime) -> UUID:
+    """Return the id of the test message that somebody asked for, one way at a time."""
+    return derived_id("test message", ambassador, way.value, asked_at.isoformat())
+
+
+def warning_id(desk: str, concerns: str, way: Way, since: datetime) -> UUID:
+    """Return the id of telling one desk, once, that a way to somebody is off since then."""
+    return derived_id("warning", desk, concerns, way.value, since.isoformat())
+
+
 def document(row: Row, now: datetime) -> Document:
     """Return a row as it is first stored."""
     stored = row.channel is Channel.INBOX
-    return {
+    written: Document = {
         "_id": row.notification_id,
         "suggestion_id": row.suggestion_id,
         "revision": row.revision,
@@ -174,7 +209,14 @@ def document(row: Row, now: datetime) -> Document:
         "number": row.number,
         "beside": row.beside,
         "by_chat": row.by_chat,
-    } | ({} if row.day is None else {"day": row.day})
+    }
+    sometimes = {
+        "day": row.day,
+        "matter": row.matter.value if row.matter else None,
+        "concerns": row.concerns,
+        "concerns_way": row.concerns_way.value if row.concerns_way else None,
+    }
+    return written | {name: value for name, value in sometimes.items() if value is not None}
 
 
 def way_of(found: Mapping[str, Any]) -> Way:
@@ -210,4 +252,10 @@ def read(found: Mapping[str, Any]) -> Row:
         lease=found["lease"],
         ended_at=found["ended_at"],
         reason=found["reason"],
+        matter=Matter(found["matter"]) if found.get("matter") else None,
+        concerns=found.get("concerns"),
+        concerns_way=Way(found["concerns_way"]) if found.get("concerns_way") else None,
+        address=found.get("address"),
+        gone=found.get("gone", False),
+        bounced_at=found.get("bounced_at"),
     )

@@ -15,11 +15,16 @@ TAKEN = "250 2.0.0 taken"
 
 
 class MailServer:
-    """Keeps what it is sent. `answer_recipient` and `answer_message` decide what it says; `gate` delays it."""
+    """Keeps what it is sent, from where, and which recipients it was asked for.
+
+    `answer_recipient` and `answer_message` decide what it says; `gate` delays it.
+    """
 
     def __init__(self) -> None:
         self.mails: list[tuple[str, EmailMessage]] = []
         self.raw: list[bytes] = []
+        self.senders: list[str] = []
+        self.asked: list[str] = []
         self.answer_recipient: Callable[[str], str] = lambda _: TAKEN
         self.answer_message: Callable[[EmailMessage], str] = lambda _: TAKEN
         self.gate = asyncio.Event()
@@ -54,6 +59,7 @@ class MailServer:
     async def handle_RCPT(  # noqa: N802 - its name
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
     ) -> str:
+        self.asked.append(address)
         answer = self.answer_recipient(address)
         if answer.startswith("2"):
             envelope.rcpt_tos.append(address)
@@ -73,6 +79,7 @@ class MailServer:
         if answer.startswith("2"):
             self.mails.append((envelope.rcpt_tos[0], mail))
             self.raw.append(envelope.original_content or b"")
+            self.senders.append(envelope.mail_from or "")
         return answer
 
 

@@ -56,7 +56,9 @@ async def test_from_the_log_to_the_mailbox_and_the_page(own_kafka: str, mongo_ur
 
             async def quiet() -> bool:
                 waiting = (await client.get("/readyz")).json()["waiting"]
-                return waiting == dict.fromkeys(("deliveries", "letters", "steps", "announcements", "records"), 0)
+                return waiting == dict.fromkeys(
+                    ("deliveries", "letters", "steps", "judgements", "announcements", "records"), 0
+                )
 
             await eventually(quiet, within=20)
             metrics = (await client.get("/metrics")).text

@@ -389,7 +389,7 @@ async def test_a_new_log_is_told_everything_again(world: World) -> None:
     assert len(world.mail.mails) == 1
 
 
-@pytest.mark.parametrize("step", ["after also_by_chat", "before by_chat", "after by_chat"])
+@pytest.mark.parametrize("step", ["after also_by_chat", "before redirect", "after redirect"])
 async def test_a_crash_on_the_way_to_a_chat_service_loses_nothing_and_rings_once(world: World, step: str) -> None:
     death = Death(step)
     chat = {"chat": (f"json://{world.hook.address}/x",)}

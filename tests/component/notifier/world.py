@@ -122,7 +122,7 @@ class World:
     async def start(self, dying_at: Trouble = lambda _: False) -> "Process":
         """A new process: nothing but the database is left of the one before."""
         await self._found.begin(self.database)
-        store = NotifierStore(self.database)
+        store = NotifierStore(self.database, Tokens(SIGNING).digest)
         await store.ensure_indexes()
         store.ambassadors = _Dying(store.ambassadors, dying_at)  # type: ignore[assignment]
         store.contacts = _Dying(store.contacts, dying_at)  # type: ignore[assignment]
@@ -170,7 +170,9 @@ class Process:
 
     async def run(self, until: Callable[[], Awaitable[bool]] | None = None, within: float = 30.0) -> None:
         """Deliver and announce until nothing is due any more, or `until` is so."""
-        tasks = [asyncio.create_task(self.works[name].run()) for name in ("steps", "letters", "deliver", "announce")]
+        tasks = [
+            asyncio.create_task(self.works[name].run()) for name in ("steps", "letters", "deliver", "judge", "announce")
+        ]
         try:
             await eventually(until or self.quiet, within)
         finally:
@@ -180,7 +182,7 @@ class Process:
 
     async def quiet(self) -> bool:
         """Whether nothing is due."""
-        queued = ["waiting", "to_invite", "to_serve", "to_chat"]
+        queued = ["waiting", "to_invite", "to_serve", "to_chat", "to_notify"]
         due = {"state": {"$in": queued}, "due": {"$lte": self.world.now}}
         leased = {"lease": {"$ne": None}}
         rows = self.world.database["notifications"]
@@ -189,7 +191,7 @@ class Process:
             await self.world.database["suggestions"].count_documents({"step_at": {"$lte": self.world.now}}) == 0
             and await self.world.database["agendas"].count_documents({"due": {"$lte": self.world.now}}) == 0
             and not self.parts.delivering._in_hand
-            and await rows.count_documents({"$or": [due, leased]}) == 0
+            and await rows.count_documents({"$or": [due, leased, {"unjudged": True}]}) == 0
             and await self.parts.announcing.count_due() == 0
         )
 

@@ -13,6 +13,7 @@ from schemas.feedback import NotRelevantReason
 from schemas.members import MemberKind
 from schemas.suggestions import AdjustmentScope, LapseReason, RequestSource
 from services.notifier.domain.desk import Step
+from services.notifier.domain.reaching import Reason
 from services.notifier.pages import messages
 from services.notifier.pages.reader import CATALOGUES, HERE, LOCALES, Readers
 from services.notifier.store import Way
@@ -72,6 +73,7 @@ def test_templates_say_nothing_outside_the_catalogue() -> None:
         (messages.ASKS, RequestSource),
         (messages.STEPS, Step),
         (messages.WAYS, Way),
+        (messages.OFF, Reason),
     ],
 )
 def test_every_code_has_words(table: dict[StrEnum, str], codes: type[StrEnum]) -> None:
