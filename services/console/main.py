@@ -21,6 +21,7 @@ from services.console.doctor.command import doctor_command
 from services.console.embedded.process import PartError
 from services.console.embedded.supervisor import PartDied, PartEvent, PartGivenUp, PartRestarted, Supervisor
 from services.console.importing import import_command
+from services.console.publishing import contact_commands, key_commands, member_commands, need_commands
 from services.console.system import DEFAULT_PORT, System, Wanted, running
 from services.runtime.broker import PARTITIONS, create_topics, update_dead_letter_topics
 from services.runtime.errors import MaillageError
@@ -30,7 +31,6 @@ cli = typer.Typer(
     name="maillage",
     help="Bring together what members of a cluster need and what they bring.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_show_locals=False,
 )
 cli.command("import")(import_command)
@@ -40,6 +40,8 @@ cli.command("restore")(restore_command)
 cli.command("verify")(verify_command)
 cli.add_typer(dead_letter_commands)
 cli.add_typer(access_commands)
+for published in (member_commands, contact_commands, need_commands, key_commands):
+    cli.add_typer(published)
 cli.command("doctor")(doctor_command)
 
 

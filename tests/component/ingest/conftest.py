@@ -1,8 +1,10 @@
 """Ingest as it is deployed, on a real database and a real log; and its parts, in processes that may die anywhere."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -11,6 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from schemas.cloudevents import Envelope
+from services.console.embedded.process import LOOPBACK, ChildProcess, free_port
 from services.ingest.app import build
 from services.ingest.settings import IngestSettings
 from services.runtime.microservice import Microservice
@@ -84,6 +87,29 @@ async def cluster(frame: Microservice, memory_kafka: str) -> AsyncIterator[Clust
     transport = httpx.ASGITransport(app=frame.app)
     async with httpx.AsyncClient(transport=transport, base_url="http://ingest", headers=bearer(OPERATOR_KEY)) as api:
         yield Cluster(f"c{uuid4().hex[:12]}", api, frame, memory_kafka)
+
+
+@pytest.fixture
+async def url(mongo_url: str, memory_kafka: str, tmp_path: Path) -> AsyncIterator[str]:
+    """Address of ingest in a process of its own."""
+    port = free_port()
+    env = {
+        "MAILLAGE_MONGO": mongo_url,
+        "MAILLAGE_KAFKA": memory_kafka,
+        "MAILLAGE_DATABASE": f"ingest-{uuid4().hex}",
+        "MAILLAGE_PORT": str(port),
+        "MAILLAGE_OPERATOR_KEY": OPERATOR_KEY,
+    }
+    service = ChildProcess(
+        "ingest",
+        [sys.executable, "-m", "services.ingest"],
+        log=tmp_path / "log",
+        env=env,
+        ready=lambda line: line if '"started"' in line else None,
+    )
+    await service.start()
+    yield f"http://{LOOPBACK}:{port}"
+    await service.stop()
 
 
 async def until(condition: Callable[[], Any], seconds: float = 30.0) -> None:

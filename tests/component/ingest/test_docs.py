@@ -6,14 +6,12 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
-from uuid import uuid4
 
 import httpx
 import pytest
 
-from services.console.embedded.process import LOOPBACK, ChildProcess, free_port
+from services.console.embedded.process import LOOPBACK, free_port
 from tests.component.ingest.conftest import OPERATOR_KEY, bearer
 
 PAGE = (Path(__file__).parents[3] / "docs" / "ingest.md").read_text(encoding="utf-8")
@@ -23,29 +21,6 @@ pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="no curl")
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
-
-
-@pytest.fixture
-async def url(mongo_url: str, memory_kafka: str, tmp_path: Path) -> AsyncIterator[str]:
-    """Address of ingest in a process of its own."""
-    port = free_port()
-    env = {
-        "MAILLAGE_MONGO": mongo_url,
-        "MAILLAGE_KAFKA": memory_kafka,
-        "MAILLAGE_DATABASE": f"ingest-{uuid4().hex}",
-        "MAILLAGE_PORT": str(port),
-        "MAILLAGE_OPERATOR_KEY": OPERATOR_KEY,
-    }
-    service = ChildProcess(
-        "ingest",
-        [sys.executable, "-m", "services.ingest"],
-        log=tmp_path / "log",
-        env=env,
-        ready=lambda line: line if '"started"' in line else None,
-    )
-    await service.start()
-    yield f"http://{LOOPBACK}:{port}"
-    await service.stop()
 
 
 async def shell(script: str, url: str, key: str, folder: Path) -> tuple[int, str]:
@@ -62,13 +37,17 @@ async def shell(script: str, url: str, key: str, folder: Path) -> tuple[int, str
 
 
 async def test_the_page_works_from_top_to_bottom(url: str, tmp_path: Path) -> None:
-    _, profile, contact, need, endings, listing, keys, many, _, operator = blocks("sh")
+    _, profile, contact, need, endings, listing, keys, shells, many, _, operator = blocks("sh")
     issued = (await shell(operator, url, "", tmp_path))[1]
     key = re.findall(r'"key": "(mk_[^"]+)"', issued)[0]
     assert '{"id": "salma", "rev": 1}' in issued
     assert '{"id": "argania-tech", "rev": 1}' in (await shell(profile, url, key, tmp_path))[1]
     assert '{"id": "argania-tech", "rev": 1}' in (await shell(contact, url, key, tmp_path))[1]
     assert '{"id": "tourteau", "rev": 1}' in (await shell(need, url, key, tmp_path))[1]
+    said = (await shell(shells, url, key, tmp_path))[1]
+    assert "Sécher" in said
+    assert json.loads((tmp_path / "argania-tech.json").read_text())["name"] == "Argania Tech"
+    assert '"rev": 1' in said.rpartition("argania-tech")[2], "the same profile is no new state"
     assert '"items": [{"id": "tourteau", "rev": 1' in (await shell(listing, url, key, tmp_path))[1]
     (tmp_path / "members.jsonl").write_text(blocks("jsonl")[0])
     refused = (await shell(many, url, key, tmp_path))[1]
@@ -118,3 +97,27 @@ async def test_the_command_lists_what_it_could_not_import(url: str, tmp_path: Pa
     status, said = await shell(command, url, OPERATOR_KEY, tmp_path)
     assert (status, "Column 'nmae' is unknown" in said) == (1, True)
     assert not (tmp_path / "members.csv.rejected.csv").exists()
+
+
+async def test_commands_end_as_scripts_can_tell(url: str, tmp_path: Path) -> None:
+    async def run(command: str, key: str = OPERATOR_KEY, at: str = url) -> tuple[int, str]:
+        return await shell(f"MAILLAGE_CLUSTER=souss maillage {command}", at, key, tmp_path)
+
+    (tmp_path / "firm.json").write_text('{"name": "Atelier", "kind": "club"}')
+    refused = await run("member put firm firm.json")
+    assert refused[0] == 1
+    assert "kind: 'club'" in refused[1]
+    (tmp_path / "firm.json").write_text('{"name": "Atelier", "kind": "company", "summary": "<p>Filets</p>"}')
+    taken = await run("member put firm firm.json")
+    assert (taken[0], "HTML was taken out" in taken[1]) == (0, True)
+    issued = await run("key issue firm --scope needs --label ERP")
+    listed = await run("key list firm --json")
+    assert json.loads(listed[1])["key_id"] == json.loads(issued[1])["key_id"]
+    assert "mk_" not in listed[1]
+    assert (await run("need show nothing"))[0] == 1
+    assert (await run("need list", "wrong"))[0] == 1
+    assert (await run("need list --json")) == (0, "")
+    (tmp_path / "firm.json").write_text("{")
+    assert (await run("member put firm firm.json"))[0] == 2
+    away = await run("need --patience 0 show n", at=f"http://{LOOPBACK}:{free_port()}")
+    assert (away[0], "does not answer" in away[1]) == (3, True)

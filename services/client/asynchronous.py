@@ -1,0 +1,148 @@
+"""A client whose methods are awaited."""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+from tenacity import AsyncRetrying, stop_after_attempt
+
+from .answers import AwayError, Content, IssuedKey, Published, Taken, checked
+from .calls import Call, Calls
+from .patience import AWAY, patience, pause
+
+T = TypeVar("T")
+
+
+class AsyncMaillage:
+    """Publishes for one member, or with the operator's key for all of a cluster.
+
+    Every method raises `RefusedError` when the API says no, and `AwayError` when it was away for `patience_seconds`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        key: str,
+        cluster: str,
+        patience_seconds: float = 60.0,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        """`transport`: another way to the service than the network, for tests."""
+        self._calls = Calls(cluster)
+        self._patience = patience(patience_seconds)
+        self._http = httpx.AsyncClient(
+            base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=30.0, transport=transport
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Release the connections."""
+        await self._http.aclose()
+
+    async def put_member(self, member_id: str, profile: Content, *, if_match: int | None = None) -> Taken:
+        """Publish a member's profile, whole. With `if_match` only if that is its revision now."""
+        return await self._do(self._calls.put(self._calls.path("members", member_id), profile, if_match))
+
+    async def get_member(self, member_id: str) -> Published:
+        """Return a member's profile as it is published."""
+        return await self._do(self._calls.get(self._calls.path("members", member_id)))
+
+    async def erase_member(self, member_id: str) -> Taken:
+        """Erase a member with its contact, its needs and its keys."""
+        return await self._do(self._calls.delete(self._calls.path("members", member_id)))
+
+    async def put_contact(self, member_id: str, contact: Content, *, if_match: int | None = None) -> Taken:
+        """Tell who answers for a member when it is introduced."""
+        return await self._do(self._calls.put(self._calls.path("members", member_id, "contact"), contact, if_match))
+
+    async def get_contact(self, member_id: str) -> Published:
+        """Return a member's contact."""
+        return await self._do(self._calls.get(self._calls.path("members", member_id, "contact")))
+
+    async def erase_contact(self, member_id: str) -> Taken:
+        """Erase a member's contact."""
+        return await self._do(self._calls.delete(self._calls.path("members", member_id, "contact")))
+
+    async def post_need(self, need: Content, *, idempotency_key: str | None = None) -> Taken:
+        """Publish a new need. The same `idempotency_key` with the same content makes one need, for 24 hours."""
+        return await self._do(self._calls.post_need(need, idempotency_key))
+
+    async def put_need(self, need_id: str, need: Content, *, if_match: int | None = None) -> Taken:
+        """Publish a need under an id of one's own, whole."""
+        return await self._do(self._calls.put(self._calls.path("needs", need_id), need, if_match))
+
+    async def get_need(self, need_id: str) -> Published:
+        """Return a need as it is published."""
+        return await self._do(self._calls.get(self._calls.path("needs", need_id)))
+
+    async def withdraw_need(self, need_id: str) -> Taken:
+        """Let a need stand no more; its text is kept."""
+        return await self._do(self._calls.withdraw(need_id))
+
+    async def erase_need(self, need_id: str) -> Taken:
+        """Erase a need."""
+        return await self._do(self._calls.delete(self._calls.path("needs", need_id)))
+
+    async def needs(
+        self, *, member_id: str | None = None, status: str | None = None, at_a_time: int = 100
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Yield the needs of a member, in the order of their ids; an answer brings `at_a_time`, 100 at most."""
+        items, following = await self._do(self._calls.needs(member_id, status, at_a_time))
+        while True:
+            for item in items:
+                yield item
+            if following is None:
+                return
+            items, following = await self._do(self._calls.rest(following))
+
+    async def keys(self, member_id: str) -> list[IssuedKey]:
+        """Return the keys of a member, the newest first, without what makes them keys."""
+        return await self._do(self._calls.keys(member_id))
+
+    async def issue_key(
+        self,
+        member_id: str,
+        *,
+        scopes: Sequence[str] | None = None,
+        label: str = "",
+        ends_at: datetime | None = None,
+    ) -> IssuedKey:
+        """Issue a key to a member. Not sent twice: where the answer is lost, revoke the key that nobody has."""
+        return await self._do(self._calls.issue_key(member_id, scopes, label, ends_at))
+
+    async def rotate_key(self, key_id: str, *, overlap_seconds: int = 86_400) -> IssuedKey:
+        """Have a key give way to another, which is returned; the old one opens for the overlap yet."""
+        return await self._do(self._calls.rotate_key(key_id, overlap_seconds))
+
+    async def revoke_key(self, key_id: str) -> None:
+        """Make a key worthless, at once."""
+        await self._do(self._calls.revoke_key(key_id))
+
+    async def _do(self, call: Call[T]) -> T:
+        stop = self._patience if call.repeatable else stop_after_attempt(1)
+        async for attempt in AsyncRetrying(retry=AWAY, wait=pause, stop=stop, reraise=True):
+            with attempt:
+                return call.read(checked(await self._send(call)))
+        raise AssertionError("it is returned or raised")
+
+    async def _send(self, call: Call[Any]) -> httpx.Response:
+        try:
+            return await self._http.request(
+                call.method,
+                call.path,
+                params=call.params or None,
+                json=call.content,
+                headers=call.headers,
+            )
+        except httpx.TransportError as error:
+            raise AwayError(f"{self._http.base_url} does not answer ({type(error).__name__})") from None
