@@ -89,6 +89,7 @@ async def import_file(
     cluster: str,
     kind: FileKind = FileKind.AUTO,
     alerts: bool = True,
+    dry_run: bool = False,
     resume: bool = False,
     on_begin: Callable[[int], None] | None = None,
     on_progress: OnProgress | None = None,
@@ -103,6 +104,7 @@ async def import_file(
     Args:
         api: has the service's address as base and a key in its headers.
         alerts: False publishes members and needs without alerting anyone (operator's key).
+        dry_run: publish nothing; only say what would become of each row.
         on_begin: called first, with the line after which this import goes on.
         resume: keep `PATH.progress` while the import is under way, and go on where it says that the same file was left.
 
@@ -130,7 +132,7 @@ async def import_file(
         if on_progress:
             on_progress(report, file.lines)
 
-    sender = _Sender(api=api, cluster=cluster, alerts=alerts)
+    sender = _Sender(api=api, cluster=cluster, alerts=alerts, dry_run=dry_run)
     rows = (row for row in read_rows(file, kind) if row.line > report.begun_at)
     for lot in _lots(rows):
         for verdict in await sender.send(lot):
@@ -192,10 +194,9 @@ class _Progress:
 class _Sender:
     """Sends rows until they are taken or refused."""
 
-    def __init__(self, *, api: httpx.AsyncClient, cluster: str, alerts: bool) -> None:
+    def __init__(self, *, api: httpx.AsyncClient, cluster: str, alerts: bool, dry_run: bool) -> None:
         self._api = api
-        self._cluster = cluster
-        self._alerts = alerts
+        self._asked = {"cluster": cluster, "alerts": str(alerts).lower(), "dry_run": str(dry_run).lower()}
 
     async def send(self, lot: Sequence[Row | Remark]) -> list[_Verdict]:
         """Return what is to be said of each."""
@@ -233,7 +234,7 @@ class _Sender:
             raise _AwayError(f"{self._api.base_url} broke off in the middle")
 
     async def _answer(self, rows: Sequence[Row]) -> httpx.Response:
-        params = {"cluster": self._cluster, "kind": rows[0].kind.value, "alerts": "true" if self._alerts else "false"}
+        params = {**self._asked, "kind": rows[0].kind.value}
         try:
             answer = await self._api.post(
                 "/v1/bulk",

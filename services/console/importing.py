@@ -61,11 +61,14 @@ def import_command(
     no_alerts: Annotated[
         bool, typer.Option("--no-alerts", help="Publish without alerting anyone: for a first census. Operator's key.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Publish nothing; say what would become of each row.")
+    ] = False,
 ) -> None:
     """Publish every row of a file. Rows that cannot be taken are listed in FILE.rejected.csv."""
     rejected, noted = RemarksFile(file, "rejected"), RemarksFile(file, "notes")
     try:
-        report = asyncio.run(_import(file, url, key, cluster, kind, not no_alerts, rejected, noted))
+        report = asyncio.run(_import(file, url, key, cluster, kind, not no_alerts, dry_run, rejected, noted))
     except (FileRefusedError, ImportStoppedError) as error:
         _say.print(str(error), style="red", markup=False, soft_wrap=True)
         _say.print("Rows taken so far stay; importing the file again goes on from there.", soft_wrap=True)
@@ -73,7 +76,8 @@ def import_command(
     finally:
         rejected.close()
         noted.close()
-    _say.print(f"{report.accepted:,} rows accepted, {report.rejected:,} rejected, in {report.seconds:.1f} s.")
+    said = "rows would be accepted" if dry_run else "rows accepted"
+    _say.print(f"{report.accepted:,} {said}, {report.rejected:,} rejected, in {report.seconds:.1f} s.")
     if report.noted:
         _say.print(f"{report.noted:,} of those accepted are worth a look: {noted.path}", markup=False, soft_wrap=True)
     if report.rejected:
@@ -88,6 +92,7 @@ async def _import(
     cluster: str,
     kind: FileKind,
     alerts: bool,
+    dry_run: bool,
     rejected: RemarksFile,
     noted: RemarksFile,
 ) -> ImportReport:
@@ -120,7 +125,8 @@ async def _import(
                 cluster=cluster,
                 kind=kind,
                 alerts=alerts,
-                resume=True,
+                dry_run=dry_run,
+                resume=not dry_run,
                 on_begin=begin,
                 on_progress=show,
                 on_rejected=rejected.add,

@@ -15,7 +15,7 @@ from schemas.needs import NeedKey
 from schemas.topics import MAX_EVENT_BYTES
 from services.ingest import problems
 from services.ingest.claims import claim_of
-from services.ingest.edge import TOO_LONG, parse, told
+from services.ingest.edge import TOO_LONG, parse, status_of, told
 from services.ingest.entities import AMBASSADOR, CONTACT, MEMBER, NEED, Kind, NeedBody, NeedPosted, Taken
 from services.ingest.keys import Caller
 from services.ingest.ledger import Asked
@@ -162,7 +162,8 @@ class _Rows:
             entity_id, taken = await self._publish(row, await self._lot.caller())
         except Exception as error:
             return _refused(number, problem_of(error))
-        return _said(202, {"line": number, "status": 202, "kind": row.kind.name, **told(entity_id, taken)})
+        status = status_of(taken)
+        return _said(status, {"line": number, "status": status, "kind": row.kind.name, **told(entity_id, taken)})
 
     async def _publish(self, row: "_Row", caller: Caller) -> tuple[str, Taken]:
         service, asked = self._service, self._lot.asked

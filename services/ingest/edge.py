@@ -89,7 +89,11 @@ class Edge:
         if given := [name for name in _OF_ONE if name in request.headers]:
             detail = f"Leave out {', '.join(given)}: a line that is sent again changes nothing."
             raise Problem(400, "Not for many", detail)
-        asked = Asked(alerts=_alerts(request, caller), traceparent=traceparent_of(request.scope))
+        asked = Asked(
+            alerts=_alerts(request, caller),
+            traceparent=traceparent_of(request.scope),
+            dry_run=_flag(request, "dry_run", unless_said=False),
+        )
         return Call(caller=caller, body=b"", asked=asked)
 
     def caller_again(self, request: Request) -> Callable[[], Awaitable[Caller]]:
@@ -131,13 +135,18 @@ def parse(model: type[Model], body: bytes) -> Model:
 
 def accepted(entity_id: str, taken: Taken) -> Response:
     """Say that a state is on the log, and what there is to know of it."""
-    return _json(told(entity_id, taken), status=202, rev=taken.rev)
+    return _json(told(entity_id, taken), status=status_of(taken), rev=None if taken.dry_run else taken.rev)
+
+
+def status_of(taken: Taken) -> int:
+    """Return the status that says whether it is taken, or only would be."""
+    return 200 if taken.dry_run else 202
 
 
 def told(entity_id: str, taken: Taken) -> dict[str, Any]:
     """Return what is said of a state that is on the log."""
     notes = {"notes": [asdict(note) for note in taken.notes]} if taken.notes else {}
-    return {"id": entity_id, "rev": taken.rev, **notes}
+    return {"id": entity_id, "rev": taken.rev, **({"dry_run": True} if taken.dry_run else {}), **notes}
 
 
 def shown(state: State) -> Response:
@@ -245,6 +254,7 @@ def _asked(request: Request, caller: Caller, body: bytes) -> Asked:
         alerts=_alerts(request, caller),
         claim=_claim(request, caller, body),
         traceparent=traceparent_of(request.scope),
+        dry_run=_flag(request, "dry_run", unless_said=False),
     )
 
 
@@ -269,14 +279,19 @@ def _create_only(request: Request) -> bool:
 
 
 def _alerts(request: Request, caller: Caller) -> bool:
-    given = request.query_params.get("alerts", "true")
-    if given not in ("true", "false"):
-        raise problems.invalid(FieldError("alerts", problems.shorten(given), "neither true nor false", "Use one."))
-    if given == "false" and not isinstance(caller, Operator):
+    alerts = _flag(request, "alerts", unless_said=True)
+    if not alerts and not isinstance(caller, Operator):
         raise problems.forbidden(
             "Only the operator's key may publish without alerting anyone.",
-            FieldError("alerts", given, "only the operator may say false", "Leave it out."),
+            FieldError("alerts", "false", "only the operator may say false", "Leave it out."),
         )
+    return alerts
+
+
+def _flag(request: Request, name: str, *, unless_said: bool) -> bool:
+    given = request.query_params.get(name, str(unless_said).lower())
+    if given not in ("true", "false"):
+        raise problems.invalid(FieldError(name, problems.shorten(given), "neither true nor false", "Use one."))
     return given == "true"
 
 

@@ -112,10 +112,11 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What was asked for is on the log, as `rev`."""
+    """What was asked for is on the log, as `rev`; or would be, in a dry run."""
 
     rev: int
     notes: tuple[Note, ...] = ()
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,7 @@ class Asked:
         if_match: revs of which the current one must be one; none: whichever it is.
         must_exist: something must be published under this key.
         create_only: nothing may be published under this key yet.
+        dry_run: only say what would become of it.
     """
 
     if_match: frozenset[int] | None = None
@@ -67,6 +68,7 @@ class Asked:
     alerts: bool = True
     claim: Claim | None = None
     traceparent: str | None = None
+    dry_run: bool = False
 
 
 PLAINLY: Final = Asked()
@@ -131,6 +133,19 @@ class Ledger:
                         raise problems.not_found("member any more to whom this belongs")
                     return rev
         raise TransientError("others keep writing the same thing")
+
+    async def look(self, kind: Kind, key: Key, change: Change, asked: Asked = PLAINLY) -> int:
+        """Return the rev that an entity would have after this write; nothing is stored, and nothing told.
+
+        Raises:
+            Problem: it would be refused.
+        """
+        stored = await self._entities.get(kind, key)
+        value = change(stored)
+        if stored.current is not None and stored.value == value and not (asked.create_only and value):
+            return stored.rev
+        _check_preconditions(stored, asked)
+        return stored.rev + 1
 
     async def settle(self, kind: Kind, key: Key) -> None:
         """Take to the log what is pending of an entity."""

@@ -1,6 +1,6 @@
 """Who may publish what, and what must be true of it. Everything else about a write is the ledger's."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 from uuid import uuid4
@@ -52,7 +52,7 @@ class IngestService:
         await self._check_city(key.cluster, profile.city, itself=key.member_id, kind=profile.kind)
         said = profile.model_fields_set
         return await self._write(
-            MEMBER, key, lambda stored: _profile(caller, worded.value, said, stored), asked, notes=worded.notes
+            MEMBER, key, lambda stored: _profile(caller, worded.value, said, stored), asked, worded.notes
         )
 
     async def get_member(self, caller: Caller, key: MemberKey) -> State:
@@ -68,8 +68,8 @@ class IngestService:
     async def put_contact(self, caller: Caller, key: MemberKey, profile: ContactProfile, asked: Asked) -> Taken:
         """Publish who answers for a member."""
         _must_be(caller, key, Scope.CONTACT)
-        await self._check_owner(key, problems.not_found(f"member {key}"))
-        return await self._write(CONTACT, key, lambda _: profile.model_dump(mode="json"), asked)
+        notes = await self._check_owner(key, problems.not_found(f"member {key}"), asked)
+        return await self._write(CONTACT, key, lambda _: profile.model_dump(mode="json"), asked, notes)
 
     async def get_contact(self, caller: Caller, key: MemberKey) -> State:
         """Return a member's contact."""
@@ -175,14 +175,13 @@ class IngestService:
         _must_own(caller, value)
         _refuse_any((*codes.check_need(body), *worded.errors))
         owner = MemberKey(cluster=key.cluster, member_id=body.member_id)
-        await self._check_owner(owner, problems.no_such_member(body.member_id, key.cluster))
-        taken = await self._write(NEED, key, change, asked, notes=worded.notes)
+        notes = await self._check_owner(owner, problems.no_such_member(body.member_id, key.cluster), asked)
+        taken = await self._write(NEED, key, change, asked, (*worded.notes, *notes))
         return replace(taken, notes=(*taken.notes, *await self._also_said(owner, key, value)))
 
-    async def _write(
-        self, kind: Kind, key: Key, change: Change, asked: Asked, *, notes: tuple[Note, ...] = ()
-    ) -> Taken:
-        return Taken(await self._ledger.write(kind, key, change, asked), notes)
+    async def _write(self, kind: Kind, key: Key, change: Change, asked: Asked, notes: Iterable[Note] = ()) -> Taken:
+        write = self._ledger.look if asked.dry_run else self._ledger.write
+        return Taken(await write(kind, key, change, asked), tuple(notes), asked.dry_run)
 
     async def _also_said(self, owner: MemberKey, key: NeedKey, value: Value) -> Sequence[Note]:
         """Return a note where another need of the member says the same and stands too."""
@@ -204,13 +203,17 @@ class IngestService:
             raise problems.not_found(what)
         return current
 
-    async def _check_owner(self, owner: MemberKey, absent: Problem) -> None:
+    async def _check_owner(self, owner: MemberKey, absent: Problem, asked: Asked) -> Sequence[Note]:
+        """Refuse what belongs to nobody. A dry run notes it: the member may be in the same file."""
         standing = await self._entities.standing(owner)
-        if standing.arriving and standing.kind is None:
+        if standing.arriving and standing.kind is None and not asked.dry_run:
             await self._ledger.settle(MEMBER, owner)
             standing = await self._entities.standing(owner)
-        if standing.kind is None or standing.leaving:
-            raise absent
+        if standing.kind is not None and not standing.leaving:
+            return ()
+        if asked.dry_run:
+            return [Note("member_id", f"the member {owner} is not published yet", "Publish it first.")]
+        raise absent
 
     async def _check_city(
         self, cluster: str, city: str | None, *, itself: str = "", kind: MemberKind | None = None

@@ -105,6 +105,14 @@ async def test_rows_that_were_published_with_a_note_are_told_too(cluster: Cluste
     assert (report.accepted, report.noted, noted) == (2, 1, [(2, "summary")])
 
 
+async def test_a_dry_run_publishes_nothing(cluster: Cluster, tmp_path: Path) -> None:
+    path = tmp_path / "members.csv"
+    path.write_text("member_id,name,kind\na,A,company\nb,B,club\n")
+    for dry_run, told in ((True, 0), (False, 1)):
+        report = await load(cluster, path, dry_run=dry_run)
+        assert (report.accepted, report.rejected, len(await cluster.told())) == (1, 1, told)
+
+
 async def test_a_table_of_contacts_says_who_answers_for_whom(cluster: Cluster, tmp_path: Path) -> None:
     await cluster.member("m")
     path = tmp_path / "contacts.csv"

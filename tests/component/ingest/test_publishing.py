@@ -334,3 +334,32 @@ async def test_a_list_that_cannot_be_shown_is_refused_with_the_reason(
     answer = await cluster.api.get(cluster.path("needs"), params=wanted)
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["field"] == field
+
+
+async def test_a_dry_run_says_what_would_be_and_does_nothing(cluster: Cluster) -> None:
+    await cluster.member("firm")
+    await cluster.need("n1", "firm")
+    before = len(await cluster.told())
+    need = {"member_id": "firm", "title": "Capteurs pour une serre", "text": "<p>Autonomes.</p>"}
+
+    async def dry(method: str, path: str, body: Any = None, **headers: str) -> tuple[int, dict[str, Any]]:
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        answer = await cluster.api.request(
+            method, cluster.path("needs", path), json=body, headers=sent, params={"dry_run": "true"}
+        )
+        return answer.status_code, answer.json()
+
+    status, said = await dry("PUT", "n1", need, idempotency_key=f"{cluster.name}-dry")
+    assert (status, said["rev"], said["dry_run"], said["notes"][0]["field"]) == (200, 2, True, "text")
+    assert (await dry("PUT", "n2", need))[1]["rev"] == 1
+    assert (await dry("DELETE", "n1"))[1]["rev"] == 2
+    assert (await dry("POST", "n1/withdrawal"))[1]["rev"] == 2
+    assert (await dry("PUT", "n1", need, if_match='"7"'))[0] == 412
+    assert (await dry("PUT", "n2", need | {"direction": "sideways"}))[0] == 422
+    assert (await dry("DELETE", "n2"))[0] == 404
+    status, said = await dry("PUT", "n3", need | {"member_id": "nobody"})
+    assert (status, [note["field"] for note in said["notes"]]) == (200, ["text", "member_id"])
+    assert len(await cluster.told()) == before
+    # What was only tried has used up no key.
+    taken = await cluster.put("needs", "n1", need, idempotency_key=f"{cluster.name}-dry")
+    assert (taken.status_code, taken.json()["rev"]) == (202, 2)
