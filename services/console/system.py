@@ -160,6 +160,8 @@ def _service(name: str, port: int, wanted: Wanted, system: System) -> ChildProce
         "PORT": str(port),
         "OPERATOR_KEY": system.operator_key,
         "SECRET": system.inbox_secret,
+        "MATCHER_URL": system.matcher,
+        "PREVIEW_KEY": _kept_secret(wanted.data / "preview.key", ""),
         "PUBLIC_URL": system.inbox,
         "SMTP": system.smtp,
         "MAIL_FROM": "maillage@example.org",

@@ -14,6 +14,7 @@ from services.ingest.keymaking import KeyMaking
 from services.ingest.keys import Keyring, OperatorKey
 from services.ingest.ledger import Ledger
 from services.ingest.openapi import describe_bodies
+from services.ingest.previews import Previews
 from services.ingest.refusals import render_problems
 from services.ingest.service import IngestService
 from services.ingest.settings import IngestSettings
@@ -49,13 +50,21 @@ def build(settings: IngestSettings) -> Microservice:
         publisher=frame.publisher,
         clock=frame.clock,
     )
-    service = IngestService(ledger=ledger, entities=entities)
+    previews = Previews(
+        database=database,
+        url=settings.matcher_url,
+        key=settings.preview_key,
+        per_minute=settings.previews_per_minute,
+        clock=frame.clock,
+    )
+    service = IngestService(ledger=ledger, entities=entities, previews=previews)
     edge = Edge(keyring=keyring, started=lambda: frame.started)
     keys = KeyMaking(keyring=keyring, clock=frame.clock)
     app.include_router(routes(service=service, keys=keys, bulk=Bulk(service=service), edge=edge))
     render_problems(app)
     describe_bodies(app)
-    frame.on_start(entities.prepare, claims.prepare, keyring.prepare)
+    frame.on_start(entities.prepare, claims.prepare, keyring.prepare, previews.prepare)
+    frame.on_stop(previews.close)
     frame.waits("states", entities.count_pending)
     frame.on_new_log(ledger.republish)
     frame.every(RELAY_SECONDS, "relay", ledger.relay)

@@ -156,6 +156,13 @@ def shown(state: State) -> Response:
     return response
 
 
+def answered(content: BaseModel) -> Response:
+    """Answer what was asked, which is nobody else's to keep."""
+    response = _json(content.model_dump(mode="json"), status=200)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
 def listed(page: Page, request: Request) -> Response:
     """Show part of a list, and where the rest of it is."""
     states = [

@@ -9,12 +9,24 @@ from schemas.base import Slug
 from schemas.contacts import ContactProfile
 from schemas.members import MemberKey, MemberProfile
 from schemas.needs import NeedKey, NeedStatus
+from schemas.previews import NeedPreview
 from services.ingest.bulk import Bulk, Lot
-from services.ingest.edge import Edge, LinesResponse, accepted, key_told, keys_shown, lines_of, listed, parse, shown
+from services.ingest.edge import (
+    Edge,
+    LinesResponse,
+    accepted,
+    answered,
+    key_told,
+    keys_shown,
+    lines_of,
+    listed,
+    parse,
+    shown,
+)
 from services.ingest.entities import KIND_BY_NAME, NeedBody, NeedPosted, Part
 from services.ingest.keymaking import KeyMaking
 from services.ingest.keys import KeyAsked, Overlap
-from services.ingest.openapi import takes, takes_lines
+from services.ingest.openapi import answers, takes, takes_lines
 from services.ingest.service import IngestService
 
 
@@ -125,6 +137,15 @@ def _needs(router: APIRouter, service: IngestService, edge: Edge) -> None:
         call = await edge.open(request)
         posted = parse(NeedPosted, call.body)
         return accepted(*await service.post_need(call.caller, cluster, posted, call.asked))
+
+    @router.post(
+        "/clusters/{cluster}/needs/preview", tags=["needs"], openapi_extra=takes(NeedPosted) | answers(NeedPreview)
+    )
+    async def preview_need(cluster: Slug, request: Request) -> Response:
+        """Tell what would come of a need if it were posted now; nothing is stored."""
+        call = await edge.open(request)
+        posted = parse(NeedPosted, call.body)
+        return answered(await service.preview_need(call.caller, cluster, posted))
 
     @router.put(path, status_code=202, tags=["needs"], openapi_extra=takes(NeedBody))
     async def put_need(cluster: Slug, need_id: Slug, request: Request) -> Response:

@@ -10,10 +10,20 @@ from pydantic.json_schema import models_json_schema
 from schemas.ambassadors import AmbassadorProfile
 from schemas.contacts import ContactProfile
 from schemas.members import MemberProfile
+from schemas.previews import NeedPreview
 from services.ingest.entities import NeedBody, NeedPosted
 from services.ingest.keys import KeyAsked, Overlap
 
-BODIES: Final = (MemberProfile, ContactProfile, NeedBody, NeedPosted, AmbassadorProfile, KeyAsked, Overlap)
+BODIES: Final = (
+    MemberProfile,
+    ContactProfile,
+    NeedBody,
+    NeedPosted,
+    NeedPreview,
+    AmbassadorProfile,
+    KeyAsked,
+    Overlap,
+)
 
 _PLACE: Final = "#/components/schemas/{model}"
 
@@ -22,6 +32,13 @@ def takes(model: type[BaseModel]) -> dict[str, Any]:
     """Return what a route says of its body (`openapi_extra`); `model` is one of `BODIES`."""
     schema = {"$ref": _PLACE.format(model=model.__name__)}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def answers(model: type[BaseModel]) -> dict[str, Any]:
+    """Return what a route says of its answer (`openapi_extra`); `model` is one of `BODIES`."""
+    schema = {"$ref": _PLACE.format(model=model.__name__)}
+    content = {"application/json": {"schema": schema}}
+    return {"responses": {"200": {"description": "Successful Response", "content": content}}}
 
 
 def takes_lines() -> dict[str, Any]:

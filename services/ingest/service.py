@@ -11,6 +11,7 @@ from schemas.contacts import ContactProfile
 from schemas.ids import derived_id
 from schemas.members import MemberKey, MemberKind, MemberProfile
 from schemas.needs import NeedKey, NeedStatus
+from schemas.previews import NeedPreview
 from services.ingest import codes, problems, wording
 from services.ingest.entities import (
     AMBASSADOR,
@@ -29,9 +30,11 @@ from services.ingest.entities import (
     Value,
 )
 from services.ingest.keys import PUBLISHING, Caller, Operator, Organisation, Scope
-from services.ingest.ledger import Asked, Change, Ledger
+from services.ingest.ledger import PLAINLY, Asked, Change, Ledger
+from services.ingest.previews import Previews
 from services.ingest.problems import FieldError, Problem, shorten
 from services.ingest.store import EntityStore
+from services.ingest.wording import Worded
 
 OPERATORS_FIELDS: Final = ("admission", "label", "represents")
 """What the cluster says of a member, not the member of itself. `represents` opens a convention."""
@@ -40,8 +43,9 @@ OPERATORS_FIELDS: Final = ("admission", "label", "represents")
 class IngestService:
     """What can be asked of ingest."""
 
-    def __init__(self, *, ledger: Ledger, entities: EntityStore) -> None:
+    def __init__(self, *, ledger: Ledger, entities: EntityStore, previews: Previews) -> None:
         self._ledger = ledger
+        self._previews = previews
         self._entities = entities
 
     async def put_member(self, caller: Caller, key: MemberKey, profile: MemberProfile, asked: Asked) -> Taken:
@@ -91,6 +95,19 @@ class IngestService:
         key = NeedKey(cluster=cluster, need_id=posted.need_id or str(derived))
         body = NeedBody.model_validate(posted.model_dump(exclude={"need_id"}))
         return key.need_id, await self._put_need(caller, key, body, asked, new=True)
+
+    async def preview_need(self, caller: Caller, cluster: str, posted: NeedPosted) -> NeedPreview:
+        """Return what would come of a need if it were posted now; nothing is stored.
+
+        With the id of a need that is there: if it were replaced.
+        """
+        key = NeedKey(cluster=cluster, need_id=posted.need_id or str(uuid4()))
+        body = NeedBody.model_validate(posted.model_dump(exclude={"need_id"}))
+        worded = wording.need(body)
+        await self._check_need(caller, key, body, worded, PLAINLY)
+        if posted.need_id is not None:
+            _must_own(caller, (await self._entities.get(NEED, key)).value)
+        return await self._previews.of_need(key, worded.value)
 
     async def put_need(self, caller: Caller, key: NeedKey, body: NeedBody, asked: Asked) -> Taken:
         """Publish a need, whole."""
@@ -171,13 +188,19 @@ class IngestService:
                 raise Problem(409, "Exists", f"There is a need {key} already. Replace it with PUT.")
             return value
 
-        _must_be_of(caller, key.cluster, Scope.NEEDS)
-        _must_own(caller, value)
-        _refuse_any((*codes.check_need(body), *worded.errors))
-        owner = MemberKey(cluster=key.cluster, member_id=body.member_id)
-        notes = await self._check_owner(owner, problems.no_such_member(body.member_id, key.cluster), asked)
+        owner, notes = await self._check_need(caller, key, body, worded, asked)
         taken = await self._write(NEED, key, change, asked, (*worded.notes, *notes))
         return replace(taken, notes=(*taken.notes, *await self._also_said(owner, key, value)))
+
+    async def _check_need(
+        self, caller: Caller, key: NeedKey, body: NeedBody, worded: Worded, asked: Asked
+    ) -> tuple[MemberKey, Sequence[Note]]:
+        """Return whose need it is, with what there is to know of that, if it may be published."""
+        _must_be_of(caller, key.cluster, Scope.NEEDS)
+        _must_own(caller, worded.value)
+        _refuse_any((*codes.check_need(body), *worded.errors))
+        owner = MemberKey(cluster=key.cluster, member_id=body.member_id)
+        return owner, await self._check_owner(owner, problems.no_such_member(body.member_id, key.cluster), asked)
 
     async def _write(self, kind: Kind, key: Key, change: Change, asked: Asked, notes: Iterable[Note] = ()) -> Taken:
         write = self._ledger.look if asked.dry_run else self._ledger.write

@@ -3,9 +3,9 @@
 import re
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 
-from services.runtime.settings import RuntimeSettings
+from services.runtime.settings import PreviewSettings
 
 # About 96 bits when drawn from letters and digits: out of reach of guessing, without a slow hash.
 MIN_KEY_CHARACTERS: Final = 16
@@ -23,7 +23,7 @@ def _usable(key: SecretStr | None) -> SecretStr | None:
     return key
 
 
-class IngestSettings(RuntimeSettings):
+class IngestSettings(PreviewSettings):
     """Settings of ingest."""
 
     operator_key: Annotated[
@@ -31,3 +31,11 @@ class IngestSettings(RuntimeSettings):
         AfterValidator(_usable),
         Field(description="The operator's key, or `sha256:` and its SHA-256 in hex; none: nobody is the operator"),
     ] = None
+    matcher_url: Annotated[
+        str,
+        StringConstraints(pattern=r"^https?://[^\s/?#@]+/?$"),
+        Field(description="Address of the matchers' own HTTP port, which answer previews; any of them may"),
+    ] = "http://127.0.0.1:8002"
+    previews_per_minute: Annotated[
+        int, Field(ge=1, le=1_000, description="Previews that one member may ask for in a minute")
+    ] = 20

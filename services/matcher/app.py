@@ -5,16 +5,19 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
 
-from schemas.topics import FEEDBACK, MEMBERS, NEEDS
+from schemas.previews import PREVIEW_PATH
+from schemas.topics import FEEDBACK, MAX_EVENT_BYTES, MEMBERS, NEEDS
 from services.matcher.domain.pairing import Bar
 from services.matcher.handlers import events_to
 from services.matcher.index.compile import compile_missing
 from services.matcher.index.text.language import read_model
 from services.matcher.keeping import Keeper
+from services.matcher.previewing import preview_routes
 from services.matcher.relay import Relay
 from services.matcher.service import Given, Matcher
 from services.matcher.settings import MatcherSettings
 from services.matcher.store import MatcherStore
+from services.runtime.bounds import Bounds
 from services.runtime.microservice import Microservice
 
 # How often it is looked whether a snapshot is due: after an erasure there is none until then.
@@ -24,15 +27,20 @@ _KEEP_SECONDS = 60.0
 _LOOK_SECONDS = 1.0
 
 
+_BOUNDS = Bounds(paths={PREVIEW_PATH: Bounds(request_bytes=2 * MAX_EVENT_BYTES, whole_seconds=5.0)})
+
+
 def build(settings: MatcherSettings) -> Microservice:
     """Return the matcher, ready to run."""
-    frame = Microservice("matcher", settings)
+    frame = Microservice("matcher", settings, bounds=_BOUNDS)
     reading, shares = frame.broadcast((MEMBERS, NEEDS, FEEDBACK), shared_by=NEEDS)
     matcher = compose(frame, settings, given=shares, on_progress=reading.settlement.progress)
     reading.begin_at(matcher.places)
     reading.handle_with(events_to(matcher))
     shares.give_away_after(matcher.at_rest)
     frame.every(_LOOK_SECONDS, "shares", reading.look)
+    if settings.preview_key is not None:
+        preview_routes(frame.app, matcher, settings.preview_key)
     return frame
 
 

@@ -2,14 +2,17 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from itertools import islice
+from typing import Final, Protocol
 
 from schemas.cloudevents import Envelope
 from schemas.feedback import NotRelevantReason
+from schemas.needs import NeedPublished
+from schemas.previews import NeedPreview
 from services.matcher import metrics
 from services.matcher.domain.arrivals import (
     Touched,
@@ -24,6 +27,7 @@ from services.matcher.domain.arrivals import (
 )
 from services.matcher.domain.holding import Holding
 from services.matcher.domain.pairing import Bar, Pair
+from services.matcher.domain.previewing import preview
 from services.matcher.domain.settling import answers_for, settle
 from services.matcher.domain.sparing import Place, place_of, untold, without_room
 from services.matcher.domain.suggestion import Scribe, Told
@@ -34,7 +38,21 @@ from services.matcher.tellings import NO_TELLINGS, Tellings
 from services.matcher.view import View
 from services.runtime import logs, tracing
 from services.runtime.clock import Clock
+from services.runtime.errors import TransientError
 from services.runtime.threads import in_thread
+
+PREVIEWS: Final = 4
+"""Previews at a time, one of which looks while the others wait: a batch waits for no more of them than this."""
+
+PREVIEW_SECONDS: Final = 3.0
+"""How long one may wait for the batch in hand and its turn: whoever writes a need does not wait longer."""
+
+SEATED_AT_ONCE: Final = 200
+"""Members of which a restart read nothing that are looked at before a batch may come between."""
+
+
+class PreviewBusyError(TransientError):
+    """There is no preview now; soon there is."""
 
 
 class Given(Protocol):
@@ -95,6 +113,7 @@ class Matcher:
         self._given = given
         self._most = tellings_per_week
         self._seen_times = 0
+        self._previews = 0
         self._on_told = on_told
         self._log = logs.get()
         self._writing = asyncio.Lock()
@@ -152,6 +171,40 @@ class Matcher:
         """Return once nothing is on its way to the store: shares may be given away."""
         async with self._writing:
             pass
+
+    async def preview(self, need: NeedPublished) -> NeedPreview:
+        """Return what would come of a need if it were posted now; nothing of it is kept.
+
+        It is looked at between two batches, when what is in memory is what was stored. Any replica can say: each knows
+        all that is offered.
+
+        Raises:
+            PreviewBusyError: too many are looked at, or what is known is being read.
+            UnknownAskerError: nothing is known of the need's member, which may be on its way.
+        """
+        if self._previews >= PREVIEWS:
+            raise PreviewBusyError("too many previews are looked at")
+        self._previews += 1
+        try:
+            async with asyncio.timeout(PREVIEW_SECONDS):
+                return await self._preview(need)
+        except TimeoutError:
+            raise PreviewBusyError("the batch in hand takes long") from None
+        finally:
+            self._previews -= 1
+
+    async def _preview(self, need: NeedPublished) -> NeedPreview:
+        while True:
+            async with self._writing:
+                view = self._view
+                if not view.current:
+                    raise PreviewBusyError("what is known is read anew")
+                unseen = list(islice(view.pairing.seats.unseen, SEATED_AT_ONCE))
+                if not unseen:
+                    await self._store.read_ahead(view.directory, [str(need.owner)])
+                    return await in_thread(preview, need, view.directory, view.pairing, self._clock())
+                await self._store.read_ahead(view.directory, unseen)
+                await in_thread(_seat, unseen, view)
 
     async def read_ahead(self) -> None:
         """Read a few more members of those that the start did not need, so that nothing has to wait for them."""
@@ -343,6 +396,12 @@ def _next_states(pairs: dict[str, Pair], told: dict[str, Told], holding: Holding
     known = {key: state for key, state in told.items() if answers_for(state, holding, scribe.directory)}
     states = (settle(known.get(key), pairs.get(key), scribe) for key in sorted(pairs.keys() | known.keys()))
     return [state for state in states if state is not None]
+
+
+def _seat(members: Iterable[str], view: View) -> None:
+    for member in members:
+        known = view.directory.members.get(member)
+        view.pairing.seats.put(member, None if known is None else known.event)
 
 
 def _name(state: Told, before: Told | None) -> str:

@@ -4,10 +4,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from services.runtime.settings import RuntimeSettings
+from services.runtime.settings import PreviewSettings
 
 
-class MatcherSettings(RuntimeSettings):
+class MatcherSettings(PreviewSettings):
     """Settings of the matcher. Each field is read from `MAILLAGE_<FIELD>`."""
 
     bar: Annotated[float, Field(gt=0, le=5, description="Least score of a suggestion; see docs/matching.md")] = 0.4

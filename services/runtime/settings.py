@@ -161,6 +161,22 @@ class RuntimeSettings(KafkaSettings):
         return url
 
 
+PREVIEW_KEY_CHARACTERS: Final = 32
+"""Least length of a secret between two services: machines remember it."""
+
+
+class PreviewSettings(RuntimeSettings):
+    """Settings of those who ask for previews and of who answers."""
+
+    preview_key: Annotated[
+        SecretStr | None,
+        Field(
+            min_length=PREVIEW_KEY_CHARACTERS,
+            description="Secret between ingest and matcher, by which previews are asked for; none: there are none",
+        ),
+    ] = None
+
+
 def _pem(*, ca: FilePath | None = None, certificate: FilePath | None = None) -> FilePath | None:
     try:
         tls_context(ca, certificate)

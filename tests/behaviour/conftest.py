@@ -3,18 +3,20 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 from aiosmtpd.smtp import SMTP
 from pydantic import SecretStr
 
 from schemas.ambassadors import AmbassadorKey
 from services.console.embedded.mail import Mail, Mailbox, read_mails
+from services.console.embedded.process import LOOPBACK, free_port
 from services.ingest import app as ingest
 from services.ingest.settings import IngestSettings
 from services.matcher import app as matcher
@@ -28,6 +30,7 @@ from tests.parts.mails import check_all
 SECONDS = 30.0
 OPERATOR_KEY = "operator-key-of-the-tests"
 INBOX_SECRET = "inbox-secret-of-the-tests-0123456789"
+PREVIEW_KEY = "preview-key-of-the-tests-0123456789abcdef"
 PUBLIC_URL = "http://maillage.test"
 
 
@@ -122,12 +125,14 @@ async def flow(broker: str, mongo_url: str, tmp_path_factory: pytest.TempPathFac
     loop = asyncio.get_running_loop()
     smtp = await loop.create_server(lambda: SMTP(Mailbox(maildir), hostname="localhost", loop=loop), "127.0.0.1", 0)
     mail_port = smtp.sockets[0].getsockname()[1]
-    services = tuple(_services(broker, mongo_url, mail_port))
+    matcher_port = free_port()
+    services = tuple(_services(broker, mongo_url, mail_port, matcher_port))
     async with AsyncExitStack() as stack:
         stack.callback(smtp.close)
         for service in services:
             await service.start()
             stack.push_async_callback(service.stop)
+        await stack.enter_async_context(_listening(services[1], matcher_port))
         api = await stack.enter_async_context(_client(services[0], {"Authorization": f"Bearer {OPERATOR_KEY}"}))
         pages = await stack.enter_async_context(_client(services[2], {}))
         yield Flow(broker, api, pages, maildir, services)
@@ -140,7 +145,7 @@ def cluster(flow: Flow) -> Cluster:
     return Cluster(f"c{uuid.uuid4().hex[:12]}", flow)
 
 
-def _services(kafka: str, mongo: str, mail_port: int) -> Iterator[Microservice]:
+def _services(kafka: str, mongo: str, mail_port: int, matcher_port: int) -> Iterator[Microservice]:
     run = uuid.uuid4().hex[:8]
 
     def common(name: str) -> dict[str, Any]:
@@ -151,8 +156,16 @@ def _services(kafka: str, mongo: str, mail_port: int) -> Iterator[Microservice]:
             "session_seconds": 6.0,
         }
 
-    yield ingest.build(IngestSettings(**common("ingest"), operator_key=SecretStr(OPERATOR_KEY)))
-    yield matcher.build(MatcherSettings(**common("matcher")))
+    key = SecretStr(PREVIEW_KEY)
+    yield ingest.build(
+        IngestSettings(
+            **common("ingest"),
+            operator_key=SecretStr(OPERATOR_KEY),
+            preview_key=key,
+            matcher_url=f"http://{LOOPBACK}:{matcher_port}",
+        )
+    )
+    yield matcher.build(MatcherSettings(**common("matcher"), preview_key=key))
     yield notifier.build(
         NotifierSettings(
             **common("notifier"),
@@ -164,6 +177,19 @@ def _services(kafka: str, mongo: str, mail_port: int) -> Iterator[Microservice]:
             letters_per_day=1000,
         )
     )
+
+
+@asynccontextmanager
+async def _listening(service: Microservice, port: int) -> AsyncIterator[None]:
+    """Have a service that runs answer on a port as well."""
+    server = uvicorn.Server(uvicorn.Config(service.app, port=port, log_config=None, lifespan="off"))
+    serving = asyncio.create_task(server.serve())
+    async with asyncio.timeout(SECONDS):
+        while not server.started:
+            await asyncio.sleep(0.01)
+    yield
+    server.should_exit = True
+    await serving
 
 
 def _client(service: Microservice, headers: dict[str, str]) -> httpx.AsyncClient:

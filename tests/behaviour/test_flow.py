@@ -63,6 +63,25 @@ async def test_a_need_reaches_the_ambassadors_of_both_cities_with_the_reason(clu
     assert "Capteur d’humidité du sol" in await cluster.inbox("amb-agadir")
 
 
+async def test_a_preview_shows_what_posting_then_brings(cluster: Cluster) -> None:
+    await people(cluster)
+    second = {"asset_id": "s", "title": "Passerelle LoRa", "text": "Un capteur d’humidité du sol relié par LoRa."}
+    await cluster.member("second", "startup", assets=[second])
+    await cluster.flow.quiet()
+    need = {"member_id": "company", "title": "Capteur d’humidité du sol", "text": NEED}
+    api, path = cluster.flow.api, f"/v1/clusters/{cluster.name}/needs"
+    answer = await api.post(f"{path}/preview", json=need)
+    assert answer.status_code == 200, answer.text
+    shown = [(near["member"]["member_id"], near["score"]) for near in answer.json()["nearest"] if near["suggested"]]
+    assert (await api.post(path, json=need)).status_code == 202
+    await cluster.flow.quiet()
+    found = cluster.flow.services[1].store.database["suggestions"].find({"asker": f"{cluster.name}/company"})
+    made = [row["made"] async for row in found if row["made"]["request"]["source"] == "need"]
+    made.sort(key=lambda event: -event["score"])
+    assert [(event["offer"]["party"]["member_id"], event["score"]) for event in made][:3] == shown
+    assert [member for member, _ in shown] == ["lab", "second"]
+
+
 async def test_what_concerns_no_city_is_told_to_the_desk(cluster: Cluster) -> None:
     await people(cluster, lab_city=None, company_city=None)
     await cluster.need("n1", "company", "Capteur d’humidité du sol", NEED)

@@ -80,6 +80,13 @@ SECRETS: Final = (
         least=32,
     ),
     Secret(
+        "preview_key",
+        [("ingest", "maillage_preview_key"), ("matcher", "maillage_preview_key")],
+        _password,
+        may_be_given=True,
+        least=32,
+    ),
+    Secret(
         "smtp_password",
         [("notifier", "maillage_smtp_password"), (OPERATOR, "maillage_smtp_password")],
         None,

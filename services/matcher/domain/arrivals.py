@@ -214,6 +214,7 @@ def bring(members: Sequence[str], directory: Directory, pairing: Pairing, now: d
         known = directory.members.get(member)
         name, traits = ("", None) if known is None else (known.event.name, Traits.of(known.event))
         pairing.offer(member, documents(), name=name, traits=traits)
+        pairing.seats.put(member, None if known is None else known.event)
         if member in pairing.holding:
             pairing.ask(member, asks())
         _mark(member, directory, pairing)

@@ -90,7 +90,7 @@ class Directory:
             return False
         if known is None or known.rev < event.rev:
             self._note_direction(key, event, self.erased_needs.get(key, 0) if known is None else known.rev)
-            lineage = self._lineage(event) if known is None else known.lineage
+            lineage = self.lineage_of(event)
             same = known is not None and not materially_different(_text(known.event), _text(event))
             since = known.since if known and same else event.rev
             self._put_need(key, KnownNeed.of(event, self.last_seq + 1, since, lineage))
@@ -293,8 +293,13 @@ class Directory:
         known = (self.members.get(key) for key in self._partners)
         return [member for member in known if member and member.kind is MemberKind.PARTNER_CLUSTER]
 
-    def _lineage(self, event: NeedPublished) -> str:
-        """Return the lineage of the owner's earliest need whose text this one repeats, or else its own key."""
+    def lineage_of(self, event: NeedPublished) -> str:
+        """Return the lineage of a need: that of the owner's earliest one whose text it repeats, or else its own key.
+
+        One that is known keeps the one it has.
+        """
+        if (before := self.needs.get(str(event.key))) is not None:
+            return before.lineage
         wording = Wording.of(_text(event))
         for key in sorted(self.need_keys_of(str(event.owner)), key=lambda key: self.needs[key].seq):
             known = self.needs[key]

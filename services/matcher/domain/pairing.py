@@ -4,7 +4,7 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
 
 from schemas.suggestions import Adjustment, RequestSource
 from services.matcher.domain.decisions import CARRIERS, UNDECIDED, Weighing, factor_of
@@ -12,7 +12,8 @@ from services.matcher.domain.eligibility import Traits
 from services.matcher.domain.holding import NONE, Holding
 from services.matcher.domain.known import Gone, Later
 from services.matcher.domain.requests import Ask, Document
-from services.matcher.index import Explanation, Match, OfferIndex, Request, RequestIndex
+from services.matcher.domain.seats import Seats
+from services.matcher.index import Explanation, Match, OfferIndex, Request, RequestIndex, Weighed
 
 LEAST_SHARED: Final = 2
 """Informative terms that two sides must share to be told of each other: one alone is too often a homonym."""
@@ -70,6 +71,21 @@ class Pair:
     def score(self) -> float:
         """The score by which the pair is told, or is not."""
         return self.match.score * self.factor
+
+
+class Looked(NamedTuple):
+    """What was found for a request that is not asked yet.
+
+    Attributes:
+        told: the pairs that would be told if it were, best first.
+        others: pairs that come near without being told, best first.
+        words: what each of its words weighs.
+    """
+
+    request: Request
+    told: list[Pair]
+    others: list[Pair]
+    words: list[Weighed]
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +195,8 @@ class Pairing:
         """What each member that was brought in was then known by; see `Directory.mark`."""
         self.holding = holding
         """Whose requests are here."""
+        self.seats = Seats()
+        """What members are and where, to be counted."""
         self.clock = clock
         """When it was last looked whether deadlines had passed."""
         self._ranked = ranked
@@ -197,6 +215,7 @@ class Pairing:
         """Take over what a member brings and asks where the index holds just that already."""
         self._documents[member] = documents
         self.asks.adopt(member, asks)
+        self.seats.adopt(member)
 
     def withdraw(self, member: str, documents: Container[str], asks: Container[str]) -> None:
         """Take out what a member offers and asks no more, before others offer or ask it under the same key."""
@@ -246,7 +265,23 @@ class Pairing:
 
         One that shares too little gives its place to the next best.
         """
-        request, ranks = self.request(ask), self.bar.ranks(ask)
+        request = self.request(ask)
+        pairs = self._nearest(request, ask, eligible)
+        self._ranked()
+        return list(islice((pair for pair in pairs if self._tells(request, pair)), self.bar.ranks(ask)))
+
+    def look(self, ask: Ask, eligible: Eligibility) -> Looked:
+        """Return what `best` would find for a request that is not asked yet; nothing of it is kept."""
+        request = self.index.passing(ask.text, title=ask.title, language=ask.language)
+        told, others = list[Pair](), list[Pair]()
+        for pair in self._nearest(request, ask, eligible):
+            (told if self._tells(request, pair) else others).append(pair)
+            if len(told) == self.bar.ranks(ask):
+                break
+        return Looked(request, told, others, self.index.weigh(request, without=ask.owner))
+
+    def _nearest(self, request: Request, ask: Ask, eligible: Eligibility) -> list[Pair]:
+        """Return the request's nearest members that may face it, best first: more of them than may be told."""
         adjusted, looked_at = eligible.weighing.concerned(ask), LOOKED_AT * self.bar.ranks(ask)
         found = self.index.search(
             request,
@@ -254,11 +289,10 @@ class Pairing:
             lambda member: eligible.member(ask, member),
             lambda traits: isinstance(traits, Traits) and eligible.traits(ask, traits),
         )
-        self._ranked()
         pairs = [self._pair(request, ask, match, eligible.weighing) for match in found]
         if adjusted:
             pairs = sorted(pairs, key=lambda pair: (-pair.score, pair.member))[:looked_at]
-        return list(islice((pair for pair in pairs if self._tells(request, pair)), ranks))
+        return pairs
 
     def found_by(self, members: Mapping[str, Traits], eligible: Eligibility) -> list[Pair]:
         """Return the pairs in which one of `members`, who are of these traits, is now among the best for a request."""

@@ -5,9 +5,10 @@ from services.matcher.index.compiled.weighting import Weighting
 from services.matcher.index.evidence import informative
 from services.matcher.index.offers import ENGINE_VERSION, OfferIndex
 from services.matcher.index.requests import RequestIndex
-from services.matcher.index.results import Explanation, Match, Request, SharedTerm, Vote
+from services.matcher.index.results import Explanation, Match, Request, SharedTerm, Vote, Weighed
 from services.matcher.index.text.analysis import ANALYSER_VERSION, AnalysedText, Analyser, Token
 from services.matcher.index.text.fields import Field, Span
+from services.matcher.index.text.recognising import recognised
 
 load_without_blas()
 
@@ -26,6 +27,8 @@ __all__ = [
     "Span",
     "Token",
     "Vote",
+    "Weighed",
     "Weighting",
     "informative",
+    "recognised",
 ]

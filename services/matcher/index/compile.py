@@ -90,6 +90,7 @@ def _ask(index: OfferIndex) -> None:
             index.score(request, match.member)
             index.explain(request, match)
             index.worth(request, match.member)
+        index.weigh(index.passing(text, title="Encore inédit"), without="m/2")
     requests.facing("m/2", 0.01)
     requests.remove(_TEXTS[0])
     settled = Collection(young=YOUNG)

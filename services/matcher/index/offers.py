@@ -13,14 +13,15 @@ from services.matcher.index.collection import YOUNG, Collection
 from services.matcher.index.compiled.arrays import Ints32, Ints64, UInts8, UInts32
 from services.matcher.index.compiled.searching import ALL_ALLOWED, document_scores, score_named, search_named
 from services.matcher.index.compiled.sharing import share_out
-from services.matcher.index.compiled.weighting import Query, Statistics, Weighting, standing_of
+from services.matcher.index.compiled.weighting import Query, Statistics, Weighting, plan, standing_of
 from services.matcher.index.evidence import rare, tell
 from services.matcher.index.preparing import prepare
-from services.matcher.index.results import Explanation, Match, Request, SharedTerm, Vote, Worth
+from services.matcher.index.results import Explanation, Match, Request, SharedTerm, Vote, Weighed, Worth
 from services.matcher.index.size import size_bytes
 from services.matcher.index.text.analysis import Analyser
 from services.matcher.index.text.fields import Reading, Span, acronym, digest, read
-from services.matcher.index.vocabulary import PAIRS, Vocabulary, frequency_level, length_level
+from services.matcher.index.text.language import Language
+from services.matcher.index.vocabulary import PAIRS, Passing, Vocabulary, Words, frequency_level, length_level
 
 ENGINE_VERSION = "tfidf-3"
 """Changes whenever the same offers and request may give other scores."""
@@ -113,9 +114,26 @@ class OfferIndex:
         reading = read(self._analyser, title=title, text=text, language=language)
         return self.request_as_read(reading, title, text)
 
+    def passing(self, text: str, *, title: str = "", language: str | None = None) -> Request:
+        """Analyse a request that leaves no trace in the index: none of its words is kept.
+
+        It has the scores and the explanation of what `request` returns, and holds until the index changes or another
+        request is analysed.
+        """
+        reading = read(self._analyser, title=title, text=text, language=language)
+        return self._request_of(reading, title, text, Passing(self.vocabulary))
+
+    def language(self, text: str, *, title: str = "", language: str | None = None) -> Language:
+        """Return the language that a request's words are read in."""
+        body = self._analyser.analyse(text, language)
+        return (body if body.tokens else self._analyser.analyse(title, language)).language
+
     def request_as_read(self, reading: Reading, title: str = "", text: str = "") -> Request:
         """Return a request of a title and a text that were read before."""
-        numbers = self.vocabulary.numbers(reading.words)
+        return self._request_of(reading, title, text, self.vocabulary)
+
+    def _request_of(self, reading: Reading, title: str, text: str, vocabulary: Words) -> Request:
+        numbers = vocabulary.numbers(reading.words)
         places: dict[int, list[Span]] = {}
         for number, span in zip(numbers.tolist(), reading.all_spans(), strict=True):
             places.setdefault(number, []).append(span)
@@ -129,7 +147,7 @@ class OfferIndex:
             words,
             where,
             tell(where, title, text),
-            prepare(reading, numbers, words, self.vocabulary, self.weighting),
+            prepare(reading, numbers, words, vocabulary, self.weighting),
         )
 
     def put(self, document_id: str, member: str, text: str, *, title: str = "", language: str | None = None) -> None:
@@ -260,7 +278,7 @@ class OfferIndex:
         in_name = self._in_name(request, known) if match.name > 0 else {}
         terms = [
             SharedTerm(
-                term=self.vocabulary.word(request.words[group]),
+                term=self._word(request, group),
                 share=share,
                 informative=informative,
                 request_spans=request.places[group],
@@ -280,6 +298,35 @@ class OfferIndex:
             informative=sum(informative for _, _, informative in brought),
             largest=max(shares, default=0.0) / max(sum(shares), SMALLEST),
         )
+
+    def weigh(self, request: Request, *, without: str = "") -> list[Weighed]:
+        """Return what each word of a request weighs, in the order in which they first come.
+
+        Args:
+            without: member whose own offers are not counted among those that hold a word.
+        """
+        query, statistics = self.query(request), self.statistics
+        weights = plan(statistics, query, self.weighting).weights[: query.words].astype(np.float64)
+        held = np.zeros(max(int(query.terms.max(initial=0)) + 1, statistics.frequencies.size), np.int64)
+        held[: statistics.frequencies.size] = statistics.frequencies
+        others = held.copy()
+        for row in self.rows_of(without):
+            others[row >> np.uint32(8)] -= 1  # in a document each term comes once
+        offers, total = len(self), max(float(weights.sum()), SMALLEST)
+        weighed = []
+        for group in range(query.words):
+            terms = query.terms[query.pointers[group] : query.pointers[group + 1]]
+            telling = request.telling[group]
+            weighed.append(
+                Weighed(
+                    places=request.places[group],
+                    weight=float(weights[group]) / total,
+                    telling=telling,
+                    informative=telling and rare(min(int(held[terms].sum()), offers), offers),
+                    others=int(others[terms].sum()),
+                )
+            )
+        return weighed
 
     # For the index of requests
 
@@ -410,6 +457,13 @@ class OfferIndex:
             (word, share, shared and request.telling[word] and rare(min(holders, offers), offers))
             for word, share, shared, holders in zip(*(column.tolist() for column in found), strict=True)
         ]
+
+    def _word(self, request: Request, group: int) -> str:
+        number = request.words[group]
+        if number < len(self.vocabulary):
+            return self.vocabulary.word(number)
+        place = int(np.flatnonzero(request.numbers == number)[0])
+        return request.reading.words[place]  # of a passing one
 
     def _in_name(self, request: Request, member: _Member) -> dict[int, list[Span]]:
         """Return where each word of a request stands in the name of a member.

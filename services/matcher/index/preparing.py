@@ -13,11 +13,11 @@ from services.matcher.index.compiled.plans import CLOSENESS_STEPS
 from services.matcher.index.compiled.weighting import Query, Weighting
 from services.matcher.index.results import Prepared
 from services.matcher.index.text.fields import Reading
-from services.matcher.index.vocabulary import PAIRS, Vocabulary
+from services.matcher.index.vocabulary import PAIRS, Words
 
 
 def prepare(
-    reading: Reading, numbers: Ints32, words: tuple[int, ...], vocabulary: Vocabulary, weighting: Weighting
+    reading: Reading, numbers: Ints32, words: tuple[int, ...], vocabulary: Words, weighting: Weighting
 ) -> Prepared:
     """Return a request as numbers, with the words that resemble its own now.
 

@@ -102,6 +102,24 @@ class Explanation:
     terms: tuple[SharedTerm, ...]
 
 
+class Weighed(NamedTuple):
+    """One word of a request, by itself.
+
+    Attributes:
+        places: where it stands.
+        weight: the part that it has of what all words of the request weigh, 0 to 1.
+        telling: whether it says something as it is written.
+        informative: whether it would be worth telling if it were shared.
+        others: how often offers hold it or a variant; one with several of them counts several times.
+    """
+
+    places: tuple[Span, ...]
+    weight: float
+    telling: bool
+    informative: bool
+    others: int
+
+
 class Worth(NamedTuple):
     """How much there is to show for a score.
 

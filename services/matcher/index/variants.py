@@ -80,6 +80,15 @@ class Variants:
                 self._asked = _inserted(self._asked, pieces, number)
         return known
 
+    def like(self, number: int, word: str) -> tuple[list[int], list[float]]:
+        """Return what `of` would return of a word that may be none of the vocabulary, and note nothing of it."""
+        known = self._of.get(number)
+        if known is not None:
+            return known
+        pieces = _pieces(word)
+        found = self._alike(self._known, pieces, number) if pieces.size else []
+        return [other for other, _ in found], [closeness for _, closeness in found]
+
     def resembling(self, words: Iterable[int]) -> int:
         """Return how many words in all resemble these, of which each was asked for; it only grows."""
         return sum(len(self._of[word][0]) for word in words if word in self._of)

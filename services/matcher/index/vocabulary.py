@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Final, Protocol
 from zlib import crc32
 
 import numpy as np
@@ -16,6 +16,37 @@ from services.matcher.index.variants import Variants
 PAIRS: Final = 1 << 18
 """Terms that stand for two words that follow one another: all pairs share them, by hash. A dictionary of pairs would be
 ten times that of words, and ranks no better; that two pairs meet in one request and one document is a rarity."""
+
+
+class Resembling(Protocol):
+    """Which words resemble which; see `Variants`."""
+
+    @property
+    def version(self) -> int:
+        """Grows whenever a word asked for gets another variant."""
+
+    def of(self, number: int, word: str) -> tuple[list[int], list[float]]:
+        """Return the words that resemble one, and how close each is."""
+
+    def resembling(self, words: Iterable[int]) -> int:
+        """Return how many words in all resemble these."""
+
+
+class Words(Protocol):
+    """Numbers for words, as a request needs them."""
+
+    @property
+    def variants(self) -> Resembling:
+        """Which of them resemble which."""
+
+    def numbers(self, words: Sequence[str]) -> Ints32:
+        """Return the number of each word, known or new."""
+
+    def word(self, number: int) -> str:
+        """Return the word of a number."""
+
+    def pairs(self, numbers: Ints32, title: int) -> Ints32:
+        """Return the term of each two words that follow one another in one field."""
 
 
 class Vocabulary:
@@ -48,6 +79,10 @@ class Vocabulary:
     def __len__(self) -> int:
         """Return how many words have a number."""
         return len(self._words)
+
+    def known(self, word: str) -> int | None:
+        """Return the number of a word; None if it has none."""
+        return self._numbers.get(word)
 
     def number(self, word: str) -> int:
         """Return the number of a word, known or new."""
@@ -82,6 +117,60 @@ class Vocabulary:
             opening: how many of the first ones count twice.
         """
         return _row(numbers, title, opening, self._hashes)
+
+
+class Passing:
+    """A vocabulary for one request that is to leave no trace in it.
+
+    Words that it does not know have numbers of this request's own, above all others: no offer holds them, and what they
+    resemble is looked up and not noted. It holds until the vocabulary gets another word.
+    """
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._own: dict[str, int] = {}
+        self._words: list[str] = []
+        self.variants: Resembling = _PassingVariants(vocabulary.variants)
+
+    def numbers(self, words: Sequence[str]) -> Ints32:
+        """Return the number of each word, known or the request's own."""
+        return np.fromiter(map(self._number, words), np.int32, len(words))
+
+    def word(self, number: int) -> str:
+        """Return the word of a number."""
+        known = len(self._vocabulary)
+        return self._vocabulary.word(number) if number < known else self._words[number - known]
+
+    def pairs(self, numbers: Ints32, title: int) -> Ints32:
+        """Return what `Vocabulary.pairs` would if it knew the words."""
+        own = np.fromiter((crc32(word.encode()) for word in self._words), np.uint32, len(self._words))
+        return _pairs(numbers, title, np.concatenate((self._vocabulary.hashes, own)))
+
+    def _number(self, word: str) -> int:
+        known = self._vocabulary.known(word)
+        if known is None:
+            known = self._own.get(word)
+        if known is None:
+            known = self._own[word] = len(self._vocabulary) + len(self._words)
+            self._words.append(word)
+        return known
+
+
+class _PassingVariants:
+    """Looks up what resembles a word, and notes nothing."""
+
+    def __init__(self, variants: Variants) -> None:
+        self._variants = variants
+
+    @property
+    def version(self) -> int:
+        return self._variants.version
+
+    def of(self, number: int, word: str) -> tuple[list[int], list[float]]:
+        return self._variants.like(number, word)
+
+    def resembling(self, words: Iterable[int]) -> int:
+        return self._variants.resembling(words)
 
 
 @compiled

@@ -99,6 +99,8 @@ async def url(mongo_url: str, memory_kafka: str, tmp_path: Path) -> AsyncIterato
         "MAILLAGE_DATABASE": f"ingest-{uuid4().hex}",
         "MAILLAGE_PORT": str(port),
         "MAILLAGE_OPERATOR_KEY": OPERATOR_KEY,
+        "MAILLAGE_PREVIEW_KEY": uuid4().hex,
+        "MAILLAGE_MATCHER_URL": f"http://{LOOPBACK}:{free_port()}",
     }
     service = ChildProcess(
         "ingest",

@@ -17,6 +17,7 @@ from services.ingest.entities import NeedBody
 from services.ingest.erasure import Erasure
 from services.ingest.keys import Keyring, Operator, OperatorKey
 from services.ingest.ledger import PLAINLY, Asked, Ledger
+from services.ingest.previews import Previews
 from services.ingest.service import IngestService
 from services.ingest.settings import IngestSettings
 from services.ingest.store import EntityStore
@@ -121,7 +122,10 @@ class Replica:
             publisher=self.wire,
             clock=lambda: world.now,
         )
-        self.service = IngestService(ledger=self.ledger, entities=self.entities)
+        previews = Previews(
+            database=world.database, url=settings.matcher_url, key=None, per_minute=1, clock=lambda: world.now
+        )
+        self.service = IngestService(ledger=self.ledger, entities=self.entities, previews=previews)
 
     def die_at(self, dying: Dying) -> None:
         self.wire.dying = self.entities.dying = dying

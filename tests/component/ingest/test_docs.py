@@ -37,13 +37,15 @@ async def shell(script: str, url: str, key: str, folder: Path) -> tuple[int, str
 
 
 async def test_the_page_works_from_top_to_bottom(url: str, tmp_path: Path) -> None:
-    _, profile, contact, need, endings, listing, keys, shells, many, _, operator = blocks("sh")
+    _, profile, contact, need, endings, listing, preview, keys, shells, many, _, operator = blocks("sh")
     issued = (await shell(operator, url, "", tmp_path))[1]
     key = re.findall(r'"key": "(mk_[^"]+)"', issued)[0]
     assert '{"id": "salma", "rev": 1}' in issued
     assert '{"id": "argania-tech", "rev": 1}' in (await shell(profile, url, key, tmp_path))[1]
     assert '{"id": "argania-tech", "rev": 1}' in (await shell(contact, url, key, tmp_path))[1]
     assert '{"id": "tourteau", "rev": 1}' in (await shell(need, url, key, tmp_path))[1]
+    asked = (await shell(preview, url, key, tmp_path))[1]
+    assert "there is no preview at the moment" in asked.casefold()  # no matcher runs here
     said = (await shell(shells, url, key, tmp_path))[1]
     assert "Sécher" in said
     assert json.loads((tmp_path / "argania-tech.json").read_text())["name"] == "Argania Tech"

@@ -28,12 +28,14 @@ def test_they_are_made_once(tmp_path: Path) -> None:
 def test_each_reader_has_its_own_and_nobody_elses(tmp_path: Path) -> None:
     deal(tmp_path, tmp_path / "given")
     names = {folder.name: {file.name for file in folder.iterdir()} for folder in tmp_path.iterdir()}
-    assert names["ingest"] == {"maillage_mongo_password", "maillage_operator_key"}
-    assert names["matcher"] == {"maillage_mongo_password"}
+    assert names["ingest"] == {"maillage_mongo_password", "maillage_operator_key", "maillage_preview_key"}
+    assert names["matcher"] == {"maillage_mongo_password", "maillage_preview_key"}
     assert names["notifier"] == {"maillage_mongo_password", "maillage_secret"}
     assert names["mongo"] == {"keyfile", "root_password"}
     passwords = {(tmp_path / service / "maillage_mongo_password").read_text() for service in ("ingest", "matcher")}
     assert len(passwords) == 2
+    asked, answered = ((tmp_path / service / "maillage_preview_key").read_text() for service in ("ingest", "matcher"))
+    assert asked == answered
     for path in tmp_path.rglob("*"):
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o400)
 

@@ -140,6 +140,21 @@ class Offering(RuleBasedStateMachine):
     def ask(self, title: str, text: str) -> Asked:
         return Asked(title, text, self.index.request(text, title=title), self.expected.read(text, title))
 
+    @rule(title=short_texts, text=texts, new=st.text("abcdefgh", max_size=9), k=st.integers(1, 4))
+    def ask_in_passing(self, title: str, text: str, new: str, k: int) -> None:
+        """What leaves no trace has the same answers to the last digit."""
+        text, vocabulary = f"{new} {text} capteurisation {new}ment", self.index.vocabulary
+        before = len(vocabulary), vocabulary.variants.version
+        passing = self.index.passing(text, title=title)
+        found = self.index.search(passing, k)
+        explained = [self.index.explain(passing, match) for match in found]
+        weighed = self.index.weigh(passing)
+        assert (len(vocabulary), vocabulary.variants.version) == before
+        asked = self.index.request(text, title=title)
+        assert self.index.search(asked, k) == found
+        assert [self.index.explain(asked, match) for match in found] == explained
+        assert self.index.weigh(asked) == weighed
+
     @rule(asked=requests, k=st.integers(1, 9), groups=st.none() | st.sets(st.sampled_from(GROUPS)))
     def search(self, asked: Asked, k: int, groups: set[Hashable] | None) -> None:
         admits: Callable[[Hashable], bool] = (lambda _: True) if groups is None else groups.__contains__
