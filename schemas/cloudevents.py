@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
+from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -93,11 +94,14 @@ def write(
     source: str,
     occurred_at: datetime,
     traceparent: str | None = None,
+    identity: UUID | None = None,
 ) -> Record:
     """Return the record that says `value` happened to `key`, or, without a value, that `key` is erased.
 
     Args:
         source: CloudEvents `source`, a URI reference of the writing service: `/maillage/ingest`.
+        identity: the event's id; none: derived from `key` and `rev`, which then tell one event of the topic from all
+            others.
 
     Raises:
         MalformedEventError: the body is larger than `MAX_EVENT_BYTES`, `topic` cannot carry it, `key` or `rev` is not
@@ -108,7 +112,7 @@ def write(
     headers = {
         "content-type": CONTENT_TYPE,
         "ce_specversion": SPEC_VERSION,
-        "ce_id": str(event_id(topic.name, key, rev)),
+        "ce_id": str(identity or event_id(topic.name, key, rev)),
         "ce_source": source,
         "ce_type": event_type,
         "ce_time": occurred_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),

@@ -15,7 +15,17 @@ from pydantic.json_schema import models_json_schema
 
 from schemas.base import MAX_COUNT, Event, Key
 from schemas.cloudevents import CONTENT_TYPE, SPEC_VERSION, TRACEPARENT_PATTERN, dataschema
-from schemas.topics import MAX_EVENT_BYTES, READS, TOPICS, WRITES, Topic
+from schemas.submissions import (
+    ID_HEADER,
+    KEY_HEADER,
+    KEY_ID_PATTERN,
+    SIGNATURE_HEADER,
+    SIGNED_HEADERS,
+    SUBMISSION_ID_PATTERN,
+    TIMESTAMP_HEADER,
+    TIMESTAMP_PATTERN,
+)
+from schemas.topics import MAX_EVENT_BYTES, READS, SUBMISSIONS, TOPICS, WRITES, Topic
 
 FOLDER: Final = Path(__file__).parent / "generated"
 ASYNCAPI: Final = "asyncapi.json"
@@ -55,6 +65,8 @@ def asyncapi() -> Json:
         of_topic = {event.__name__: _message(topic, event) for event in topic.events}
         if topic.compacted:
             of_topic[_erased_name(topic)] = _erasure(topic)
+        if topic is SUBMISSIONS:
+            of_topic["Submission"] = _submission()
         messages |= of_topic
         channels[topic.name] = _channel(topic.name, topic.summary, of_topic, "compact" if topic.compacted else "delete")
         channels[topic.dead_letters] = _channel(
@@ -152,6 +164,44 @@ def _erasure(topic: Topic) -> Json:
         "headers": _headers(topic.erased_type),
         "payload": {"type": "null", "description": "The record has no body (a Kafka null, not the JSON `null`)."},
         "bindings": _key_binding(topic.key),
+    }
+
+
+def _submission() -> Json:
+    properties = {
+        KEY_HEADER: {"type": "string", "pattern": KEY_ID_PATTERN, "description": "Id of the key that signed"},
+        ID_HEADER: {
+            "type": "string",
+            "pattern": SUBMISSION_ID_PATTERN,
+            "description": "The same id is the same submission, however often it is sent",
+        },
+        TIMESTAMP_HEADER: {
+            "type": "string",
+            "pattern": TIMESTAMP_PATTERN,
+            "description": "When it was signed, whole seconds since 1970",
+        },
+        SIGNATURE_HEADER: {
+            "type": "string",
+            "description": "`v1,` and the HMAC-SHA-256 of `id.timestamp.body` in base64, as Standard Webhooks has it",
+        },
+        "traceparent": {"type": "string", "pattern": TRACEPARENT_PATTERN, "description": "W3C trace context"},
+    }
+    return {
+        "name": "submission",
+        "title": "Submission",
+        "summary": "A profile or a need as a line of `POST /v1/bulk` has it, signed by its sender. No CloudEvent.",
+        "contentType": CONTENT_TYPE,
+        "headers": {"type": "object", "properties": properties, "required": [*SIGNED_HEADERS]},
+        "payload": {"type": "object", "description": "The body of a PUT of the HTTP interface, with its id added"},
+        "bindings": {
+            "kafka": {
+                "key": {
+                    "type": "string",
+                    "description": "Free; records of one key stay in their order, so the organisation's is best",
+                },
+                "bindingVersion": _KAFKA_BINDING,
+            }
+        },
     }
 
 

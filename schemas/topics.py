@@ -11,7 +11,11 @@ from schemas.feedback import FeedbackGiven, FeedbackKey
 from schemas.members import MemberKey, MemberPublished
 from schemas.needs import NeedKey, NeedPublished
 from schemas.notifications import NotificationDelivered, NotificationFailed, NotificationKey
+from schemas.submissions import SubmissionAnswered
 from schemas.suggestions import SuggestionKey, SuggestionLapsed, SuggestionMade
+
+DAYS_KEPT: Final = 400
+"""How long a topic that keeps every event keeps it, unless it says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +26,9 @@ class Topic:
         name: as the broker knows it, version included.
         summary: one line for readers of the contract.
         key: model of the record key.
-        events: models of the bodies, told apart by their `event_type`.
+        events: models of the bodies, told apart by their `event_type`; none: what is sent there is no event yet.
         compacted: the broker keeps the newest record of each key, and a record without a body erases the key.
+        days: how long each record is kept where it is not compacted.
     """
 
     name: str
@@ -31,6 +36,7 @@ class Topic:
     key: type[Key]
     events: tuple[type[Event], ...]
     compacted: bool
+    days: int = DAYS_KEPT
 
     @property
     def dead_letters(self) -> str:
@@ -62,18 +68,41 @@ NOTIFICATIONS = Topic(
     (NotificationDelivered, NotificationFailed),
     compacted=False,
 )
+SUBMISSIONS = Topic(
+    "submissions.v1",
+    "What organisations' own producers send, each record signed by its sender",
+    MemberKey,
+    (),
+    compacted=False,
+    # What was taken lives on where it was published; what was erased there must not linger here.
+    days=7,
+)
+SUBMISSION_RESULTS = Topic(
+    "submission-results.v1", "What came of each submission", MemberKey, (SubmissionAnswered,), compacted=False, days=7
+)
 
-TOPICS = (MEMBERS, NEEDS, AMBASSADORS, CONTACTS, SUGGESTIONS, FEEDBACK, NOTIFICATIONS)
+TOPICS = (
+    MEMBERS,
+    NEEDS,
+    AMBASSADORS,
+    CONTACTS,
+    SUGGESTIONS,
+    FEEDBACK,
+    NOTIFICATIONS,
+    SUBMISSIONS,
+    SUBMISSION_RESULTS,
+)
 
 WRITES: Final[Mapping[str, tuple[Topic, ...]]] = {
-    "ingest": (MEMBERS, NEEDS, AMBASSADORS, CONTACTS),
+    "ingest": (MEMBERS, NEEDS, AMBASSADORS, CONTACTS, SUBMISSION_RESULTS),
     "matcher": (SUGGESTIONS,),
     "notifier": (FEEDBACK, NOTIFICATIONS),
 }
-"""Which topics each service writes. Organisations may write `members.v1` and `needs.v1` themselves."""
+"""Which topics each service writes. `submissions.v1` is written by organisations alone; clients that are trusted with
+every key may write `members.v1` and `needs.v1` themselves."""
 
 READS: Final[Mapping[str, tuple[Topic, ...]]] = {
-    "ingest": (),
+    "ingest": (SUBMISSIONS,),
     "matcher": (MEMBERS, NEEDS, FEEDBACK),
     "notifier": (AMBASSADORS, CONTACTS, SUGGESTIONS),
 }

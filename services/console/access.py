@@ -12,7 +12,14 @@ from rich.console import Console
 from schemas.topics import READS
 from services.console.acls import Acls, Entry, principal_of
 from services.runtime.errors import MaillageError
-from services.runtime.rights import MEMBER_RIGHTS, OPERATOR_RIGHTS, Rights, rights_of
+from services.runtime.rights import (
+    LISTENER_RIGHTS,
+    MEMBER_RIGHTS,
+    OPERATOR_RIGHTS,
+    SUBMITTER_RIGHTS,
+    Rights,
+    rights_of,
+)
 from services.runtime.settings import KafkaSettings, load
 
 access_commands = typer.Typer(
@@ -47,13 +54,24 @@ def grant(
     ] = None,
     member: Annotated[
         list[str] | None,
-        typer.Option(help="Also this user, a member organisation's own client: it may write. May be repeated."),
+        typer.Option(help="Also this user, trusted to write events with every key. May be repeated."),
+    ] = None,
+    submitter: Annotated[
+        list[str] | None,
+        typer.Option(help="Also this user, an organisation's own producer: it may submit. May be repeated."),
+    ] = None,
+    listener: Annotated[
+        list[str] | None,
+        typer.Option(help="Also this user: it may read what every organisation was answered. May be repeated."),
     ] = None,
     exact: Annotated[bool, typer.Option("--exact", help="Take away what these users have beyond it.")] = False,
 ) -> None:
     """Give services, operator and members the least rights that they need. May be run again at any time."""
     users = {role: f"maillage-{role}" for role in RIGHTS} | dict(_named(text) for text in user or ())
-    wanted = {users[role]: rights for role, rights in RIGHTS.items()} | dict.fromkeys(member or (), MEMBER_RIGHTS)
+    wanted = {users[role]: rights for role, rights in RIGHTS.items()}
+    for others, rights in ((member, MEMBER_RIGHTS), (submitter, SUBMITTER_RIGHTS), (listener, LISTENER_RIGHTS)):
+        for other in others or ():
+            wanted[other] = wanted.get(other, frozenset()) | rights
 
     async def work(acls: Acls) -> None:
         for name, rights in wanted.items():

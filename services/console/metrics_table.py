@@ -12,6 +12,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
 from services.console.generated_part import GeneratedPart
+from services.ingest import metrics as ingest
 from services.matcher import metrics as matcher
 from services.notifier import metrics as notifier
 from services.runtime import metrics as runtime
@@ -50,7 +51,7 @@ class Known:
 
 def known_metrics() -> list[Known]:
     """Return every metric of every service, in the order of the code."""
-    return [*_of(runtime, "all"), *_of(matcher, "matcher"), *_of(notifier, "notifier")]
+    return [*_of(runtime, "all"), *_of(ingest, "ingest"), *_of(matcher, "matcher"), *_of(notifier, "notifier")]
 
 
 def _of(module: ModuleType, service: str) -> Iterator[Known]:

@@ -4,7 +4,7 @@ from typing import Final
 
 from fastapi import FastAPI
 
-from schemas.topics import MAX_EVENT_BYTES
+from schemas.topics import MAX_EVENT_BYTES, READS
 from services.ingest.bulk import Bulk
 from services.ingest.claims import Claims
 from services.ingest.edge import Edge
@@ -19,6 +19,8 @@ from services.ingest.refusals import render_problems
 from services.ingest.service import IngestService
 from services.ingest.settings import IngestSettings
 from services.ingest.store import EntityStore
+from services.ingest.submissions import Submissions
+from services.ingest.taking import Taking
 from services.runtime.bounds import Bounds
 from services.runtime.microservice import Microservice
 
@@ -39,7 +41,8 @@ def build(settings: IngestSettings) -> Microservice:
     """Return ingest, composed and not started."""
     # Its redirects would lead to whatever host a request says that it is for.
     app = FastAPI(title="Maillage ingest", redirect_slashes=False)
-    frame = Microservice("ingest", settings, app=app, bounds=BOUNDS)
+    consumes = READS["ingest"] if settings.submissions else ()
+    frame = Microservice("ingest", settings, consumes=consumes, beside=True, app=app, bounds=BOUNDS)
     database = frame.store.database
     entities, claims = EntityStore(database), Claims(database)
     keyring = Keyring(database=database, operator=OperatorKey(settings), clock=frame.clock)
@@ -58,9 +61,14 @@ def build(settings: IngestSettings) -> Microservice:
         clock=frame.clock,
     )
     service = IngestService(ledger=ledger, entities=entities, previews=previews)
+    taking = Taking(service=service)
+    submissions = Submissions(
+        taking=taking, keyring=keyring, claims=claims, publisher=frame.publisher, clock=frame.clock
+    )
     edge = Edge(keyring=keyring, started=lambda: frame.started)
     keys = KeyMaking(keyring=keyring, clock=frame.clock)
-    app.include_router(routes(service=service, keys=keys, bulk=Bulk(service=service), edge=edge))
+    bulk = Bulk(taking=taking)
+    app.include_router(routes(service=service, keys=keys, bulk=bulk, submissions=submissions, edge=edge))
     render_problems(app)
     describe_bodies(app)
     frame.on_start(entities.prepare, claims.prepare, keyring.prepare, previews.prepare)
@@ -68,4 +76,6 @@ def build(settings: IngestSettings) -> Microservice:
     frame.waits("states", entities.count_pending)
     frame.on_new_log(ledger.republish)
     frame.every(RELAY_SECONDS, "relay", ledger.relay)
+    if settings.submissions:
+        frame.consumption.settlement.take_with(submissions.take)
     return frame

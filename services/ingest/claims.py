@@ -34,9 +34,36 @@ class Claim:
     fingerprint: str
 
 
+class UsedError(Problem):
+    """The key was used for something else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What was said of a claim for good, and of which content."""
+
+    fingerprint: str
+    content: Document
+
+
 def claim_of(scope: str, key: str, *content: bytes) -> Claim:
     """Return the claim that a caller makes by sending `content` under `key`."""
     return Claim(claim_id=_hash(scope.encode(), key.encode()), fingerprint=_hash(*content))
+
+
+def _unless_said(claim: Claim, content: Document, now: datetime) -> UpdateOne:
+    # Two replicas may say at the same time: the first one's stands. Of other content under the same key nothing is
+    # kept: the insert that this then is finds the claim there.
+    kept = {"at": {"$ifNull": ["$at", now]}, "said": {"$ifNull": ["$said", {"$literal": content}]}}
+    return UpdateOne({"_id": claim.claim_id, "fingerprint": claim.fingerprint}, [{"$set": kept}], upsert=True)
+
+
+def _raise_unless_duplicates(error: BulkWriteError) -> Sequence[Document]:
+    details = error.details or {}
+    if details.get("writeConcernErrors") or any(one["code"] != DUPLICATE_KEY for one in details["writeErrors"]):
+        raise error
+    errors: Sequence[Document] = details["writeErrors"]
+    return errors
 
 
 def _hash(*parts: bytes) -> str:
@@ -54,6 +81,11 @@ class Claims:
         self._quick = self._claims.with_options(write_concern=_WITH_WHAT_FOLLOWS)
         self._new = Together(self._insert)
         self._told = Together(self._tell)
+        self.said = Together(self._find_said)
+        """Of a claim's id, what was said of it for good; none: nothing yet."""
+        self.say = Together(self._say)
+        """Say of a claim for good what came of it, unless something is said already; return what is said. Of other
+        content than what the claim was made with nothing is kept."""
 
     async def prepare(self) -> None:
         """Create what expiry needs; may be repeated."""
@@ -63,7 +95,7 @@ class Claims:
         """Take a claim; return the rev that answered it before, none when nothing did yet.
 
         Raises:
-            Problem: the key was used for something else.
+            UsedError: the key was used for something else.
         """
         new = await self._new({"_id": claim.claim_id, "fingerprint": claim.fingerprint, "at": now})
         return None if new else await self._made(claim)
@@ -80,10 +112,7 @@ class Claims:
         try:
             await self._claims.insert_many(claims, ordered=False)
         except BulkWriteError as error:
-            details = error.details or {}
-            if details.get("writeConcernErrors") or any(one["code"] != DUPLICATE_KEY for one in details["writeErrors"]):
-                raise
-            taken = {one["index"] for one in details["writeErrors"]}
+            taken = {one["index"] for one in _raise_unless_duplicates(error)}
             return [place not in taken for place in range(len(claims))]
         return [True] * len(claims)
 
@@ -91,12 +120,30 @@ class Claims:
         await self._quick.bulk_write(answers, ordered=False)
         return [None] * len(answers)
 
+    async def _find_said(self, claim_ids: Sequence[str]) -> Sequence["Said | None"]:
+        found = {
+            one["_id"]: Said(one["fingerprint"], one["said"])
+            async for one in self._claims.find({"_id": {"$in": list(claim_ids)}, "said": {"$exists": True}})
+        }
+        return [found.get(claim_id) for claim_id in claim_ids]
+
+    async def _say(self, sayings: Sequence[tuple[Claim, Document, datetime]]) -> Sequence["Said | Exception"]:
+        try:
+            await self._claims.bulk_write([_unless_said(*saying) for saying in sayings], ordered=False)
+        except BulkWriteError as error:
+            _raise_unless_duplicates(error)
+        found = await self._find_said([claim.claim_id for claim, _, _ in sayings])
+        return [
+            said if said and said.fingerprint == claim.fingerprint else Said(claim.fingerprint, content)
+            for said, (claim, content, _) in zip(found, sayings, strict=True)
+        ]
+
     async def _made(self, claim: Claim) -> int | None:
         found = await self._claims.find_one({"_id": claim.claim_id})
         if found is None:  # forgotten this instant
             return None
         if found["fingerprint"] != claim.fingerprint:
-            raise Problem(
+            raise UsedError(
                 422,
                 "Idempotency-Key already used",
                 "This Idempotency-Key came with another request in the last 24 hours. Send a new key with new content.",

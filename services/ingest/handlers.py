@@ -28,9 +28,10 @@ from services.ingest.keymaking import KeyMaking
 from services.ingest.keys import KeyAsked, Overlap
 from services.ingest.openapi import answers, takes, takes_lines
 from services.ingest.service import IngestService
+from services.ingest.submissions import Submissions
 
 
-def routes(*, service: IngestService, keys: KeyMaking, bulk: Bulk, edge: Edge) -> APIRouter:
+def routes(*, service: IngestService, keys: KeyMaking, bulk: Bulk, submissions: Submissions, edge: Edge) -> APIRouter:
     """Return the routes of the API."""
     router = APIRouter(prefix="/v1")
     _members(router, service, edge)
@@ -38,6 +39,7 @@ def routes(*, service: IngestService, keys: KeyMaking, bulk: Bulk, edge: Edge) -
     _needs(router, service, edge)
     _ambassadors(router, service, edge)
     _bulk(router, bulk, edge)
+    _submissions(router, submissions, edge)
     _keys(router, keys, edge)
     return router
 
@@ -56,6 +58,14 @@ def _bulk(router: APIRouter, bulk: Bulk, edge: Edge) -> None:
         call = await edge.open_lines(request)
         lot = Lot(edge.caller_again(request), cluster, call.asked, kind and KIND_BY_NAME[kind])
         return LinesResponse(await bulk.begin(lot, lines_of(request)))
+
+
+def _submissions(router: APIRouter, submissions: Submissions, edge: Edge) -> None:
+    @router.get("/submissions/{submission_id:path}", tags=["submissions"])
+    async def get_submission(submission_id: str, request: Request) -> Response:
+        """Show what was answered to a submission over Kafka, by its `webhook-id`."""
+        call = await edge.open(request)
+        return answered(await submissions.answer(call.caller, submission_id))
 
 
 def _members(router: APIRouter, service: IngestService, edge: Edge) -> None:

@@ -9,7 +9,7 @@ import hmac
 import re
 import secrets
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Final
@@ -103,6 +103,23 @@ class Issued:
     ends_at: datetime | None
     issued_until: datetime | None
 
+    @property
+    def organisation(self) -> Organisation:
+        """Who calls by it."""
+        return Organisation(member=self.member, scopes=self.scopes)
+
+    def ended(self, now: datetime) -> bool:
+        """Whether it opens nothing any more."""
+        return self.ends_at is not None and self.ends_at <= now
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """A key by which somebody signs, and the secret that proves it (`schemas.submissions.signing_secret`)."""
+
+    key: Issued
+    secret: bytes = field(repr=False)
+
 
 class OperatorKey:
     """Recognises the operator's key without keeping it."""
@@ -150,10 +167,21 @@ class Keyring:
         if not hmac.compare_digest(known, _digest(shape[2])) or key is None:
             return None
         issued = _issued(key)
-        if issued.ends_at is not None and issued.ends_at <= now:
+        if issued.ended(now):
             return None
         await self._note_use(issued, now)
-        return Organisation(member=issued.member, scopes=issued.scopes)
+        return issued.organisation
+
+    async def signer(self, key_id: str) -> Signer | None:
+        """Return who signs by the key of this id; none when it is nobody's."""
+        key = await self._keys.find_one({"_id": key_id})
+        if key is None or (issued := _issued(key)).ended(self._clock()):
+            return None
+        return Signer(issued, bytes.fromhex(key["digest"]))
+
+    async def used(self, key: Issued) -> None:
+        """Note that somebody showed to have a key."""
+        await self._note_use(key, self._clock())
 
     async def issue(self, asked: KeyAsked) -> tuple[Issued, str]:
         """Make a key; what makes it one is told here and nowhere else."""

@@ -39,3 +39,6 @@ class IngestSettings(PreviewSettings):
     previews_per_minute: Annotated[
         int, Field(ge=1, le=1_000, description="Previews that one member may ask for in a minute")
     ] = 20
+    submissions: Annotated[
+        bool, Field(description="Take what organisations' own producers send to `submissions.v1`")
+    ] = True

@@ -173,7 +173,7 @@ def _event_topics(partitions: int, replication: int) -> list[NewTopic]:
             replication_factor=replication,
             topic_configs={
                 "cleanup.policy": "compact" if topic.compacted else "delete",
-                "retention.ms": "-1" if topic.compacted else str(400 * _DAY_MS),
+                "retention.ms": "-1" if topic.compacted else str(topic.days * _DAY_MS),
                 "max.message.bytes": size,
                 # A tombstone must outlive the longest time that a reader may be away, or it would keep what was erased.
                 **({"delete.retention.ms": str(90 * _DAY_MS)} if topic.compacted else {}),

@@ -1,6 +1,6 @@
 """Sharing topics out among the replicas of a service: each record is for one of them, committed once it is settled."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import TypeAlias, cast
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition
@@ -31,6 +31,8 @@ class Consumption(Reading):
         session_seconds: float = 10.0,
     ) -> None:
         super().__init__(name=group, settlement=settlement)
+        self.spare = False
+        """Whether the group said that others have all there is to read."""
         self._between_assignments = False
         self._subscribe(
             broker,
@@ -75,11 +77,13 @@ class Consumption(Reading):
 
     async def _on_revoked(self) -> None:
         self._between_assignments = True
+        self.spare = False
         self.settlement.let_go()
         async with self._busy:  # the batch in hand is committed, or let go of, before the partitions are given away
             self.settlement.go_on()
 
-    def _on_assigned(self) -> None:
+    def _on_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        self.spare = not assigned
         self.settled.clear()
         self.settlement.progress()
         self._between_assignments = False
@@ -94,5 +98,5 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka sh
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:  # noqa: ARG002 - all are, each time
         await self._consumption._on_revoked()
 
-    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:  # noqa: ARG002
-        self._consumption._on_assigned()
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        self._consumption._on_assigned(assigned)

@@ -83,6 +83,7 @@ class Microservice:
         settings: RuntimeSettings,
         *,
         consumes: Sequence[Topic] = (),
+        beside: bool = False,
         app: Starlette | None = None,
         bounds: Bounds | None = None,
     ) -> None:
@@ -90,6 +91,8 @@ class Microservice:
 
         Args:
             consumes: topics whose records are shared out among the replicas.
+            beside: they are not what the service is there for: it is ready without, and there may be more replicas
+                than there are partitions.
             app: the HTTP side of a service that has more to say than how it is.
             bounds: what that is sent at most.
         """
@@ -111,16 +114,16 @@ class Microservice:
         self._reading: Reading | None = None
         self._shares: Shares | None = None
         self._watchdog: Watchdog | None = None
+        self._beside = beside
         if consumes:
-            self._read(
-                Consumption(
-                    broker=self.broker,
-                    group=self.group,
-                    settlement=self._settlement(consumes),
-                    instance=settings.instance,
-                    session_seconds=settings.session_seconds,
-                )
+            consumption = Consumption(
+                broker=self.broker,
+                group=self.group,
+                settlement=self._settlement(consumes),
+                instance=settings.instance,
+                session_seconds=settings.session_seconds,
             )
+            self._read(consumption, spare=lambda: beside and consumption.spare)
         self.started = False
         self.log_id = settings.log_id or ""
         """Which log the service works with; none before the first start."""
@@ -310,7 +313,7 @@ class Microservice:
         problems: list[str] = []
         if not self.started:
             problems.append("starting: waits for its database or its broker")
-        elif watchdog is not None:
+        elif watchdog is not None and not self._beside:
             if not watchdog.reachable:
                 problems.append("the broker does not answer")
             elif not watchdog.assigned:
@@ -391,10 +394,10 @@ class Microservice:
             name=self.group, topics=topics, dead_letters=dead_letters, clock=self.clock, sets_aside=sets_aside
         )
 
-    def _read(self, reading: Reading) -> None:
+    def _read(self, reading: Reading, *, spare: Callable[[], bool] = lambda: False) -> None:
         self._reading = reading
         self._watchdog = Watchdog(
-            reading=reading, clock=self.clock, stuck_after_seconds=self.settings.stuck_after_seconds
+            reading=reading, clock=self.clock, stuck_after_seconds=self.settings.stuck_after_seconds, spare=spare
         )
 
     async def _adopt_log(self, log_id: str) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from datetime import datetime
 from time import monotonic
 from typing import Protocol, cast
+from uuid import UUID
 
 from aiokafka.errors import (
     KafkaError,
@@ -76,8 +77,9 @@ class KafkaPublisher:
         rev: int,
         occurred_at: datetime,
         traceparent: str | None = None,
+        identity: UUID | None = None,
     ) -> None:
-        """See `Publisher.publish`."""
+        """See `Publisher.publish`; and `cloudevents.write` for `identity`."""
         attributes = {"messaging.system": "kafka", "messaging.destination.name": topic.name}
         with tracing.part(f"publish {topic.name}", kind="producer", parent=traceparent, attributes=attributes) as span:
             try:
@@ -89,6 +91,7 @@ class KafkaPublisher:
                     source=self._source,
                     occurred_at=occurred_at,
                     traceparent=span.traceparent,
+                    identity=identity,
                 )
             except cloudevents.MalformedEventError as error:
                 raise PermanentError(str(error)) from None

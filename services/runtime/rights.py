@@ -12,7 +12,7 @@ from aiokafka.protocol.group import HeartbeatRequest
 from aiokafka.protocol.metadata import MetadataRequest_v2
 from aiokafka.protocol.types import Array, Boolean, Int16, Int32, Schema, String
 
-from schemas.topics import MEMBERS, NEEDS, READS, TOPICS, WRITES
+from schemas.topics import MEMBERS, NEEDS, READS, SUBMISSION_RESULTS, SUBMISSIONS, TOPICS, WRITES
 
 
 class Kind(IntEnum):
@@ -69,7 +69,14 @@ def rights_of(service: str) -> Rights:
 
 
 MEMBER_RIGHTS: Final[Rights] = frozenset(Right(Kind.TOPIC, topic.name, Operation.WRITE) for topic in (MEMBERS, NEEDS))
-"""What a member organisation's own client needs: it writes, and reads nothing."""
+"""What a client needs that is trusted with every key, as a cluster's own system is: it writes, and reads nothing."""
+
+SUBMITTER_RIGHTS: Final[Rights] = frozenset({Right(Kind.TOPIC, SUBMISSIONS.name, Operation.WRITE)})
+"""What an organisation's own producer needs. Not to read: there it would see what all others send, and the answers to
+all others; it is told its own over HTTP."""
+
+LISTENER_RIGHTS: Final[Rights] = frozenset({Right(Kind.TOPIC, SUBMISSION_RESULTS.name, Operation.READ)})
+"""What a client needs that may see which organisation was answered what, as a cluster's own system may."""
 
 OPERATOR_RIGHTS: Final[Rights] = frozenset(
     Right(Kind.TOPIC, name, operation)

@@ -27,6 +27,10 @@ Places: TypeAlias = Mapping[TopicPartition, int]
 Handler: TypeAlias = Callable[[Sequence[Envelope], Places], Awaitable[None]]
 """Takes events in the order of their partitions, each fully checked, and the places that are reached with them."""
 
+Taker: TypeAlias = Callable[[Sequence[RawRecord], dict[int, str | None]], Awaitable[None]]
+"""Takes records that are no events, as they came, and notes each that needs nothing more by its place among them: none,
+or why it is to be set aside. Raises while one is left; it is then called again, with what it noted."""
+
 T = TypeVar("T")
 
 _Item: TypeAlias = "tuple[RawRecord, Envelope]"
@@ -62,6 +66,11 @@ class Settlement:
         self._log = logs.get(group=name)
         self._let_go = asyncio.Event()
         self._handler: Handler | None = None
+        self._taker: Taker | None = None
+
+    def take_with(self, taker: Taker) -> None:
+        """Give every batch to `taker`, unread."""
+        self._taker = taker
 
     def handle_with(self, handler: Handler) -> None:
         """Give every batch to `handler`."""
@@ -87,6 +96,8 @@ class Settlement:
 
     async def settle(self, records: Sequence[RawRecord]) -> bool:
         """Settle every record; False when the batch was let go of before that."""
+        if self._taker is not None:
+            return await self._settle_unread(records, self._taker)
         readable: list[_Item] = []
         for record in records:
             try:
@@ -110,6 +121,30 @@ class Settlement:
             answers.append(await ask())
 
         return answers[0] if isinstance(await self._persist(act), Done) else None
+
+    async def _settle_unread(self, records: Sequence[RawRecord], taker: Taker) -> bool:
+        noted: dict[int, str | None] = {}
+
+        async def take() -> None:
+            try:
+                await taker(records, noted)
+            except PermanentError as error:  # of which record, nobody knows: none may be passed over for it
+                raise TransientError(str(error)) from None
+            if len(noted) < len(records):
+                raise TransientError("not every record was noted")
+
+        if await self._persist(take) is None:
+            return False
+        for place, record in enumerate(records):
+            reason = noted[place]
+            if reason is not None:
+                if not await self._set_aside(record, reason):
+                    return False
+                continue
+            metrics.RECORDS.labels(record.topic, "done").inc()
+            metrics.SETTLED_AGE.labels(record.topic).set(self._clock().timestamp() - record.timestamp / 1000)
+        self.progress()
+        return True
 
     async def _handle(self, batch: Sequence[_Item], places: Places) -> bool:
         handler = self._handler

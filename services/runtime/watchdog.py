@@ -5,6 +5,7 @@ progress tells.
 """
 
 import asyncio
+from collections.abc import Callable
 from time import monotonic
 
 from aiokafka.errors import KafkaError
@@ -20,7 +21,15 @@ _ASK_SECONDS = 10.0
 class Watchdog:
     """Watches one reader; `stuck` once it has not moved for too long though there was work."""
 
-    def __init__(self, *, reading: Reading, clock: Clock, stuck_after_seconds: float) -> None:
+    def __init__(
+        self,
+        *,
+        reading: Reading,
+        clock: Clock,
+        stuck_after_seconds: float,
+        spare: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`spare` tells whether to hold no partitions is as it should be."""
         self.stuck = False
         self.reachable = False
         """Whether the broker answered the last question."""
@@ -29,6 +38,7 @@ class Watchdog:
         self._reading = reading
         self._backlog = Backlog(reading=reading, clock=clock)
         self._stuck_after = stuck_after_seconds
+        self._spare = spare
         self._log = logs.get(group=reading.name)
 
     @property
@@ -51,7 +61,7 @@ class Watchdog:
         self.reachable = True
         now = monotonic()
         settlement = self._reading.settlement
-        idle = self.assigned and waiting == 0 and not self._reading.busy
+        idle = (self.assigned or self._spare()) and waiting == 0 and not self._reading.busy
         if idle or settlement.waiting_for is not None:
             settlement.last_progress = now
         elif now - settlement.last_progress > self._stuck_after and not self.stuck:

@@ -6,7 +6,9 @@ import uuid
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from schemas.topics import FEEDBACK, READS, SUGGESTIONS, Topic
+from schemas.submissions import sign
+from schemas.topics import FEEDBACK, READS, SUBMISSIONS, SUGGESTIONS, Topic
+from services.runtime.clock import utc_now
 from tests.behaviour.conftest import SECONDS, Cluster, Flow
 from tests.behaviour.test_flow import NEED, people
 
@@ -16,6 +18,14 @@ READ = tuple(dict.fromkeys(topic for topics in READS.values() for topic in topic
 
 def poison(topic: Topic) -> dict[str, tuple[bytes | None, dict[str, bytes]]]:
     """One record of each sort, by what its reason must name."""
+    if topic is SUBMISSIONS:
+        key = f"mk_{'0' * 16}_{'s' * 43}"
+        signed = {name: value.encode() for name, value in sign(key, b"{}", submission_id="x", at=utc_now()).items()}
+        return {
+            "no key has this id": (b"{}", signed),
+            "header maillage-key is missing": (b"x" * 2_000_000, {}),
+            "header webhook-id is not ASCII": (None, {**signed, "webhook-id": b"\xff\xfe"}),
+        }
     good = {"ce_specversion": b"1.0", "ce_id": b"x", "ce_type": topic.events[0].event_type.encode()}
     return {
         "Invalid JSON": (b"\x00 not json", good),

@@ -15,6 +15,7 @@ from schemas.feedback import Act, FeedbackGiven, NotRelevantReason, Result, Side
 from schemas.members import Admission, AssetKind, MemberKind, MemberPublished, Reach
 from schemas.needs import Direction, NeedPublished, NeedStatus
 from schemas.notifications import Channel, NotificationDelivered, NotificationFailed
+from schemas.submissions import SubmissionAnswered
 from schemas.suggestions import AdjustmentScope, LapseReason, RequestSource, SuggestionLapsed, SuggestionMade
 
 Document = dict[str, Any]
@@ -249,6 +250,32 @@ _notification = {
     "attempts": counts,
 }
 _told = {"side": st.none() | one_of(Side)}
+statuses = st.integers(400, 599)
+submission_ids = st.from_regex(r"[!-\-/-~]{1,255}", fullmatch=True)
+refusals = document(
+    {"title": texts, "status": statuses, "detail": texts},
+    {
+        "type": st.just("about:blank"),
+        "errors": some(document({"field": texts, "detail": texts, "remedy": texts}, {"value": st.just("")})),
+    },
+)
+answers = document(
+    {
+        "rev": counts,
+        "cluster": slugs,
+        "member_id": slugs,
+        "submission_id": submission_ids,
+        "answered_at": moments,
+        "status": st.integers(200, 599),
+    },
+    {
+        "kind": st.none() | slugs,
+        "entity_id": st.none() | slugs,
+        "entity_rev": st.none() | counts,
+        "notes": some(document({"field": texts, "detail": texts, "remedy": texts}, {})),
+        "problem": st.none() | refusals,
+    },
+)
 
 BODIES: dict[type[Event], st.SearchStrategy[Document]] = {
     MemberPublished: members,
@@ -260,4 +287,5 @@ BODIES: dict[type[Event], st.SearchStrategy[Document]] = {
     FeedbackGiven: feedback,
     NotificationDelivered: document(_notification | {"delivered_at": moments}, _told),
     NotificationFailed: document(_notification | {"failed_at": moments, "reason": texts}, _told),
+    SubmissionAnswered: answers,
 }

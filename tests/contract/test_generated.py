@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from pydantic import ValidationError as RefusedByModelError
 from schemas import generate
 from schemas.base import Event
 from schemas.cloudevents import SPEC_VERSION, dataschema
-from schemas.topics import READS, TOPICS, WRITES
+from schemas.submissions import sign
+from schemas.topics import READS, SUBMISSIONS, TOPICS, WRITES
 from tests.contract.documents import BODIES, Document
 
 EVENTS = [event for topic in TOPICS for event in topic.events]
@@ -165,6 +167,13 @@ class TestAsyncApi:
             told = [self.document["components"]["messages"][name]["name"] for name in erased]
             assert told == ([topic.erased_type] if topic.compacted else [])
 
+    def test_tells_of_submissions_what_must_be_signed(self) -> None:
+        headers = self.document["components"]["messages"]["Submission"]["headers"]
+        signed = sign(f"mk_{'0' * 16}_{'s' * 43}", b"{}", submission_id="one", at=datetime.now(UTC))
+        assert set(headers["required"]) == set(signed)
+        for name, value in signed.items():
+            assert re.search(headers["properties"][name].get("pattern", ""), value), name
+
     def test_has_the_headers_that_are_written(self) -> None:
         for topic in TOPICS:
             for event in topic.events:
@@ -185,7 +194,7 @@ class TestAsyncApi:
     def test_says_who_writes_and_reads_what(self) -> None:
         operations = self.document["operations"]
         for topic in TOPICS:
-            assert any(topic in topics for topics in WRITES.values())
+            assert any(topic in topics for topics in WRITES.values()) or topic is SUBMISSIONS
         assert operations["matcher.receive.needs.v1"]["action"] == "receive"
         assert operations["matcher.send.needs.v1.dlq"]["channel"] == {"$ref": "#/channels/needs.v1.dlq"}
         assert {name for name in operations if not name.endswith(".dlq")} == {

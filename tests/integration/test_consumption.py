@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from faststream.kafka import KafkaBroker
 from prometheus_client import REGISTRY
 
@@ -24,7 +24,7 @@ from services.runtime.consumption import Consumption
 from services.runtime.dead_letters import DeadLetters
 from services.runtime.errors import PermanentError, TransientError
 from services.runtime.publishing import KafkaPublisher
-from services.runtime.settlement import Settlement
+from services.runtime.settlement import RawRecord, Settlement
 from services.runtime.watchdog import Watchdog
 from tests.parts.kafka import create_topics
 
@@ -290,6 +290,56 @@ async def test_a_consumer_that_is_given_no_partition_is_noticed(log: Log) -> Non
     await consumption.member.stop()
     assert watchdog.reachable
     assert not watchdog.assigned
+
+
+async def test_a_member_that_others_leave_nothing_to_read_is_well_where_that_may_be(real_kafka: str) -> None:
+    topic = Topic(f"members-{uuid.uuid4().hex}.v1", "of one test", MemberKey, (MemberPublished,), compacted=True)
+    await create_topics(real_kafka, [(topic.name, 1, {})])
+    log = Log(real_kafka, topic)
+
+    async def nothing(_: Sequence[Envelope]) -> None:
+        pass
+
+    async with consuming(log, nothing) as one, consuming(log, nothing) as other:
+        members = (one, other)
+        await until(lambda: sorted(len(member.consumer.assignment()) for member in members) == [0, 1])
+        await until(lambda: any(member.spare for member in members))
+        spare, busy = sorted(members, key=lambda member: not member.spare)
+        assert not busy.spare
+        well = Watchdog(reading=spare, clock=utc_now, stuck_after_seconds=0.2, spare=lambda: spare.spare)
+        elsewhere = Watchdog(reading=spare, clock=utc_now, stuck_after_seconds=0.2)
+        async with asyncio.timeout(SECONDS):
+            while not elsewhere.stuck:
+                await elsewhere.check()
+                await asyncio.sleep(0.05)
+        await well.check()
+        assert not well.stuck
+
+
+async def test_records_that_are_no_events_are_taken_as_they_came(log: Log, producer: AIOKafkaProducer) -> None:
+    asked: list[bytes] = []
+
+    async def take(records: Sequence[RawRecord], noted: dict[int, str | None]) -> None:
+        for place, record in enumerate(records):
+            if place not in noted:
+                asked.append(record.value or b"")
+                if record.value != b"slow" or asked.count(b"slow") > 1:
+                    noted[place] = "nobody signed it" if record.value == b"bad" else None
+        # Of which record it is, this does not say: none may be passed over, or set aside, for it.
+        if len(noted) < len(records):
+            raise PermanentError("one is left")
+
+    async def unread(_: Sequence[Envelope]) -> None:
+        raise AssertionError
+
+    for value in (b"good", b"bad", b"slow", b"good"):
+        await producer.send_and_wait(log.topic.name, value, partition=0)
+    async with consuming(log, unread) as consumption:
+        consumption.settlement.take_with(take)
+        [letter] = await dead_letters(log, 1)
+        await until(lambda: consumption.settled.get(TopicPartition(log.topic.name, 0)) == 4)
+    assert (letter.value, dict(letter.headers)["dead_letter_reason"]) == (b"bad", b"nobody signed it")
+    assert sorted(asked) == [b"bad", b"good", b"good", b"slow", b"slow"]
 
 
 async def test_what_cannot_be_handled_is_set_aside_alone(log: Log, producer: AIOKafkaProducer) -> None:

@@ -20,11 +20,23 @@ from aiosmtpd.smtp import SMTP
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
-from schemas.topics import AMBASSADORS, CONTACTS, FEEDBACK, MEMBERS, NEEDS, SUGGESTIONS
+from schemas.submissions import sign
+from schemas.topics import (
+    AMBASSADORS,
+    CONTACTS,
+    FEEDBACK,
+    MEMBERS,
+    NEEDS,
+    SUBMISSION_RESULTS,
+    SUBMISSIONS,
+    SUGGESTIONS,
+    Topic,
+)
 from services.console.embedded.mail import Mailbox, read_mails
 from services.console.embedded.process import ChildProcess, free_port
 from services.console.main import cli
 from services.ingest.settings import IngestSettings
+from services.runtime.clock import utc_now
 from services.runtime.errors import BrokerUnavailableError
 from services.runtime.microservice import REFUSED_STATUS, Microservice
 from tests.parts import kafka as real
@@ -35,6 +47,7 @@ pytestmark = pytest.mark.kafka
 SECONDS = 60.0
 SERVICES = ("ingest", "matcher", "notifier")
 MEMBER = "souss-sis"
+SUBMITTER = "ferme-sis"
 OPERATOR_KEY = "operator-key-of-the-tests"
 
 ASSET = {"asset_id": "a", "title": "Capteurs d’humidité du sol", "text": "Sonde autonome et passerelle LoRa en verger."}
@@ -117,7 +130,7 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
         pytest.skip(missing)
     folder = tmp_path_factory.mktemp("secured")
     authority = Authority(folder / "certificates")
-    users = [*(f"maillage-{role}" for role in (*SERVICES, "operator")), MEMBER, "nobody"]
+    users = [*(f"maillage-{role}" for role in (*SERVICES, "operator")), MEMBER, SUBMITTER, "nobody"]
     secured = Secured(authority, dict.fromkeys(users, PASSWORD))
     kafka = real.RealKafka(folder / "kafka", secured=secured)
     mongod = SecuredMongod(folder / "mongod", authority)
@@ -127,9 +140,13 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
         await mongod.start({f"maillage-{service}": f"maillage_{service}" for service in SERVICES})
         stack.push_async_callback(mongod.stop)
         world = World(folder, authority, Authority(folder / "other"), secured, kafka, mongod)
-        await world.maillage("acl", "grant", "--member", MEMBER)
+        await world.maillage("acl", "grant", "--member", MEMBER, "--submitter", SUBMITTER)
         await world.maillage("topics", world.kafka.bootstrap, "--partitions", "3", user="maillage-operator")
         yield world
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
 
 
 def started(line: str) -> str | None:
@@ -160,8 +177,8 @@ async def test_with_the_least_rights_a_need_reaches_its_ambassador(world: World,
         await asyncio.gather(*(child.start() for child in children))
         api = await stack.enter_async_context(
             httpx.AsyncClient(
-                base_url=f"http://127.0.0.1:{port}/v1/clusters/c",
-                headers={"Authorization": f"Bearer {OPERATOR_KEY}"},
+                base_url=f"http://127.0.0.1:{port}",
+                headers=bearer(OPERATOR_KEY),
                 timeout=30,
             )
         )
@@ -173,8 +190,21 @@ async def test_with_the_least_rights_a_need_reaches_its_ambassador(world: World,
             "needs/n1": NEED,
         }
         for path, body in entities.items():
-            answer = await api.put(path, json=body)
+            answer = await api.put(f"/v1/clusters/c/{path}", json=body)
             assert answer.status_code == httpx.codes.ACCEPTED, answer.text
+        # An organisation's own producer is heard by the key that signs.
+        key = (await api.post("/v1/keys", json={"cluster": "c", "member_id": "ferme"})).json()["key"]
+        body = json.dumps({"need_id": "n2", **NEED, "status": "withdrawn"}).encode()
+        signed = sign(key, body, submission_id="one", at=utc_now())
+        submitter = AIOKafkaProducer(**world.secured.connection(world.kafka.bootstrap, SUBMITTER).client())
+        await submitter.start()
+        stack.push_async_callback(submitter.stop)
+        headers = [(name, value.encode()) for name, value in signed.items()]
+        await submitter.send_and_wait(SUBMISSIONS.name, body, headers=headers)
+        async with asyncio.timeout(SECONDS):
+            while (answer := await api.get("/v1/submissions/one", headers=bearer(key))).status_code == 404:
+                await asyncio.sleep(0.1)
+        assert answer.json()["status"] == httpx.codes.ACCEPTED, answer.text
         # A member's own client writes what nobody can read: the matcher may set it aside.
         await member.start()
         stack.push_async_callback(member.stop)
@@ -189,6 +219,7 @@ async def test_with_the_least_rights_a_need_reaches_its_ambassador(world: World,
     for child in children:
         said = child.log.read_text()
         assert PASSWORD not in said
+        assert key not in said
         assert "Traceback" not in said, said
 
 
@@ -225,16 +256,22 @@ async def test_who_is_turned_down_ends_with_one_clear_line(
     assert clear in worse[0]["reason"]
 
 
-async def test_a_member_may_write_what_it_is_and_needs_and_nothing_else(world: World) -> None:
-    client = world.secured.connection(world.kafka.bootstrap, MEMBER).client()
+@pytest.mark.parametrize(
+    ("user", "its"), [(MEMBER, (MEMBERS, NEEDS)), (SUBMITTER, (SUBMISSIONS,))], ids=["trusted", "submitter"]
+)
+async def test_a_client_of_a_members_own_may_write_its_topics_and_nothing_else(
+    world: World, user: str, its: tuple[Topic, ...]
+) -> None:
+    client = world.secured.connection(world.kafka.bootstrap, user).client()
+    others = {MEMBERS, NEEDS, AMBASSADORS, CONTACTS, SUGGESTIONS, FEEDBACK, SUBMISSIONS, SUBMISSION_RESULTS} - {*its}
     async with AIOKafkaProducer(**client, enable_idempotence=True) as producer:
-        for topic in (MEMBERS, NEEDS):
+        for topic in its:
             await producer.send_and_wait(topic.name, b"{}", key=b"c/m")
-        for topic in (AMBASSADORS, CONTACTS, SUGGESTIONS, FEEDBACK):
+        for topic in others:
             with pytest.raises(TopicAuthorizationFailedError):
                 await producer.send_and_wait(topic.name, b"{}", key=b"c/m")
     async with AIOKafkaConsumer(**client, auto_offset_reset="earliest") as consumer:
-        consumer.subscribe([MEMBERS.name])
+        consumer.subscribe([its[0].name])
         with pytest.raises(TopicAuthorizationFailedError):
             await consumer.getone()
 

@@ -41,6 +41,11 @@ POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
     <dependency>
       <groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>1.7.36</version>
     </dependency>
+    <dependency>
+      <!-- The console producer; what it needs of others is there. -->
+      <groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>{VERSION}</version>
+      <exclusions><exclusion><groupId>*</groupId><artifactId>*</artifactId></exclusion></exclusions>
+    </dependency>
   </dependencies>
 </project>
 """
@@ -87,7 +92,12 @@ CLIENTS, INTERNAL = "CLIENTS", "INTERNAL"
 def library_folder() -> Path:
     """Where the jars are kept from one run to the next."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "maillage" / f"kafka-{VERSION}"
+    return cache / "maillage" / f"kafka-{VERSION}-tools"
+
+
+def console_producer() -> list[str]:
+    """The command of the console producer that comes with Kafka, `kafka-console-producer.sh` of a distribution."""
+    return ["java", *JVM, LOG_LEVEL, "-cp", f"{library_folder()}/*", "org.apache.kafka.tools.ConsoleProducer"]
 
 
 def available() -> str | None:

@@ -86,6 +86,7 @@ def path_of(template: str, whose: Tenant, *, token: str, suggestion: str) -> str
         "key_id": whose.key_id, "token": token, "suggestion_id": suggestion,
         # Nobody here has a letter about several: that those of others stay closed, the notifier's own tests see.
         "letter_id": suggestion,
+        "submission_id": "theirs",
     }  # fmt: skip
     path = re.sub(r"\{(\w+)(?::\w+)?\}", lambda found: known[found[1]], template)
     return f"{path}?cluster={whose.cluster}" if template == BULK else path

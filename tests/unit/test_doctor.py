@@ -36,7 +36,7 @@ WELL = KafkaFacts(
     cluster="log",
     brokers={1: "k1:9092", 2: "k2:9092", 3: "k3:9092"},
     topics=TOPICS,
-    groups={"matcher": GroupFacts("Stable", 2, {"needs.v1": 3})},
+    groups={"matcher": GroupFacts("Stable", 2, {"needs.v1": 3}), "ingest": GroupFacts("Stable", 9, {})},
 )
 
 

@@ -2,15 +2,29 @@
 
 from schemas.ambassadors import AmbassadorPublished
 from schemas.contacts import ContactPublished
-from schemas.topics import AMBASSADORS, CONTACTS, READS, TOPICS
-from services.runtime.rights import MEMBER_RIGHTS, Kind, Operation, Right, Rights, rights_of
+from schemas.topics import AMBASSADORS, CONTACTS, READS, SUBMISSION_RESULTS, SUBMISSIONS, TOPICS
+from services.runtime.rights import (
+    LISTENER_RIGHTS,
+    MEMBER_RIGHTS,
+    SUBMITTER_RIGHTS,
+    Kind,
+    Operation,
+    Right,
+    Rights,
+    rights_of,
+)
 
 SERVICES = {name: rights_of(name) for name in READS}
 
 
 def having(name: str, operation: Operation) -> set[str]:
     right = Right(Kind.TOPIC, name, operation)
-    everybody: dict[str, Rights] = {**SERVICES, "member": MEMBER_RIGHTS}
+    everybody: dict[str, Rights] = {
+        **SERVICES,
+        "member": MEMBER_RIGHTS,
+        "submitter": SUBMITTER_RIGHTS,
+        "listener": LISTENER_RIGHTS,
+    }
     return {who for who, rights in everybody.items() if right in rights}
 
 
@@ -24,6 +38,14 @@ def test_contact_details_are_written_by_ingest_and_read_by_the_notifier_alone() 
 
 def test_a_member_writes_what_it_is_and_what_it_needs_and_reads_nothing() -> None:
     assert {str(right) for right in MEMBER_RIGHTS} == {"write members.v1", "write needs.v1"}
+
+
+def test_an_organisation_submits_and_reads_neither_what_others_send_nor_what_they_are_answered() -> None:
+    assert {str(right) for right in SUBMITTER_RIGHTS} == {"write submissions.v1"}
+    assert having(SUBMISSIONS.name, Operation.WRITE) == {"submitter"}
+    assert having(SUBMISSIONS.name, Operation.READ) == {"ingest"}
+    assert having(SUBMISSION_RESULTS.name, Operation.WRITE) == {"ingest"}
+    assert having(SUBMISSION_RESULTS.name, Operation.READ) == {"listener"}
 
 
 def test_no_other_event_has_a_place_for_the_address_or_the_number_of_a_person() -> None:

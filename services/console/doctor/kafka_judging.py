@@ -18,6 +18,9 @@ _MANY: Final = 10_000
 
 _EVENTS: Final = frozenset(topic.name for topic in TOPICS)
 
+_READING_BESIDE: Final = frozenset({"ingest"})
+"""Services whose replicas have other work as well."""
+
 # Of these more is as good: it only keeps longer, or takes larger records. -1 is without end.
 _AT_LEAST: Final = ("retention.ms", "delete.retention.ms", "max.message.bytes")
 
@@ -211,7 +214,7 @@ def _groups(groups: Mapping[str, GroupFacts], topics: Mapping[str, TopicFacts]) 
             known = f"{waiting:,}" if group.lag is not None else "not known without its database"
             yield ok("lag", subject, f"records that wait: {known}; replicas: {group.members}")
         most = max((len(topics[topic.name].partitions) for topic in READS[service] if topic.name in topics), default=0)
-        if group.members > most:
+        if group.members > most and service not in _READING_BESIDE:
             yield warning(
                 "lag",
                 subject,

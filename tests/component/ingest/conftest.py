@@ -24,8 +24,13 @@ CONTACT = {"name": "Amal Zeroual", "email": "amal.zeroual@example.org", "phone":
 
 
 def settings(mongo_url: str, bootstrap: str, database: str) -> IngestSettings:
+    """`submissions` off: the broker in memory serves one member of a group, and there are several of us."""
     return IngestSettings(
-        mongo=SecretStr(mongo_url), kafka=bootstrap, database=database, operator_key=SecretStr(OPERATOR_KEY)
+        mongo=SecretStr(mongo_url),
+        kafka=bootstrap,
+        database=database,
+        operator_key=SecretStr(OPERATOR_KEY),
+        submissions=False,
     )
 
 
@@ -101,6 +106,7 @@ async def url(mongo_url: str, memory_kafka: str, tmp_path: Path) -> AsyncIterato
         "MAILLAGE_OPERATOR_KEY": OPERATOR_KEY,
         "MAILLAGE_PREVIEW_KEY": uuid4().hex,
         "MAILLAGE_MATCHER_URL": f"http://{LOOPBACK}:{free_port()}",
+        "MAILLAGE_SUBMISSIONS": "false",  # as above
     }
     service = ChildProcess(
         "ingest",
