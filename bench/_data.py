@@ -23,7 +23,7 @@ import pycountry
 from schemas.base import SLUG_PATTERN
 from schemas.members import Admission, Asset, AssetKind, MemberKind, MemberProfile
 from schemas.needs import NeedProfile
-from services.ingest.wording import contacts_in
+from services.ingest.addresses import addresses_in
 
 Row = Mapping[str, Any]
 
@@ -125,9 +125,8 @@ def _rows_of(folder: Path, name: str, clean: Callable[[str], str], *, needed: bo
 
 
 def _without_contacts(text: str) -> str:
-    while (found := next(contacts_in(text), None)) is not None:
-        (start, end), _ = found
-        text = text[:start] + text[end:]
+    while (found := next(addresses_in(text), None)) is not None:
+        text = text[: found.start] + text[found.end :]
     return text
 
 

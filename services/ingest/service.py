@@ -35,6 +35,7 @@ from services.ingest.previews import Previews
 from services.ingest.problems import FieldError, Problem, shorten
 from services.ingest.store import EntityStore
 from services.ingest.wording import Worded
+from services.runtime.threads import in_thread
 
 OPERATORS_FIELDS: Final = ("admission", "label", "represents")
 """What the cluster says of a member, not the member of itself. `represents` opens a convention."""
@@ -51,8 +52,8 @@ class IngestService:
     async def put_member(self, caller: Caller, key: MemberKey, profile: MemberProfile, asked: Asked) -> Taken:
         """Publish a profile, whole."""
         _must_be(caller, key, Scope.PROFILE)
-        worded = wording.member(profile)
-        _refuse_any((*codes.check_member(profile), *worded.errors))
+        worded = await in_thread(wording.member, profile)  # of a megabyte it takes a while
+        _refuse_any((*codes.check_member(profile), *await self._unless_there(MEMBER, key, worded)))
         await self._check_city(key.cluster, profile.city, itself=key.member_id, kind=profile.kind)
         said = profile.model_fields_set
         return await self._write(
@@ -103,8 +104,7 @@ class IngestService:
         """
         key = NeedKey(cluster=cluster, need_id=posted.need_id or str(uuid4()))
         body = NeedBody.model_validate(posted.model_dump(exclude={"need_id"}))
-        worded = wording.need(body)
-        await self._check_need(caller, key, body, worded, PLAINLY)
+        _, worded = await self._check_need(caller, key, body, PLAINLY)
         if posted.need_id is not None:
             _must_own(caller, (await self._entities.get(NEED, key)).value)
         return await self._previews.of_need(key, worded.value)
@@ -179,7 +179,7 @@ class IngestService:
         return await self._write(AMBASSADOR, key, _erase(f"ambassador {key}"), asked)
 
     async def _put_need(self, caller: Caller, key: NeedKey, body: NeedBody, asked: Asked, *, new: bool) -> Taken:
-        worded = wording.need(body)
+        owner, worded = await self._check_need(caller, key, body, asked)
         value = worded.value
 
         def change(stored: Stored) -> Value:
@@ -188,19 +188,25 @@ class IngestService:
                 raise Problem(409, "Exists", f"There is a need {key} already. Replace it with PUT.")
             return value
 
-        owner, notes = await self._check_need(caller, key, body, worded, asked)
-        taken = await self._write(NEED, key, change, asked, (*worded.notes, *notes))
+        taken = await self._write(NEED, key, change, asked, worded.notes)
         return replace(taken, notes=(*taken.notes, *await self._also_said(owner, key, value)))
 
-    async def _check_need(
-        self, caller: Caller, key: NeedKey, body: NeedBody, worded: Worded, asked: Asked
-    ) -> tuple[MemberKey, Sequence[Note]]:
-        """Return whose need it is, with what there is to know of that, if it may be published."""
+    async def _check_need(self, caller: Caller, key: NeedKey, body: NeedBody, asked: Asked) -> tuple[MemberKey, Worded]:
+        """Return whose need it is, and how it is to be published, if it may be."""
         _must_be_of(caller, key.cluster, Scope.NEEDS)
-        _must_own(caller, worded.value)
-        _refuse_any((*codes.check_need(body), *worded.errors))
+        _must_own(caller, {"member_id": body.member_id})
+        worded = wording.need(body)
+        _refuse_any((*codes.check_need(body), *await self._unless_there(NEED, key, worded)))
         owner = MemberKey(cluster=key.cluster, member_id=body.member_id)
-        return owner, await self._check_owner(owner, problems.no_such_member(body.member_id, key.cluster), asked)
+        notes = await self._check_owner(owner, problems.no_such_member(body.member_id, key.cluster), asked)
+        return owner, replace(worded, notes=(*worded.notes, *notes))
+
+    async def _unless_there(self, kind: Kind, key: Key, worded: Worded) -> Sequence[FieldError]:
+        """Return what is wrong with words, unless they are published as they are: they may be older than our rules."""
+        if not worded.errors:
+            return ()
+        published = (await self._entities.get(kind, key)).value
+        return () if wording.same_words(worded.value, published) else worded.errors
 
     async def _write(self, kind: Kind, key: Key, change: Change, asked: Asked, notes: Iterable[Note] = ()) -> Taken:
         write = self._ledger.look if asked.dry_run else self._ledger.write

@@ -363,3 +363,16 @@ async def test_a_dry_run_says_what_would_be_and_does_nothing(cluster: Cluster) -
     # What was only tried has used up no key.
     taken = await cluster.put("needs", "n1", need, idempotency_key=f"{cluster.name}-dry")
     assert (taken.status_code, taken.json()["rev"]) == (202, 2)
+
+
+async def test_words_that_were_published_under_older_rules_may_stay(cluster: Cluster) -> None:
+    await cluster.member("firm")
+    await cluster.need("n1", "firm")
+    old = {"member_id": "firm", "title": "Capteurs pour une serre", "text": "Appelez le 06 12 34 56 78"}
+    assert (await cluster.put("needs", "n1", old)).status_code == 422
+    needs = cluster.frame.store.database["needs"]
+    await needs.update_one(
+        {"_id": f"{cluster.name}/n1"}, {"$set": {"value.title": old["title"], "value.text": old["text"]}}
+    )
+    assert (await cluster.put("needs", "n1", old | {"deadline": "2031-01-31T08:00:00Z"})).status_code == 202
+    assert (await cluster.put("needs", "n1", old | {"title": "Capteurs pour deux serres"})).status_code == 422
