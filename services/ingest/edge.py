@@ -112,12 +112,7 @@ class Edge:
         scheme, _, presented = request.headers.get("authorization", "").partition(" ")
         caller = await self._keyring.caller(presented.strip()) if scheme.lower() == "bearer" else None
         if caller is None:
-            raise Problem(
-                401,
-                "Who are you?",
-                "Send a valid key, as in: Authorization: Bearer mk_... The cluster's operator issues it.",
-                headers={"WWW-Authenticate": "Bearer"},
-            )
+            raise problems.unknown_key()
         return caller
 
 

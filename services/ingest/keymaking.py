@@ -25,13 +25,8 @@ class KeyMaking:
         """Make a key for a member, which need not be published yet: it may do that itself."""
         member = MemberKey(cluster=asked.cluster, member_id=asked.member_id)
         _must_manage(caller, member)
-        if not isinstance(caller, Operator) and (more := set(asked.scopes) - set(caller.scopes)):
-            raise problems.forbidden(
-                f"A key gives no more than it has itself: {_listed(caller.scopes)}.",
-                FieldError("scopes", _listed(sorted(more)), "this key does not have it", "Leave it out."),
-            )
-        await self._check_room(member)
-        return await self._keyring.issue(asked)
+        _must_have(caller, asked.scopes, "Leave it out.")
+        return await self._make(caller, asked)
 
     async def of(self, caller: Caller, member: MemberKey) -> list[Issued]:
         """Return the keys of a member, the newest first."""
@@ -41,16 +36,36 @@ class KeyMaking:
     async def rotate(self, caller: Caller, key_id: str, overlap: Overlap) -> tuple[Issued, str]:
         """Make a key with the rights of another, which opens for a while yet: until all who use it have the new one."""
         old = await self._found(caller, key_id)
-        await self._check_room(old.member)
+        _must_have(caller, old.scopes, "Have a key rotate it that has all of its scopes.")
+        if old.ended(self._clock()):
+            raise Problem(409, "Ended", "This key opens nothing any more. Issue another.")
         asked = KeyAsked(**old.member.model_dump(), scopes=old.scopes, label=old.label, ends_at=old.issued_until)
-        issued = await self._keyring.issue(asked)
-        await self._keyring.end(key_id, self._clock() + timedelta(seconds=overlap.overlap_seconds))
+        issued = await self._make(caller, asked)
+        await self._keyring.give_way(key_id, self._clock() + timedelta(seconds=overlap.overlap_seconds))
         return issued
 
     async def revoke(self, caller: Caller, key_id: str) -> None:
         """Make a key worthless, at once."""
         await self._found(caller, key_id)
         await self._keyring.revoke(key_id)
+
+    async def _make(self, caller: Caller, asked: KeyAsked) -> tuple[Issued, str]:
+        """Make a key that lasts no longer than the one that asks for it."""
+        member = MemberKey(cluster=asked.cluster, member_id=asked.member_id)
+        if len(await self._keyring.of(member)) >= MOST:
+            detail = f"The member has {MOST} keys. Revoke one that is not used, then ask again."
+            raise Problem(409, "Too many keys", detail)
+        if isinstance(caller, Operator):
+            return await self._keyring.issue(asked)
+        if caller.given_way:
+            raise problems.forbidden("Another key took the place of this one, which makes no keys any more: use that.")
+        ends = [moment for moment in (asked.ends_at, caller.ends_at) if moment is not None]
+        issued = await self._keyring.issue(asked.model_copy(update={"ends_at": min(ends, default=None)}))
+        if await self._keyring.find(caller.key_id) is None:
+            # Revoked meanwhile, perhaps with all keys of a member that is erased: nothing of it outlives that.
+            await self._keyring.revoke(issued[0].key_id)
+            raise problems.unknown_key()
+        return issued
 
     async def _found(self, caller: Caller, key_id: str) -> Issued:
         found = await self._keyring.find(key_id)
@@ -60,17 +75,21 @@ class KeyMaking:
         # The same for whoever may not know whether there is such a key.
         raise problems.not_found("key of this id") if isinstance(caller, Operator) else _forbidden(caller)
 
-    async def _check_room(self, member: MemberKey) -> None:
-        if len(await self._keyring.of(member)) >= MOST:
-            detail = f"The member has {MOST} keys. Revoke one that is not used, then ask again."
-            raise Problem(409, "Too many keys", detail)
-
 
 def _must_manage(caller: Caller, member: MemberKey) -> None:
     if isinstance(caller, Operator):
         return
     if caller.member != member or Scope.KEYS not in caller.scopes:
         raise _forbidden(caller)
+
+
+def _must_have(caller: Caller, scopes: Collection[Scope], remedy: str) -> None:
+    """Refuse to give what the caller's key does not have itself."""
+    if not isinstance(caller, Operator) and (more := set(scopes) - set(caller.scopes)):
+        raise problems.forbidden(
+            f"A key gives no more than it has itself: {_listed(caller.scopes)}.",
+            FieldError("scopes", _listed(sorted(more)), "this key does not have it", remedy),
+        )
 
 
 def _forbidden(caller: Caller) -> Problem:

@@ -54,10 +54,19 @@ PUBLISHING: Final = (Scope.PROFILE, Scope.CONTACT, Scope.NEEDS)
 
 @dataclass(frozen=True, slots=True)
 class Organisation:
-    """One member: may write itself, its contact and its needs, as far as its scopes go."""
+    """One member: may write itself, its contact and its needs, as far as its scopes go.
+
+    Attributes:
+        key_id: of the key that it calls with.
+        ends_at: from when on that opens nothing; none: it has no end.
+        given_way: another took its place: it opens for a while yet, and makes no keys.
+    """
 
     member: MemberKey
+    key_id: str
     scopes: tuple[Scope, ...] = PUBLISHING
+    ends_at: datetime | None = None
+    given_way: bool = False
 
     @property
     def scope(self) -> str:
@@ -92,6 +101,7 @@ class Issued:
         used_at: when it was last used, to the hour; none: not yet.
         ends_at: from when on it opens nothing; none: it has no end.
         issued_until: what `ends_at` was before another took its place.
+        given_way: another took its place.
     """
 
     key_id: str
@@ -102,11 +112,18 @@ class Issued:
     used_at: datetime | None
     ends_at: datetime | None
     issued_until: datetime | None
+    given_way: bool = False
 
     @property
     def organisation(self) -> Organisation:
         """Who calls by it."""
-        return Organisation(member=self.member, scopes=self.scopes)
+        return Organisation(
+            member=self.member,
+            key_id=self.key_id,
+            scopes=self.scopes,
+            ends_at=self.ends_at,
+            given_way=self.given_way,
+        )
 
     def ended(self, now: datetime) -> bool:
         """Whether it opens nothing any more."""
@@ -210,9 +227,9 @@ class Keyring:
         found = self._keys.find({"member": str(member)}).sort("at", -1)
         return [_issued(document) async for document in found]
 
-    async def end(self, key_id: str, at: datetime) -> None:
-        """Let a key open nothing any more from a moment on, unless it ends sooner."""
-        await self._keys.update_one({"_id": key_id}, {"$min": {"ends": at}})
+    async def give_way(self, key_id: str, until: datetime) -> None:
+        """Have another take the place of a key, which opens nothing any more from a moment on, if it lasts so long."""
+        await self._keys.update_one({"_id": key_id}, {"$min": {"ends": until}, "$set": {"given_way": True}})
 
     async def revoke(self, key_id: str) -> bool:
         """Make a key nobody's; False when it was already."""
@@ -220,7 +237,9 @@ class Keyring:
 
     async def revoke_all(self, member: MemberKey) -> None:
         """Make every key of `member` nobody's."""
-        await self._keys.delete_many({"member": str(member)})
+        # Until there is none: one that another makes meanwhile is seen by the next round, or sees its maker gone.
+        while (await self._keys.delete_many({"member": str(member)})).deleted_count:
+            pass
 
     async def _note_use(self, key: Issued, now: datetime) -> None:
         """Note that a key is used, once an hour: whoever wants to revoke an old one asks for no more."""
@@ -241,6 +260,8 @@ def _issued(document: Document) -> Issued:
         used_at=document.get("used"),
         ends_at=document.get("ends"),
         issued_until=document.get("until"),
+        # Not noted of those of before: they are known by an end that they were not issued with.
+        given_way=document.get("given_way", document.get("ends") != document.get("until")),
     )
 
 

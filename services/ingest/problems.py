@@ -73,6 +73,16 @@ def not_found(what: str) -> Problem:
     return Problem(404, "Not found", f"There is no {what}. Check the identifiers in the path.")
 
 
+def unknown_key() -> Problem:
+    """The key is nobody's, or not any more."""
+    return Problem(
+        401,
+        "Who are you?",
+        "Send a valid key, as in: Authorization: Bearer mk_... The cluster's operator issues it.",
+        headers={"WWW-Authenticate": "Bearer"},
+    )
+
+
 def forbidden(detail: str, *errors: FieldError) -> Problem:
     """The key is good, and does not allow this."""
     return Problem(403, "Not allowed", detail, errors=errors)

@@ -5,7 +5,11 @@ from typing import Any
 import httpx
 import pytest
 
-from services.ingest.keymaking import MOST
+from schemas.members import MemberKey
+from services.ingest.keymaking import MOST, KeyMaking
+from services.ingest.keys import Issued, KeyAsked, Keyring, OperatorKey, Scope
+from services.ingest.problems import Problem
+from services.ingest.settings import IngestSettings
 from tests.component.ingest.conftest import CONTACT, OPERATOR_KEY, Cluster, bearer
 from tests.component.ingest.log import revs
 
@@ -212,6 +216,62 @@ async def test_a_key_ends_when_it_was_said_to(cluster: Cluster) -> None:
     lasting = await issue(cluster, ends_at="2050-01-31T08:00:00Z")
     rotated = (await cluster.api.post(f"/v1/keys/{lasting['key_id']}/rotation")).json()
     assert rotated["ends_at"] == "2050-01-31T08:00:00Z"
+
+
+async def rotated(cluster: Cluster, key: dict[str, Any], which: dict[str, Any]) -> httpx.Response:
+    return await as_org(cluster, bearer(key["key"]), "POST", f"/v1/keys/{which['key_id']}/rotation")
+
+
+async def test_a_key_gets_no_scope_by_rotating_a_mightier_one(cluster: Cluster) -> None:
+    mighty, small = await issue(cluster, scopes=["profile", "contact", "needs"]), await issue(cluster, scopes=["keys"])
+    refused = await rotated(cluster, small, mighty)
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (403, "scopes")
+    assert len(await keys(cluster)) == 2
+    assert (await rotated(cluster, small, small)).status_code == 201, "what it has itself"
+
+
+async def test_a_key_makes_none_that_outlasts_it_and_none_once_it_gave_way(cluster: Cluster) -> None:
+    ending = await issue(cluster, scopes=["keys", "needs"], ends_at="2050-01-31T08:00:00Z")
+    asked = {"cluster": cluster.name, "member_id": "m", "scopes": ["needs"]}
+    for more, end in (
+        ({}, "2050"),
+        ({"ends_at": "2051-01-31T08:00:00Z"}, "2050"),
+        ({"ends_at": "2049-01-31T08:00Z"}, "2049"),
+    ):
+        made = await as_org(cluster, bearer(ending["key"]), "POST", "/v1/keys", asked | more)
+        assert made.json()["ends_at"].startswith(end)
+    small = await issue(cluster, scopes=["needs"])
+    assert (await rotated(cluster, ending, small)).json()["ends_at"].startswith("2050")
+    successor = (await rotated(cluster, ending, ending)).json()
+    for refused in (
+        await as_org(cluster, bearer(ending["key"]), "POST", "/v1/keys", asked),
+        await rotated(cluster, ending, ending),
+    ):
+        assert (refused.status_code, "took the place" in refused.text) == (403, True)
+    assert (await rotated(cluster, successor, successor)).status_code == 201
+    ended = await issue(cluster, ends_at="2020-01-31T08:00:00Z")
+    answer = await cluster.api.post(f"/v1/keys/{ended['key_id']}/rotation")
+    assert (answer.status_code, answer.json()["title"]) == (409, "Ended")
+
+
+class ErasedMeanwhile(Keyring):
+    """Keys of which those of the member are revoked the moment before one is issued."""
+
+    async def issue(self, asked: KeyAsked) -> tuple[Issued, str]:
+        await self.revoke_all(MemberKey(cluster=asked.cluster, member_id=asked.member_id))
+        return await super().issue(asked)
+
+
+async def test_no_key_is_left_that_one_made_while_its_member_was_erased(cluster: Cluster) -> None:
+    frame = cluster.frame
+    keyring = ErasedMeanwhile(database=frame.store.database, operator=OperatorKey(IngestSettings()), clock=frame.clock)
+    caller = await keyring.caller((await issue(cluster, scopes=["keys"]))["key"])
+    assert caller is not None
+    with pytest.raises(Problem, match="valid key"):
+        await KeyMaking(keyring=keyring, clock=frame.clock).issue(
+            caller, KeyAsked(cluster=cluster.name, member_id="m", scopes=(Scope.KEYS,))
+        )
+    assert await keys(cluster) == []
 
 
 async def test_a_member_has_so_many_keys_and_no_more(cluster: Cluster) -> None:
