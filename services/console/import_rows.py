@@ -1,28 +1,36 @@
-"""Rows of a CSV or JSONL file as the API takes them, one at a time however long the file is."""
+"""Rows of a CSV, XLSX or JSONL file as the API takes them, one at a time however long the file is."""
 
 import codecs
 import csv
 import hashlib
 import json
 import re
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, TextIO
 
+import openpyxl
+from openpyxl.utils.exceptions import InvalidFileException
 from pydantic import BaseModel
 
 from schemas.ambassadors import AmbassadorProfile, Webhook
 from schemas.contacts import ContactProfile
 from schemas.members import Asset, MemberProfile, Visibility
 from schemas.needs import NeedProfile
+from services.console.import_columns import Columns, word
 from services.ingest import rows
 
 # A cell holds a text of at most 20,000 characters; one this long is a quotation mark that was never closed.
 CELL_CHARACTERS: Final = 1_000_000
 _SCAN_BYTES: Final = 1_000_000
 _VALUE_CHARACTERS: Final = 80
+
+_PLAIN: Final = Columns()
 
 # What Excel saves as CSV on a French or English Windows.
 _LEGACY_ENCODING: Final = "cp1252"
@@ -74,10 +82,12 @@ class ImportFile:
     lines: int
     digest: str
     """Of all of it: whether it is the same file as another time."""
+    is_workbook: bool = False
 
 
 def look_at(path: Path) -> ImportFile:
     """Return how a file is encoded: UTF-8 or UTF-16 by its mark, UTF-8 when all of it is, else Windows-1252."""
+    is_workbook = zipfile.is_zipfile(path)
     decoder, digest = codecs.getincrementaldecoder("utf-8")(), hashlib.sha256()
     encoding, lines, last = "utf-8-sig", 0, b"\n"
     with path.open("rb") as file:
@@ -92,15 +102,19 @@ def look_at(path: Path) -> ImportFile:
                     decoder.decode(block)
                 except UnicodeDecodeError:
                     encoding = _LEGACY_ENCODING
-    return ImportFile(path=path, encoding=encoding, lines=lines + (last != b"\n"), digest=digest.hexdigest())
+    lines = _rows_of(path) if is_workbook else lines + (last != b"\n")
+    return ImportFile(path, encoding, lines, digest.hexdigest(), is_workbook)
 
 
-def read_rows(file: ImportFile, kind: FileKind) -> Iterator[Row | Remark]:
+def read_rows(file: ImportFile, kind: FileKind, columns: Columns = _PLAIN) -> Iterator[Row | Remark]:
     """Yield each row, or why it is none.
 
     Raises:
         FileRefusedError: it is empty, its kind cannot be told, or a column is unknown.
     """
+    if file.is_workbook:
+        yield from _table(_workbook(file.path), kind, columns)
+        return
     with file.path.open(encoding=file.encoding, errors="replace", newline="") as text:
         first = next((line for line in text if line.strip()), "")
         if not first:
@@ -109,7 +123,7 @@ def read_rows(file: ImportFile, kind: FileKind) -> Iterator[Row | Remark]:
         if first.lstrip().startswith("{"):
             yield from _jsonl(text, kind)
         else:
-            yield from _csv(text, kind)
+            yield from _table(_csv(text), kind, columns)
 
 
 def _jsonl(text: TextIO, kind: FileKind) -> Iterator[Row | Remark]:
@@ -137,28 +151,85 @@ def _kind_of(names: Sequence[str]) -> FileKind | None:
     return None if kind is None else FileKind(kind.name)
 
 
-def _csv(text: TextIO, kind: FileKind) -> Iterator[Row | Remark]:
+_Cells = tuple[int, list[str] | None]
+"""The line where a row starts, and its cells; none: it cannot be read."""
+
+
+def _csv(text: TextIO) -> Iterator[_Cells]:
     csv.field_size_limit(CELL_CHARACTERS)
     reader = csv.reader(text, delimiter=_delimiter(text))
-    header = [name.strip().lower() for name in next(filter(any, reader), [""])]
-    if header[0].startswith("sep="):  # Excel's own note to itself
-        header = [name.strip().lower() for name in next(reader, [])]
-    found = kind if kind is not FileKind.AUTO else _kind_of(header)
-    if found is None:
-        raise FileRefusedError("No column member_id, need_id or ambassador_id. Add one, or say --kind.")
-    columns = _columns(header, found)
-    line = reader.line_num + 1
+    line = 1
     while True:
         try:
-            cells = next(reader)
+            yield line, next(reader)
         except StopIteration:
             return
         except csv.Error:
-            yield Remark(line, "", "", 'Close the quotation mark (") that opens a cell here, or remove it.')
-        else:
-            if any(cell.strip() for cell in cells):
-                yield _row(line, found, columns, cells)
+            yield line, None
         line = reader.line_num + 1
+
+
+def _workbook(path: Path) -> Iterator[_Cells]:
+    """Yield the rows of a workbook's first sheet.
+
+    Raises:
+        FileRefusedError: it is no workbook.
+    """
+    with _opened(path) as sheet:
+        for line, cells in enumerate(sheet.iter_rows(values_only=True), start=1):
+            yield line, [_written(cell) for cell in cells]
+
+
+def _rows_of(path: Path) -> int:
+    with _opened(path) as sheet:
+        return int(sheet.max_row or 0)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        workbook = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    except (InvalidFileException, KeyError, ValueError, OSError) as error:
+        raise FileRefusedError(f"{path} is no workbook that can be read ({error}). Save it as .xlsx or .csv.") from None
+    try:
+        yield workbook.worksheets[0]
+    finally:
+        workbook.close()
+
+
+def _written(cell: object) -> str:
+    """Return a cell as one would write it."""
+    match cell:
+        case None:
+            return ""
+        case bool():
+            return str(cell).lower()
+        case float() if cell.is_integer():
+            return str(int(cell))
+        case datetime():  # a spreadsheet knows no time zone: that of whoever sits before it is meant
+            return cell.astimezone().isoformat()
+    return str(cell)
+
+
+def _table(rows_: Iterator[_Cells], kind: FileKind, named: Columns) -> Iterator[Row | Remark]:
+    header = next((cells for _, cells in rows_ if cells and any(cells)), [""])
+    if header[0].strip().lower().startswith("sep="):  # Excel's own note to itself
+        header = next(rows_, (0, [""]))[1] or [""]
+    while header and not header[-1].strip():
+        header.pop()  # a sheet is wider than its columns where somebody once coloured a cell
+    names = named.fields(header)
+    found = kind if kind is not FileKind.AUTO else _kind_of(names)
+    if found is None:
+        raise FileRefusedError(
+            "No column member_id, need_id or ambassador_id. Add one, say which it is (--column 'NAME=member_id'), "
+            "or say --kind."
+        )
+    columns = _columns(names, found)
+    for line, cells in rows_:
+        if cells is None:
+            yield Remark(line, "", "", 'Close the quotation mark (") that opens a cell here, or remove it.')
+        elif any(cell.strip() for cell in cells):
+            yield _row(line, found, columns, cells)
 
 
 def _delimiter(text: TextIO) -> str:
@@ -196,7 +267,8 @@ def _columns(header: Sequence[str], kind: FileKind) -> list[_Column]:
         path = _path(name, kind)
         if path is None:
             raise FileRefusedError(
-                f"Column {name!r} is unknown. Known are {', '.join(_known(kind))}. Rename or remove it."
+                f"Column {name!r} is unknown. Known are {', '.join(_known(kind))}. Rename or remove it, or say once "
+                f"what it is: --column '{name}=FIELD'."
             )
         if any(column.name == name for column in columns):
             raise FileRefusedError(f"Column {name!r} is there twice. Remove one.")
@@ -277,7 +349,9 @@ def _number(cell: str) -> int | str:
 
 
 _READERS: Final[dict[str, Callable[[str], Any]]] = {
-    **dict.fromkeys(("languages", "interests", "kinds_sought", "countries", "clusters"), _list),
+    **dict.fromkeys(("languages", "interests", "countries", "clusters"), _list),
+    **dict.fromkeys(("kind", "direction"), word),
+    "kinds_sought": lambda cell: [word(kind) for kind in _list(cell)],
     "activities": lambda cell: [_code(words) for words in _list(cell)],
     "excluded": lambda cell: [_reference(words) for words in _list(cell)],
     "trl": _number,

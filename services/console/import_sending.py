@@ -18,6 +18,7 @@ from tenacity import (
 )
 
 from schemas.topics import MAX_EVENT_BYTES
+from services.console.import_columns import Columns
 from services.console.import_rows import (
     ID_FIELD,
     FileKind,
@@ -90,6 +91,7 @@ async def import_file(
     kind: FileKind = FileKind.AUTO,
     alerts: bool = True,
     dry_run: bool = False,
+    columns: Columns | None = None,
     resume: bool = False,
     on_begin: Callable[[int], None] | None = None,
     on_progress: OnProgress | None = None,
@@ -105,6 +107,7 @@ async def import_file(
         api: has the service's address as base and a key in its headers.
         alerts: False publishes members and needs without alerting anyone (operator's key).
         dry_run: publish nothing; only say what would become of each row.
+        columns: what the columns of a table are called, besides what they are called anyway.
         on_begin: called first, with the line after which this import goes on.
         resume: keep `PATH.progress` while the import is under way, and go on where it says that the same file was left.
 
@@ -133,7 +136,7 @@ async def import_file(
             on_progress(report, file.lines)
 
     sender = _Sender(api=api, cluster=cluster, alerts=alerts, dry_run=dry_run)
-    rows = (row for row in read_rows(file, kind) if row.line > report.begun_at)
+    rows = (row for row in read_rows(file, kind, columns or Columns()) if row.line > report.begun_at)
     for lot in _lots(rows):
         for verdict in await sender.send(lot):
             note(verdict)

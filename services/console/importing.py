@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from services.console.import_columns import Columns, recall, remembered
 from services.console.import_rows import FileKind, FileRefusedError, Remark
 from services.console.import_sending import ImportReport, ImportStoppedError, import_file
 from services.console.system import DEFAULT_PORT
@@ -51,7 +52,7 @@ class RemarksFile:
 
 
 def import_command(
-    file: Annotated[Path, typer.Argument(help="CSV or JSONL, see docs/ingest.md.", exists=True, dir_okay=False)],
+    file: Annotated[Path, typer.Argument(help="CSV, XLSX or JSONL, see docs/ingest.md.", exists=True, dir_okay=False)],
     cluster: Annotated[str, typer.Option(help="The cluster that the rows belong to.", envvar="MAILLAGE_CLUSTER")],
     key: Annotated[str, typer.Option(help="The operator's key, or an organisation's.", envvar="MAILLAGE_KEY")],
     url: Annotated[
@@ -61,14 +62,19 @@ def import_command(
     no_alerts: Annotated[
         bool, typer.Option("--no-alerts", help="Publish without alerting anyone: for a first census. Operator's key.")
     ] = False,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=FIELD: what a column is, as in 'Raison sociale=name'. Remembered; may be repeated."),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Publish nothing; say what would become of each row.")
     ] = False,
 ) -> None:
     """Publish every row of a file. Rows that cannot be taken are listed in FILE.rejected.csv."""
+    columns = Columns(recall(_said(column or []), remembered()))
     rejected, noted = RemarksFile(file, "rejected"), RemarksFile(file, "notes")
     try:
-        report = asyncio.run(_import(file, url, key, cluster, kind, not no_alerts, dry_run, rejected, noted))
+        report = asyncio.run(_import(file, url, key, cluster, kind, not no_alerts, dry_run, columns, rejected, noted))
     except (FileRefusedError, ImportStoppedError) as error:
         _say.print(str(error), style="red", markup=False, soft_wrap=True)
         _say.print("Rows taken so far stay; importing the file again goes on from there.", soft_wrap=True)
@@ -85,6 +91,13 @@ def import_command(
         raise typer.Exit(1)
 
 
+def _said(columns: list[str]) -> dict[str, str]:
+    pairs = [column.rpartition("=") for column in columns]
+    if not all(name.strip() and field.strip() for name, _, field in pairs):
+        raise typer.BadParameter("Write NAME=FIELD, as in 'Raison sociale=name'.", param_hint="--column")
+    return {name.strip(): field.strip() for name, _, field in pairs}
+
+
 async def _import(
     file: Path,
     url: str,
@@ -93,6 +106,7 @@ async def _import(
     kind: FileKind,
     alerts: bool,
     dry_run: bool,
+    columns: Columns,
     rejected: RemarksFile,
     noted: RemarksFile,
 ) -> ImportReport:
@@ -126,6 +140,7 @@ async def _import(
                 kind=kind,
                 alerts=alerts,
                 dry_run=dry_run,
+                columns=columns,
                 resume=not dry_run,
                 on_begin=begin,
                 on_progress=show,

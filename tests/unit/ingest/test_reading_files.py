@@ -1,12 +1,16 @@
 """Rows as the API takes them, from files as people save them."""
 
 import tracemalloc
+import zipfile
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
 
-from services.console.import_rows import FileKind, Remark, Row, look_at, read_rows
+from services.console.import_columns import Columns, recall
+from services.console.import_rows import FileKind, FileRefusedError, Remark, Row, look_at, read_rows
 
 
 def rows(path: Path, kind: FileKind = FileKind.AUTO) -> list[Row | Remark]:
@@ -108,3 +112,64 @@ def test_a_long_file_is_never_held_whole(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert count == 50_000
     assert peak < 3_000_000
+
+
+def test_columns_are_known_in_french_and_arabic(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_text(
+        "Identifiant;Raison sociale;TYPE;Présentation;Ville\na;Atelier;Société;Filets;Agadir\n", encoding="cp1252"
+    )
+    (french,) = rows(path)
+    path.write_text("المعرف,العضو,العنوان,النص,الأصناف المطلوبة\nn1,a,كشف,تحليل,مختبر; جامعة\n", encoding="utf-8")
+    (arabic,) = rows(path)
+    member = {"name": "Atelier", "kind": "company", "summary": "Filets", "locality": "Agadir"}
+    assert french == Row(2, FileKind.MEMBERS, "a", member)
+    need = {"member_id": "a", "title": "كشف", "text": "تحليل", "kinds_sought": ["laboratory", "university"]}
+    assert arabic == Row(2, FileKind.NEEDS, "n1", need)
+
+
+def test_what_was_said_of_a_column_once_is_remembered(tmp_path: Path) -> None:
+    kept = tmp_path / "mine" / "columns.json"
+    assert recall({"Nom du labo": "name"}, kept) == {"Nom du labo": "name"}
+    said = recall({"Sigle": "member_id"}, kept)
+    assert said == recall({}, kept) == {"Nom du labo": "name", "Sigle": "member_id"}
+    path = tmp_path / "f.csv"
+    path.write_text("sigle,NOM DU LABO,kind\na,Atlas,laboratoire\n")
+    assert list(read_rows(look_at(path), FileKind.AUTO, Columns(said))) == [
+        Row(2, FileKind.MEMBERS, "a", {"name": "Atlas", "kind": "laboratory"})
+    ]
+    with pytest.raises(FileRefusedError, match="--column 'NAME=member_id'"):
+        rows(path)
+    kept.write_text("{")
+    assert recall({}, kept) == {}
+
+
+def test_a_workbook_is_read_as_its_table_would_be(tmp_path: Path) -> None:
+    workbook = openpyxl.Workbook()
+    sheet = workbook.active
+    for cells in (
+        [],
+        ["Identifiant", "Membre", "Titre", "Échéance", "trl", None],
+        ["n1", "firm", "Séchoir solaire", datetime(2031, 3, 31, 18), 4.0, None],
+        [],
+        ["n2", "firm", "كشف غش الزيوت", None, None, None],
+    ):
+        sheet.append(cells)
+    workbook.create_sheet("Notes").append(["rien"])
+    path = tmp_path / "needs.xlsx"
+    workbook.save(path)
+    first, second = rows(path)
+    assert isinstance(first, Row)
+    deadline = datetime(2031, 3, 31, 18).astimezone().isoformat()
+    need = {"member_id": "firm", "title": "Séchoir solaire", "deadline": deadline, "trl": 4}
+    assert (first.kind, first.entity_id, first.body) == (FileKind.NEEDS, "n1", need)
+    assert second == Row(5, FileKind.NEEDS, "n2", {"member_id": "firm", "title": "كشف غش الزيوت"})
+    assert look_at(path).lines == 5
+
+
+def test_an_archive_that_is_no_workbook_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    path = tmp_path / "members.xlsx"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("members.csv", "member_id,name\n")
+    with pytest.raises(FileRefusedError, match="Save it as"):
+        rows(path)
