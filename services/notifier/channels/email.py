@@ -1,6 +1,5 @@
 """E-mail over SMTP: the card in text and HTML, under a Message-ID that every try repeats."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.headerregistry import Address, BaseHeader, HeaderRegistry, UnstructuredHeader
@@ -15,15 +14,13 @@ import aiosmtplib
 
 from services.notifier.channels import Invitation, Message, Outgoing, RefusedError, UnreachableError
 from services.notifier.channels.smtp import Connections, SmtpServer
-from services.notifier.domain.reaching import address_gone
+from services.notifier.domain.reaching import ENHANCED, address_gone
 
 MESSAGE_STEP_SECONDS: Final = 20.0
 """For each step with the message. Servers that check for spam answer late; giving up then sends it twice."""
 
 _DISPLAY_NAME: Final = "Maillage"
 _SUBJECT_CHARACTERS: Final = 160
-
-_ENHANCED: Final = re.compile(r"\b[245]\.\d{1,3}\.\d{1,3}\b")
 
 _FULL_MAILBOX: Final = 552
 """The one 5xx that time mends."""
@@ -202,12 +199,12 @@ def _judged(error: aiosmtplib.SMTPException) -> RefusedError | UnreachableError:
 def _answered(code: int, text: str, what: str) -> RefusedError | UnreachableError:
     # The text itself stays out: servers repeat the address in it.
     if 500 <= code < 600 and code != _FULL_MAILBOX:
-        enhanced = _ENHANCED.search(text)
-        gone = what == _RECIPIENT and address_gone(code, enhanced[0] if enhanced else None)
+        enhanced = ENHANCED.search(text)
+        gone = what == _RECIPIENT and address_gone(enhanced[0] if enhanced else None)
         return RefusedError(f"the mail server refused {what} ({_code(code, text)})", gone=gone)
     return UnreachableError(f"the mail server did not take {what} for now ({_code(code, text)})")
 
 
 def _code(code: int, text: str) -> str:
-    enhanced = _ENHANCED.search(text)
+    enhanced = ENHANCED.search(text)
     return f"{code} {enhanced[0]}" if enhanced else str(code)

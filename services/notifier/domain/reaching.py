@@ -18,9 +18,8 @@ FAILING_FOR: Final = timedelta(days=1)
 TESTED_EVERY: Final = timedelta(minutes=10)
 """Between two test messages by one channel: time to mend something, and too few to bother anybody with."""
 
-_NO_SUCH_ADDRESS: Final = frozenset({550, 551, 553, 556})
-"""Answers to a recipient, without an enhanced code, that speak of the address (RFC 5321, 4.2.3; RFC 7504): not there,
-moved, not allowed, a domain without mail. 552 is a full mailbox; 554 may be anything."""
+ENHANCED: Final = re.compile(r"(?<![\w./])[245]\.\d{1,3}\.\d{1,3}(?!\w|\.\d)")
+"""An enhanced code in the words of a mail server (RFC 3463), and no part of an address of a machine."""
 
 _GONE: Final = re.compile(r"5\.(1\.(1|2|3|4|6|10)|2\.1)")
 """Enhanced codes that speak of the recipient's address or of a mailbox that was closed (RFC 3463, RFC 7505). Not among
@@ -77,17 +76,14 @@ class Failure:
     bounced: bool = False
 
 
-def address_gone(code: int, enhanced: str | None) -> bool:
+def address_gone(enhanced: str | None) -> bool:
     """Return whether a mail server's answer to a recipient says that there is no such mailbox, now and later.
 
     Args:
-        code: of SMTP, three digits; 0: not known.
-        enhanced: as `5.1.1` (RFC 3463), where there is one: it says more than the three digits, and decides. `5.0.0`
-            says nothing.
+        enhanced: as `5.1.1` (RFC 3463); none: there is none. The three digits of SMTP say too little: 550 and 553 are
+            also what a server says to everybody of whom it thinks ill, or for whom it does not pass anything on.
     """
-    if enhanced is not None and not enhanced.endswith(".0.0"):
-        return _GONE.fullmatch(enhanced) is not None
-    return code in _NO_SUCH_ADDRESS
+    return enhanced is not None and _GONE.fullmatch(enhanced) is not None
 
 
 def turned_off(way: Way, last: Failure, in_a_row: Sequence[datetime]) -> Off | None:

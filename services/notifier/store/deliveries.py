@@ -29,6 +29,9 @@ class Lease:
 _LOOKED_AT: Final = 4
 """Rows looked at for each that may be taken: more than one may be due to one receiver."""
 
+_COMES_BACK_WITHIN: Final = timedelta(days=14)
+"""After it was delivered. Mail servers give up after five days; after that, whoever says so is no mail server."""
+
 _ABOUT_REACHING: Final[Document] = {"state": State.TO_NOTIFY.value}
 
 _QUEUES: Final[Mapping[Way, Sequence[tuple[str, Document]]]] = {
@@ -274,7 +277,8 @@ class Deliveries:
 
         Returns:
             False when it is not noted yet that it was delivered: come again. True also for one that is not there, that
-            did not arrive in any case, that was delivered elsewhere after that, or of which this is known.
+            did not arrive in any case, that was delivered elsewhere after that, or so long ago that nothing of it can
+            still come back, or of which this is known.
         """
         this = _SENT_BY[Way.EMAIL] | {"_id": notification_id}
         found = await self._rows.find_one(this)
@@ -282,6 +286,8 @@ class Deliveries:
             return True
         if found["state"] != State.DELIVERED.value:
             return False
+        if found["ended_at"] < now - _COMES_BACK_WITHIN:
+            return True
         if (address := found.get("address")) and not address.startswith(to):
             return True  # a try before the one that was noted, to an address that they have no more
         change = {"state": State.FAILED.value, "bounced_at": now, "reason": reason, "gone": gone}

@@ -19,7 +19,7 @@ from schemas.feedback import Side
 from schemas.notifications import Channel, NotificationDelivered, NotificationFailed
 from services.notifier import metrics
 from services.notifier.address import Tokens
-from services.notifier.bouncing import LARGEST
+from services.notifier.bouncing import LARGEST, Bouncing
 from services.notifier.domain.reaching import TESTED_EVERY, Way
 from tests.component.notifier.introductions import ITEM, introduced
 from tests.component.notifier.letters import EVENING, HOUSE, MORNING
@@ -33,6 +33,7 @@ from tests.component.notifier.world import (
     Trouble,
     World,
     erased,
+    eventually,
     hidden_field,
     inbox,
 )
@@ -117,7 +118,14 @@ async def test_what_waits_when_a_channel_is_turned_off_is_never_sent(world: Worl
 
 @pytest.mark.parametrize(
     "answer",
-    ["550 5.7.1 not from you", "552 5.2.2 full", "450 4.1.1 not now", "550 5.1.8 the sender is unknown"],
+    [
+        "550 5.7.1 not from you",
+        "552 5.2.2 full",
+        "450 4.1.1 not now",
+        "550 5.1.8 the sender is unknown",
+        "550 relay not permitted",
+        "550 blocked 5.1.1.23",
+    ],
 )
 async def test_what_is_no_fault_of_the_address_turns_nothing_off(world: World, answer: str) -> None:
     world.mail.answer_recipient = lambda _: answer
@@ -409,9 +417,10 @@ async def back_of(world: World) -> str:
     return f"bounces+{Tokens(SIGNING).bouncing(row['_id'], ADDRESS)}@example.org"
 
 
-async def send_back(world: World, file: str, *whom: str) -> str:
+async def send_back(world: World, file: str, *whom: str, about: str = ADDRESS) -> str:
     """Pass a report on as a mail server does; return what it was answered."""
-    return await pass_on(world, (BOUNCES / f"{file}.eml").read_bytes(), *whom)
+    raw = (BOUNCES / f"{file}.eml").read_bytes().replace(b"somebody@example.com", about.encode())
+    return await pass_on(world, raw, *whom)
 
 
 async def pass_on(world: World, raw: bytes, *whom: str) -> str:
@@ -513,7 +522,71 @@ async def test_only_our_own_return_addresses_are_taken(world: World) -> None:
                         f"bounces+{forged}@example.org", good.replace("bounces+", "bounces")):  # fmt: skip
             assert await send_back(world, "no-such-user.postfix", address) == "550", address
         assert await pass_on(world, b"x\r\n" * (LARGEST // 3 + 1), good) == "552"
+        with pytest.raises((aiosmtplib.SMTPServerDisconnected, ConnectionError)):
+            await pass_on(world, b"x" * (8 * LARGEST), good)  # one line, of which none is kept
     assert await world.words() == before
+
+
+async def test_what_comes_back_about_somebody_else_or_weeks_later_turns_nothing_off(world: World) -> None:
+    async with listening(world) as process:
+        await process.take(person(), desk(), made("a"))
+        await process.run()
+        [back] = world.mail.senders
+        world.now += timedelta(days=15)
+        assert await send_back(world, "no-such-user.postfix", back) == "250"
+        await process.run()
+        assert world.log.of(NotificationFailed) == []
+        world.now -= timedelta(days=2)
+        assert await send_back(world, "no-such-user.postfix", back, about="other@example.com") == "250"
+        await process.run()
+        assert len(world.log.of(NotificationFailed)) == 1
+    assert await off(process) == set()
+
+
+async def test_conversations_that_ended_make_room_and_none_lasts_for_ever(world: World) -> None:
+    listen = f"{LOOPBACK}:{free_port()}"
+    process = await world.start()
+    bouncing = Bouncing(
+        listen=listen,
+        deliveries=process.store.deliveries,
+        tokens=Tokens(SIGNING),
+        clock=lambda: world.now,
+        came_back=lambda: None,
+        at_once=2,
+        longest_seconds=0.5,
+    )
+    task = asyncio.create_task(bouncing.run())
+
+    async def greeted() -> tuple[bytes, asyncio.StreamReader, asyncio.StreamWriter]:
+        host, _, port = listen.rpartition(":")
+        for _ in range(200):
+            with suppress(ConnectionRefusedError):
+                reader, writer = await asyncio.open_connection(host, int(port))
+                return (await reader.readline())[:3], reader, writer
+            await asyncio.sleep(0.01)
+        raise AssertionError("nobody listens")
+
+    try:
+        first, _, writer = await greeted()
+        second, reader, kept = await greeted()
+        third, _, _ = await greeted()
+        assert (first, second, third) == (b"220", b"220", b"421")
+        writer.close()
+        await eventually(lambda: room(bouncing, 1))
+        again, _, other = await greeted()
+        assert again == b"220"
+        with suppress(ConnectionResetError):
+            assert await asyncio.wait_for(reader.read(), 10) == b""  # it has said nothing for too long
+        await eventually(lambda: room(bouncing, 0))
+        kept.close()
+        other.close()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def room(bouncing: Bouncing, taken: int) -> bool:
+    return len(bouncing._open) <= taken
 
 
 async def test_what_comes_back_before_it_was_noted_as_sent_is_to_come_again(world: World) -> None:
@@ -572,7 +645,8 @@ async def test_an_invitation_that_comes_back_is_said_on_the_ambassadors_page(wor
         await introduced(process)
         sent = [whom for whom, _ in world.mail.mails]
         before = (await process.see(ITEM)).text
-        await send_back(world, "no-such-user.postfix", world.mail.senders[sent.index("atlas@example.org")])
+        back = world.mail.senders[sent.index("atlas@example.org")]
+        await send_back(world, "no-such-user.postfix", back, about="atlas@example.org")
         await process.run()
         after = (await process.see(ITEM)).text
     assert await off(process) == set()

@@ -4,42 +4,36 @@ from datetime import timedelta
 
 import pytest
 
-from services.notifier.domain.reaching import Failure, Off, Reason, Way, address_gone, turned_off
+from services.notifier.domain.reaching import ENHANCED, Failure, Off, Reason, Way, address_gone, turned_off
 from tests.unit.notifier.samples import NOW
 
 EMAIL, WEBHOOK, CHAT = Way.EMAIL, Way.WEBHOOK, Way.CHAT
 
 
 @pytest.mark.parametrize(
-    ("code", "enhanced", "gone"),
+    ("said", "gone"),
     [
-        (550, "5.1.1", True),
-        (550, None, True),
-        (551, None, True),
-        (553, None, True),
-        (556, None, True),
-        (550, "5.1.10", True),
-        (556, "5.1.10", True),
-        (550, "5.2.1", True),
-        (550, "5.0.0", True),  # says nothing: the three digits do
-        (554, "5.1.1", True),
-        (554, None, False),
-        (552, "5.2.2", False),
-        (552, None, False),
-        (550, "5.2.2", False),
-        (550, "5.7.1", False),
-        (550, "5.7.26", False),
-        (550, "5.1.0", False),
-        (553, "5.1.7", False),
-        (550, "5.1.8", False),
-        (550, "5.4.1", False),
-        (450, "4.1.1", False),
-        (0, "5.1.1", True),
-        (0, "5.0.0", False),
+        ("5.1.1 <somebody@example.com> unknown", True),
+        ("5.1.10 not found", True),
+        ("#5.2.1 (the account is disabled)", True),
+        ("5.0.0 no", False),
+        ("5.2.2 full", False),
+        ("5.7.1 policy", False),
+        ("5.7.26 policy", False),
+        ("5.1.0 sender or recipient", False),
+        ("5.1.7 sender", False),
+        ("5.1.8 sender", False),
+        ("5.4.1 no", False),
+        ("4.1.1 not now", False),
+        ("relay not permitted", False),
+        ("Sender verify failed", False),
+        ("rejected: blocked 5.1.1.23", False),
+        ("192.5.1.1 is listed", False),
     ],
 )
-def test_what_a_mail_server_says_of_a_recipient(code: int, enhanced: str | None, gone: bool) -> None:
-    assert address_gone(code, enhanced) is gone
+def test_what_a_mail_server_says_of_a_recipient(said: str, gone: bool) -> None:
+    enhanced = ENHANCED.search(said)
+    assert address_gone(enhanced[0] if enhanced else None) is gone
 
 
 @pytest.mark.parametrize(
