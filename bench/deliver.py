@@ -129,7 +129,7 @@ class Notifier:
             self.store,
             app=FastAPI(),
             publisher=Unheard(),
-            clock=lambda: datetime.now(UTC) + self.ahead,
+            clock=self._clock,
             every=self._every,
         )
 

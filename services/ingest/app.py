@@ -60,7 +60,7 @@ def build(settings: IngestSettings) -> Microservice:
         per_minute=settings.previews_per_minute,
         clock=frame.clock,
     )
-    service = IngestService(ledger=ledger, entities=entities, previews=previews)
+    service = IngestService(ledger=ledger, entities=entities, previews=previews, clock=frame.clock)
     taking = Taking(service=service)
     submissions = Submissions(
         taking=taking, keyring=keyring, claims=claims, publisher=frame.publisher, clock=frame.clock

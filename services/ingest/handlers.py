@@ -75,7 +75,7 @@ def _members(router: APIRouter, service: IngestService, edge: Edge) -> None:
     async def list_members(cluster: Slug, request: Request, part: Annotated[Part, Depends(_part)]) -> Response:
         """Show the members of a cluster, in the order of their ids, some at a time. Operator only."""
         call = await edge.open(request)
-        return listed(await service.list_members(call.caller, cluster, part), request)
+        return await listed(await service.list_members(call.caller, cluster, part), request)
 
     @router.put(path, status_code=202, tags=["members"], openapi_extra=takes(MemberProfile))
     async def put_member(cluster: Slug, member_id: Slug, request: Request) -> Response:
@@ -137,7 +137,7 @@ def _needs(router: APIRouter, service: IngestService, edge: Edge) -> None:
     ) -> Response:
         """Show the needs of a member, in the order of their ids, some at a time; to the operator those of all."""
         call = await edge.open(request)
-        return listed(
+        return await listed(
             await service.list_needs(call.caller, cluster, member_id=member_id, status=status, part=part), request
         )
 

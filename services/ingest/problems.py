@@ -90,7 +90,8 @@ def forbidden(detail: str, *errors: FieldError) -> Problem:
 
 def invalid(*errors: FieldError) -> Problem:
     """One or more fields cannot be taken."""
-    count = "One field" if len(errors) == 1 else f"{len(errors)} fields"
+    names = len({error.field for error in errors})
+    count = "One field" if names == 1 else f"{names} fields"
     more = f"; the first {ERRORS_SHOWN} are shown" if len(errors) > ERRORS_SHOWN else ""
     return Problem(422, "Invalid content", f"{count} cannot be taken{more}. Nothing was stored.", errors=errors)
 

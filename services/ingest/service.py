@@ -35,6 +35,8 @@ from services.ingest.previews import Previews
 from services.ingest.problems import FieldError, Problem, shorten
 from services.ingest.store import EntityStore
 from services.ingest.wording import Worded
+from services.runtime.clock import Clock
+from services.runtime.store import StoreError
 from services.runtime.threads import in_thread
 
 OPERATORS_FIELDS: Final = ("admission", "label", "represents")
@@ -44,8 +46,9 @@ OPERATORS_FIELDS: Final = ("admission", "label", "represents")
 class IngestService:
     """What can be asked of ingest."""
 
-    def __init__(self, *, ledger: Ledger, entities: EntityStore, previews: Previews) -> None:
+    def __init__(self, *, ledger: Ledger, entities: EntityStore, previews: Previews, clock: Clock) -> None:
         self._ledger = ledger
+        self._clock = clock
         self._previews = previews
         self._entities = entities
 
@@ -216,7 +219,10 @@ class IngestService:
         """Return a note where another need of the member says the same and stands too."""
         if value["status"] != NeedStatus.OPEN:
             return ()
-        others = await self._entities.saying_the_same(owner, key, value)
+        try:
+            others = await self._entities.saying_the_same(owner, key, value, self._clock())
+        except StoreError:  # no more than a note is lost: the need is taken, and to say 503 would make another
+            return ()
         return [
             Note(
                 "text",
@@ -337,4 +343,12 @@ def _must_own(caller: Caller, need: Value | None) -> None:
 
 
 def _may(caller: Organisation) -> str:
-    return f"This key may read and write the member {caller.member}, its contact and its needs, nothing else."
+    contact = [Scope.CONTACT] if Scope.CONTACT in caller.scopes else []
+    reads, changes = _and([Scope.PROFILE, *contact, Scope.NEEDS]), _and(caller.scopes)
+    return (
+        f"This key is of the member {caller.member}: it may read its {reads}, and change its {changes}, nothing else."
+    )
+
+
+def _and(scopes: Sequence[Scope]) -> str:
+    return " and ".join(filter(None, (", ".join(scopes[:-1]), scopes[-1])))

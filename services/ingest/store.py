@@ -9,13 +9,14 @@ never on the log: {_id: key, rev: 0, pending}
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime
+from contextlib import suppress
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Final
 from uuid import UUID, uuid4
 
 from pymongo import UpdateOne
-from pymongo.errors import BulkWriteError, WriteError
+from pymongo.errors import BulkWriteError, OperationFailure, WriteError
 
 from schemas.base import Key
 from schemas.members import MemberKey
@@ -44,6 +45,13 @@ _SHOWN: Final = 4
 _LOOKED_AT: Final = 1_000
 """Of them, for all that ask at the same time."""
 
+_PAGE_BYTES: Final = 2_000_000
+"""Of states in one part of a list, or the first state alone: a hundred of the largest would be as many megabytes, each
+several times that while it is put together."""
+
+_REPLACED: Final = ("owner_1", "owner_1__id_1")
+"""Indexes that we made before others took their place."""
+
 
 class EntityStore:
     """The states of members, contacts, needs and ambassadors."""
@@ -57,9 +65,15 @@ class EntityStore:
         for kind, entities in self._entities.items():
             await entities.create_index("pending.since", sparse=True)
             if kind.owned:
-                await entities.create_index([("owner", 1), ("_id", 1)], sparse=True)
+                await entities.create_index(
+                    [("owner", 1), ("_id", 1)], name="owned", partialFilterExpression={"owner": {"$exists": True}}
+                )
                 await entities.create_index("pending.state.owner", sparse=True)
+                for name in _REPLACED:
+                    with suppress(OperationFailure):  # it is not there, or another replica was faster
+                        await entities.drop_index(name)
         await self._entities[NEED].create_index([("owner", 1), ("said", 1)], sparse=True)
+        await self._entities[NEED].create_index([("value.status", 1), ("_id", 1)])
 
     async def get(self, kind: Kind, key: Key) -> Stored:
         """Return what is stored of an entity; `NOTHING` when nothing is."""
@@ -129,7 +143,10 @@ class EntityStore:
         owner: MemberKey | None = None,
         status: NeedStatus | None = None,
     ) -> Page:
-        """Return part of what is published of a kind in a cluster; of what one member owns, or has this status."""
+        """Return part of what is published of a kind in a cluster; of what one member owns, or has this status.
+
+        It has as many as are asked for, or fewer if they are large.
+        """
         after, limit = part.after, part.limit
         # The sign that follows the one between the parts of a key: where the cluster's keys end.
         where: Document = {"_id": {"$gt": f"{cluster}/{after}", "$lt": f"{cluster}0"}, "value": {"$exists": True}}
@@ -137,14 +154,26 @@ class EntityStore:
             where["owner"] = str(owner)
         if status is not None:
             where["value.status"] = status.value
-        found = self._entities[kind].find(where, {"pending": 0}).sort("_id", 1).limit(limit + 1)
+        sizes = (
+            self._entities[kind]
+            .find(where, {"_id": 1, "bytes": {"$bsonSize": "$value"}})
+            .sort("_id", 1)
+            .limit(limit + 1)
+        )
+        ids, more, whole = list[str](), False, 0
+        async for document in sizes:
+            whole += document["bytes"]
+            if more := len(ids) == limit or (whole > _PAGE_BYTES and bool(ids)):
+                break
+            ids.append(document["_id"])
+        found = self._entities[kind].find({**where, **_among(ids)}, {"pending": 0}).sort("_id", 1)
         states = [(_key(kind, document), _state(document)) async for document in found]
-        more = len(states) > limit
-        return Page(states[:limit], str(states[limit - 1][0]).partition("/")[2] if more else None)
+        return Page(states, ids[-1].partition("/")[2] if more else None)
 
-    async def saying_the_same(self, owner: MemberKey, key: Key, value: Value) -> Sequence[str]:
-        """Return the ids of the owner's other needs that stand and say what `value` says, the first few."""
-        return [other for other in await self._kept[NEED].saying((str(owner), _said(value))) if other != str(key)]
+    async def saying_the_same(self, owner: MemberKey, key: Key, value: Value, now: datetime) -> Sequence[str]:
+        """Return the ids of the owner's other needs that stand now and say what `value` says, the first few."""
+        found = await self._kept[NEED].saying((str(owner), _said(value), now))
+        return [other for other in found if other != str(key)]
 
     async def everything(self, kind: Kind) -> AsyncIterator[tuple[Key, State]]:
         """Yield the current state of each entity, the erased ones included."""
@@ -199,14 +228,16 @@ class _Kept:
         revs = {document["_id"]: document["rev"] async for document in found}
         return [failed.get(place, revs.get(key) == rev) for place, (key, rev) in enumerate(states)]
 
-    async def _saying(self, wanted: Sequence[tuple[str, str]]) -> Sequence[Sequence[str] | Exception]:
-        """Return the keys of the open needs of each owner that say the same."""
-        either = [{"owner": owner, "said": said} for owner, said in dict.fromkeys(wanted)]
-        stand = {"$or": either, "value.status": NeedStatus.OPEN.value}
+    async def _saying(self, wanted: Sequence[tuple[str, str, datetime]]) -> Sequence[Sequence[str] | Exception]:
+        """Return the keys of the needs of each owner that say the same, are open, and not over at the time."""
+        either = [{"owner": owner, "said": said} for owner, said in {(owner, said): None for owner, said, _ in wanted}]
+        # As profiles have it in JSON: in UTC, so that what is later sorts after it.
+        now = max(now for _, _, now in wanted).astimezone(UTC).isoformat().replace("+00:00", "Z")
+        stand = {"$or": either, "value.status": NeedStatus.OPEN.value, "value.deadline": {"$not": {"$lte": now}}}
         found: dict[tuple[str, str], list[str]] = defaultdict(list)
         async for one in self._entities.find(stand, {"owner": 1, "said": 1}).limit(_LOOKED_AT):
             found[one["owner"], one["said"]].append(one["_id"])
-        return [found[each][:_SHOWN] for each in wanted]
+        return [found[owner, said][:_SHOWN] for owner, said, _ in wanted]
 
     async def _write(self, writes: Sequence[UpdateOne]) -> tuple[int, dict[int, Exception]]:
         """Return how many found what they change, and what was wrong with those that could not be made, by place."""

@@ -136,7 +136,7 @@ async def flow(broker: str, mongo_url: str, tmp_path_factory: pytest.TempPathFac
         api = await stack.enter_async_context(_client(services[0], {"Authorization": f"Bearer {OPERATOR_KEY}"}))
         pages = await stack.enter_async_context(_client(services[2], {}))
         yield Flow(broker, api, pages, maildir, services)
-    check_all(maildir)
+    assert check_all(maildir) == len(list((maildir / "new").iterdir())), "each message that came"
 
 
 @pytest.fixture

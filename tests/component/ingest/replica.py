@@ -95,7 +95,7 @@ class DyingStore(EntityStore):
 
     def __getattribute__(self, name: str) -> Any:
         found = super().__getattribute__(name)
-        if name not in ("propose", "confirm", "replace_pending", "abandon"):
+        if name not in ("propose", "confirm", "replace_pending", "abandon", "saying_the_same"):
             return found
 
         async def call(*args: Any, **kwargs: Any) -> Any:
@@ -125,7 +125,9 @@ class Replica:
         previews = Previews(
             database=world.database, url=settings.matcher_url, key=None, per_minute=1, clock=lambda: world.now
         )
-        self.service = IngestService(ledger=self.ledger, entities=self.entities, previews=previews)
+        self.service = IngestService(
+            ledger=self.ledger, entities=self.entities, previews=previews, clock=lambda: world.now
+        )
 
     def die_at(self, dying: Dying) -> None:
         self.wire.dying = self.entities.dying = dying

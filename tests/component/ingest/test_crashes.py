@@ -12,6 +12,7 @@ from services.ingest.keys import KeyAsked
 from services.ingest.ledger import Asked
 from services.ingest.problems import Problem
 from services.runtime.errors import BrokerUnavailableError
+from services.runtime.store import StoreError
 from tests.component.ingest.log import entity, newest, revs
 from tests.component.ingest.replica import CLUSTER, Crash, Dying, Replica, World, member_key, need_key
 
@@ -283,3 +284,33 @@ def newest_checked(world: World) -> list[Envelope]:
     """What is on the log, where no older state may be last."""
     newest(world.log.envelopes)
     return world.log.envelopes
+
+
+async def test_a_need_is_taken_though_nobody_can_say_whether_another_says_the_same(world: World) -> None:
+    replica = await world.replica()
+    await replica.member("m")
+
+    def away(step: str) -> bool:
+        if step == "before saying_the_same":
+            raise StoreError("connection closed")
+        return False
+
+    replica.die_at(away)
+    assert await replica.need("n", "m") == 1
+
+
+async def test_indexes_of_an_older_version_give_way(world: World) -> None:
+    replica = await world.replica()
+    needs = world.database["needs"]
+    for older in ("owner", [("owner", 1), ("_id", 1)]):
+        await needs.create_index(older, sparse=True)
+    for _ in range(2):
+        await replica.entities.prepare()
+    assert not {"owner_1", "owner_1__id_1"} & set(await needs.index_information())
+    many = [{"_id": f"souss/{n}", "rev": 1, "value": {"status": "open"}, "owner": "souss/m"} for n in range(200)]
+    await needs.insert_many([*many, {"_id": "souss/gone", "rev": 2}])
+    of_status = {"_id": {"$gt": "souss/", "$lt": "souss0"}, "value": {"$exists": True}, "value.status": "withdrawn"}
+    of_one = {name: of_status[name] for name in ("_id", "value")} | {"owner": "souss/other"}
+    for where, index in ((of_status, "value.status_1__id_1"), (of_one, "owned")):
+        plan = str((await needs.find(where).sort("_id", 1).explain())["queryPlanner"]["winningPlan"])
+        assert index in plan, plan

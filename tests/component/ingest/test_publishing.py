@@ -286,6 +286,10 @@ async def test_a_need_that_says_what_another_of_the_member_says_is_taken_and_tha
     assert "notes" not in (await cluster.need("theirs", "other", **said)).json()
     (note,) = (await cluster.need("n2", "firm", **said | {"text": "Pour une  serre !"})).json()["notes"]
     assert f"{cluster.name}/n1" in note["detail"]
+    await cluster.need("n1", "firm", **said, deadline="2020-01-31T18:00:00Z")
+    assert "notes" not in (await cluster.need("n2", "firm", **said)).json(), "the other one is over"
+    await cluster.need("n1", "firm", **said, deadline="2099-01-31T18:00:00Z")
+    assert "notes" in (await cluster.need("n2", "firm", **said | {"text": "Pour une serre"})).json()
     withdrawn = await cluster.api.post(cluster.path("needs", "n1") + "/withdrawal")
     assert withdrawn.status_code == httpx.codes.ACCEPTED
     assert "notes" not in (await cluster.need("n2", "firm", **said | {"text": "Pour une serre…"})).json()
@@ -321,6 +325,11 @@ async def test_needs_are_listed_some_at_a_time(cluster: Cluster) -> None:
     assert await walk(member_id="firm", status="open") == [["n0", "n2"], ["n3", "n4"]]
     [shown] = (await cluster.api.get(cluster.path("needs"), params={"after": "n4"})).json()["items"]
     assert (shown["member_id"], shown["rev"], shown["title"]) == ("other", 1, "Capteurs pour theirs")
+
+    many = [{"cluster": cluster.name, "member_id": f"{'x' * 70}{number}"} for number in range(7_000)]
+    for number in range(3):
+        await cluster.need(f"z{number}", "other", excluded=many)
+    assert await walk(member_id="other", limit="50") == [["theirs", "z0", "z1"], ["z2"]], "so many as are not too long"
     members = (await cluster.api.get(cluster.path("members"))).json()["items"]
     assert [member["id"] for member in members] == ["firm", "other"]
 

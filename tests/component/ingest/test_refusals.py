@@ -151,6 +151,9 @@ async def test_all_wrong_fields_are_named_at_once_up_to_a_limit(cluster: Cluster
     problem = answer.json()
     assert "the first 50 are shown" in problem["detail"]
     assert len(problem["errors"]) == 50
+    answer = await cluster.put("needs", "n", NEED | {"text": "À a@example.org ou à b@example.org"})
+    problem = answer.json()
+    assert (problem["detail"].partition(" ")[0], len(problem["errors"])) == ("One", 2), "two places of a field"
 
 
 @pytest.mark.parametrize(

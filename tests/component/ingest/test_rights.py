@@ -84,11 +84,17 @@ async def test_an_organisation_reaches_nothing_of_another(cluster: Cluster, meth
     before = len(await cluster.told())
     answer = await as_org(cluster, key, method, cluster.path(path), body)
     assert answer.status_code == 403, answer.text
-    assert f"the member {cluster.name}/m, its contact and its needs" in answer.json()["detail"]
+    assert f"of the member {cluster.name}/m: it may read its profile, contact and needs" in answer.json()["detail"]
     assert CONTACT["email"] not in answer.text
     assert len(await cluster.told()) == before
     assert (await cluster.api.get(cluster.path("needs", "theirs"))).json()["title"] == "Capteurs pour theirs"
     assert (await cluster.api.get(cluster.path("needs", "mine"))).json()["member_id"] == "m"
+
+
+async def test_a_key_is_told_what_its_scopes_allow(cluster: Cluster) -> None:
+    key = bearer((await issue(cluster, scopes=["needs"]))["key"])
+    detail = (await as_org(cluster, key, "GET", cluster.path("members", "other"))).json()["detail"]
+    assert "it may read its profile and needs, and change its needs, nothing else" in detail
 
 
 async def test_a_key_of_another_cluster_opens_nothing_here(cluster: Cluster) -> None:

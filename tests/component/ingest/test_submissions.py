@@ -125,7 +125,7 @@ async def sending(cluster: Cluster, member: str) -> Sender:
     erasure = Erasure(entities=entities, keyring=keyring)
     ledger = Ledger(entities=entities, claims=claims, erasure=erasure, publisher=told, clock=frame.clock)
     previews = Previews(database=frame.store.database, url="", key=None, per_minute=1, clock=frame.clock)
-    service = IngestService(ledger=ledger, entities=entities, previews=previews)
+    service = IngestService(ledger=ledger, entities=entities, previews=previews, clock=frame.clock)
     submissions = Submissions(
         taking=Taking(service=service), keyring=keyring, claims=claims, publisher=told, clock=frame.clock
     )
