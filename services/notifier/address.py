@@ -20,6 +20,7 @@ from services.notifier.settings import NotifierSettings
 from services.notifier.store import NotifierStore
 from services.runtime.settings import load
 from services.runtime.store import Store, StoreError
+from services.web.seal import mark, serializer, text
 
 _EVERYWHERE: Final = "*"
 """What stands in a field that is good for all forms of its reader, where another names a suggestion."""
@@ -73,16 +74,16 @@ class Tokens:
 
     def __init__(self, secret: str) -> None:
         self._secret = secret.encode()
-        self._inbox = _serializer(secret, "maillage.inbox.v1")
-        self._form = _serializer(secret, "maillage.form.v1")
-        self._unsubscribe = _serializer(secret, "maillage.unsubscribe.v1")
-        self._side = _serializer(secret, "maillage.introduction.v1")
-        self._feed = _serializer(secret, "maillage.feed.v1")
-        self._sign_in = _serializer(secret, "maillage.sign-in.v1")
+        self._inbox = serializer(secret, "maillage.inbox.v1")
+        self._form = serializer(secret, "maillage.form.v1")
+        self._unsubscribe = serializer(secret, "maillage.unsubscribe.v1")
+        self._side = serializer(secret, "maillage.introduction.v1")
+        self._feed = serializer(secret, "maillage.feed.v1")
+        self._sign_in = serializer(secret, "maillage.sign-in.v1")
 
     def inbox(self, key: AmbassadorKey, epoch: int = 0) -> str:
         """Return the token that names an ambassador, in an epoch of their private addresses."""
-        return _text(self._inbox.dumps(_said(key, epoch)))
+        return text(self._inbox.dumps(_said(key, epoch)))
 
     def opens(self, token: str) -> Opened | None:
         """Return whose inbox `token` opens, or once did; none unless it was signed here."""
@@ -90,7 +91,7 @@ class Tokens:
 
     def sign_in(self, link_id: UUID) -> str:
         """Return the token of a link that is mailed to somebody who wants to sign in."""
-        return _text(self._sign_in.dumps(str(link_id)))
+        return text(self._sign_in.dumps(str(link_id)))
 
     def signs_in(self, token: str) -> UUID | None:
         """Return which link `token` is; none unless it was signed here."""
@@ -101,12 +102,11 @@ class Tokens:
 
     def mark(self, kind: str, text: str) -> str:
         """Return what tells one address or client from the next; whoever lacks our secret learns nothing from it."""
-        said = f"{kind}\n{text.casefold()}".encode()
-        return hmac.new(self._secret, b"maillage.mark.v1\n" + said, hashlib.sha256).hexdigest()[:32]
+        return mark(self._secret, kind, text)
 
     def own(self, key: AmbassadorKey, epoch: int) -> str:
         """Return the hidden field of forms that concern their reader alone, good until they have a new address."""
-        return _text(self._form.dumps([str(key), _EVERYWHERE, epoch]))
+        return text(self._form.dumps([str(key), _EVERYWHERE, epoch]))
 
     def is_own(self, field: str, key: AmbassadorKey, epoch: int) -> bool:
         """Return whether a form's hidden field was made for this reader."""
@@ -117,7 +117,7 @@ class Tokens:
 
     def unsubscribe(self, key: AmbassadorKey) -> str:
         """Return the token that ends an ambassador's e-mails and does nothing else: programs on the way see it."""
-        return _text(self._unsubscribe.dumps(str(key)))
+        return text(self._unsubscribe.dumps(str(key)))
 
     def unsubscribing(self, token: str) -> AmbassadorKey | None:
         """Return whose e-mails `token` ends; none unless it was signed here."""
@@ -125,7 +125,7 @@ class Tokens:
 
     def feed(self, key: AmbassadorKey, epoch: int = 0) -> str:
         """Return the token that reads an ambassador's feed and opens nothing else: other programs keep it."""
-        return _text(self._feed.dumps(_said(key, epoch)))
+        return text(self._feed.dumps(_said(key, epoch)))
 
     def feeding(self, token: str) -> Opened | None:
         """Return whose feed `token` reads, or once did; none unless it was signed here."""
@@ -166,7 +166,7 @@ class Tokens:
 
     def answering(self, invited: Invited) -> str:
         """Return the token with which a side answers an introduction."""
-        return _text(self._side.dumps([str(invited.suggestion_id), invited.rev, invited.side.value, invited.person]))
+        return text(self._side.dumps([str(invited.suggestion_id), invited.rev, invited.side.value, invited.person]))
 
     def answers(self, token: str) -> Invited | None:
         """Return what `token` answers; none unless it was signed here."""
@@ -178,7 +178,7 @@ class Tokens:
 
     def form(self, key: AmbassadorKey, suggestion_id: UUID, revision: int) -> str:
         """Return the hidden field of the forms on one suggestion's page, good for this reader and revision only."""
-        return _text(self._form.dumps([str(key), str(suggestion_id), revision]))
+        return text(self._form.dumps([str(key), str(suggestion_id), revision]))
 
     def revision(self, field: str, key: AmbassadorKey, suggestion_id: UUID) -> int | None:
         """Return the revision that the reader had before their eyes; none when the field is not theirs."""
@@ -207,14 +207,6 @@ def _named(signed: URLSafeSerializer, token: str) -> AmbassadorKey | None:
         return AmbassadorKey.decode(str(signed.loads(token)).encode())
     except (BadData, ValueError):
         return None
-
-
-def _text(token: str | bytes) -> str:
-    return token if isinstance(token, str) else token.decode()
-
-
-def _serializer(secret: str, salt: str) -> URLSafeSerializer:
-    return URLSafeSerializer(secret, salt=salt, signer_kwargs={"digest_method": hashlib.sha256})
 
 
 async def _epoch(settings: NotifierSettings, key: AmbassadorKey) -> int:

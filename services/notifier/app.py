@@ -14,7 +14,6 @@ from services.notifier.bouncing import Bouncing, returning
 from services.notifier.channels import Channel
 from services.notifier.channels.chat import ChatChannel
 from services.notifier.channels.email import EmailChannel
-from services.notifier.channels.smtp import SmtpServer
 from services.notifier.channels.webhook import WebhookChannel
 from services.notifier.chasing import Chasing
 from services.notifier.composing import Composing
@@ -183,17 +182,9 @@ def compose(
 
 
 def _channels(settings: NotifierSettings, letters: Letters, tokens: Tokens) -> dict[Way, Channel]:
-    host, _, port = settings.smtp.rpartition(":")
-    server = SmtpServer(
-        host=host,
-        port=int(port),
-        security=settings.smtp_security,
-        user=settings.smtp_user,
-        password=settings.smtp_password.get_secret_value(),
-    )
     return {
         Way.EMAIL: EmailChannel(
-            server=server,
+            server=settings.mail_server,
             sender=settings.mail_from,
             writer=letters,
             returns_to=returning(tokens, settings.mail_from) if settings.bounces else None,

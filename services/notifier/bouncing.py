@@ -14,12 +14,12 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from services.notifier.address import Returned, Tokens
 from services.notifier.channels import Outgoing
-from services.notifier.channels.email import deliverable
 from services.notifier.domain.bounces import Bounce, bounce_in
 from services.notifier.store import Deliveries
 from services.runtime import logs
 from services.runtime.clock import Clock
 from services.runtime.outcome import describe
+from services.runtime.smtp import deliverable
 
 _LOCAL_PART: Final = "bounces+"
 

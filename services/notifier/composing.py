@@ -22,7 +22,7 @@ from services.notifier.channels import (
     Unreached,
     WayIn,
 )
-from services.notifier.domain.entrance import LINK_LASTS, Errand
+from services.notifier.domain.entrance import Errand
 from services.notifier.domain.introduction import (
     Introduction,
     Post,
@@ -38,6 +38,7 @@ from services.notifier.domain.standing import Standing, standing
 from services.notifier.store import Kept, NotifierStore, Row, Told, Way
 from services.notifier.store.rows import State
 from services.runtime.clock import Clock
+from services.web.entrance import LINK_LASTS
 
 
 class UnwantedError(Exception):

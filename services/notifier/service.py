@@ -85,7 +85,7 @@ class Notifying:
         await self._suggestions.forget_ambassador(str(key))
         await self._deliveries.forget_ambassador(str(key))
         await self._letters.forget_ambassador(str(key))
-        await self._sessions.forget_ambassador(str(key))
+        await self._sessions.forget(str(key))
         # Not only what was just taken from them: a crash may have come between that and its consequences.
         await self._settle_waiting({key.cluster})
 

@@ -1,22 +1,13 @@
 """What the notifier needs to know, from the environment."""
 
-from typing import Annotated, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Annotated
 
 from pydantic import AfterValidator, AnyHttpUrl, Field, SecretStr, StringConstraints, model_validator
 
 from schemas.ambassadors import EmailAddress, Hours
 from services.notifier.domain.chat import PUBLIC, services_in
 from services.notifier.domain.pace import House
-from services.runtime.settings import RuntimeSettings
-
-
-def _known(timezone: str) -> str:
-    try:
-        ZoneInfo(timezone)
-    except (ZoneInfoNotFoundError, ValueError):
-        raise ValueError("expected a time zone, as Africa/Casablanca") from None
-    return timezone
+from services.runtime.settings import PagesSettings
 
 
 def _chat_services(names: str) -> str:
@@ -24,7 +15,7 @@ def _chat_services(names: str) -> str:
     return names
 
 
-class NotifierSettings(RuntimeSettings):
+class NotifierSettings(PagesSettings):
     """Settings of the notifier. Each field is read from `MAILLAGE_<FIELD>`."""
 
     secret: Annotated[
@@ -32,16 +23,6 @@ class NotifierSettings(RuntimeSettings):
         Field(min_length=32, description="Signs the private inbox addresses; another one makes all of them invalid"),
     ]
     public_url: Annotated[AnyHttpUrl, Field(description="Address under which ambassadors reach this service")]
-    smtp: Annotated[
-        str,
-        StringConstraints(pattern=r"^[^\s:,]+:\d{1,5}$"),
-        Field(description="Mail server, host:port"),
-    ] = "127.0.0.1:25"
-    smtp_security: Annotated[
-        Literal["none", "starttls", "tls"], Field(description="How the connection to the mail server is protected")
-    ] = "none"
-    smtp_user: Annotated[str, Field(description="Login at the mail server; empty: none")] = ""
-    smtp_password: Annotated[SecretStr, Field(description="Password at the mail server")] = SecretStr("")
     mail_from: Annotated[EmailAddress, Field(description="Sender's address of every message")]
     bounces: Annotated[
         str,
@@ -62,10 +43,6 @@ class NotifierSettings(RuntimeSettings):
         AfterValidator(_chat_services),
         Field(description="Chat services that ambassadors may be told by, as Apprise names them; empty: none"),
     ] = ",".join(sorted(PUBLIC))
-    timezone: Annotated[
-        str, AfterValidator(_known), Field(description="Time zone of the dates that ambassadors read")
-    ] = "Africa/Casablanca"
-
     quiet_hours: Annotated[
         str,
         StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$"),
@@ -83,12 +60,6 @@ class NotifierSettings(RuntimeSettings):
             description="For how long ambassadors may undo what they did; only then does anything follow from it",
         ),
     ] = 30
-
-    @model_validator(mode="after")
-    def _login_is_protected(self) -> "NotifierSettings":
-        if self.smtp_user and self.smtp_security == "none":
-            raise ValueError("smtp_user needs smtp_security starttls or tls: a password must not travel in the clear")
-        return self
 
     @model_validator(mode="after")
     def _address_is_a_root(self) -> "NotifierSettings":

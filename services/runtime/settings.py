@@ -5,12 +5,24 @@ import sys
 import warnings
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, NoReturn, TypeVar
+from typing import Annotated, Any, Final, Literal, NoReturn, Self, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, FilePath, SecretStr, StringConstraints, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    FilePath,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from services.runtime.connection import Connection, Mechanism, Security, tls_context
+from services.runtime.smtp import SmtpServer
 from services.runtime.store import in_the_clear
 
 PREFIX = "MAILLAGE_"
@@ -161,6 +173,14 @@ class RuntimeSettings(KafkaSettings):
         return url
 
 
+def _known_zone(timezone: str) -> str:
+    try:
+        ZoneInfo(timezone)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ValueError("expected a time zone, as Africa/Casablanca") from None
+    return timezone
+
+
 PREVIEW_KEY_CHARACTERS: Final = 32
 """Least length of a secret between two services: machines remember it."""
 
@@ -175,6 +195,42 @@ class PreviewSettings(RuntimeSettings):
             description="Secret between ingest and matcher, by which previews are asked for; none: there are none",
         ),
     ] = None
+
+
+class PagesSettings(RuntimeSettings):
+    """Settings of those who have pages for people, and write to them."""
+
+    smtp: Annotated[
+        str,
+        StringConstraints(pattern=r"^[^\s:,]+:\d{1,5}$"),
+        Field(description="Mail server, host:port"),
+    ] = "127.0.0.1:25"
+    smtp_security: Annotated[
+        Literal["none", "starttls", "tls"], Field(description="How the connection to the mail server is protected")
+    ] = "none"
+    smtp_user: Annotated[str, Field(description="Login at the mail server; empty: none")] = ""
+    smtp_password: Annotated[SecretStr, Field(description="Password at the mail server")] = SecretStr("")
+    timezone: Annotated[
+        str, AfterValidator(_known_zone), Field(description="Time zone of the dates that people read")
+    ] = "Africa/Casablanca"
+
+    @model_validator(mode="after")
+    def _mail_login_is_protected(self) -> Self:
+        if self.smtp_user and self.smtp_security == "none":
+            raise ValueError("smtp_user needs smtp_security starttls or tls: a password must not travel in the clear")
+        return self
+
+    @property
+    def mail_server(self) -> SmtpServer:
+        """Where messages are handed over."""
+        host, _, port = self.smtp.rpartition(":")
+        return SmtpServer(
+            host=host,
+            port=int(port),
+            security=self.smtp_security,
+            user=self.smtp_user,
+            password=self.smtp_password.get_secret_value(),
+        )
 
 
 def _pem(*, ca: FilePath | None = None, certificate: FilePath | None = None) -> FilePath | None:

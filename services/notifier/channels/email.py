@@ -13,8 +13,8 @@ from uuid import UUID
 import aiosmtplib
 
 from services.notifier.channels import Invitation, Message, Outgoing, RefusedError, UnreachableError
-from services.notifier.channels.smtp import Connections, SmtpServer
 from services.notifier.domain.reaching import ENHANCED, address_gone
+from services.runtime.smtp import Connections, SmtpServer, deliverable
 
 MESSAGE_STEP_SECONDS: Final = 20.0
 """For each step with the message. Servers that check for spam answer late; giving up then sends it twice."""
@@ -150,15 +150,6 @@ def compose(message: Outgoing, letter: Letter, *, sender: str, recipient: str) -
 def message_id(notification_id: UUID, sender: str) -> str:
     """Return the Message-ID of a notification: the same at every try, so that a mailbox can tell a repetition."""
     return f"<{notification_id}@{sender.rpartition('@')[2]}>"
-
-
-def deliverable(address: str) -> str:
-    """Return `address` with its domain as the DNS writes it, so that only a local part beyond ASCII needs SMTPUTF8."""
-    local, _, domain = address.rpartition("@")
-    try:
-        return f"{local}@{domain.encode('idna').decode()}"
-    except UnicodeError:
-        return address
 
 
 def _address(address: str, display_name: str = "") -> Address:

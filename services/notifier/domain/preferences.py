@@ -56,6 +56,11 @@ class Person(AmbassadorPublished):
     reach: Mapping[Way, Reach] = {}
 
     @property
+    def whom(self) -> str:
+        """Their key, as text."""
+        return str(self.key)
+
+    @property
     def off(self) -> Mapping[Way, Off]:
         """The ways that are turned off."""
         return {way: reach.off for way, reach in self.reach.items() if reach.off is not None}

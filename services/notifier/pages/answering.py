@@ -12,13 +12,14 @@ from services.notifier.address import Invited, Tokens
 from services.notifier.domain.introduction import Answer, Phase
 from services.notifier.domain.presentation import card
 from services.notifier.introducing import Introducing, Shown
-from services.notifier.pages.private import PRIVATE, from_our_page, private_page
+from services.notifier.pages.private import private_page
 from services.notifier.pages.reader import Reader, Readers
 from services.runtime import logs
 from services.runtime.clock import Clock
 from services.runtime.errors import TransientError
 from services.runtime.outcome import describe
 from services.runtime.store import StoreError
+from services.web.private import PRIVATE, from_our_page
 
 Then = Callable[[Shown, Reader], Awaitable[Response]]
 

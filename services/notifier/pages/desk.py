@@ -12,8 +12,9 @@ from services.notifier.desk import Desk, Table
 from services.notifier.domain.desk import Step
 from services.notifier.domain.preferences import Person
 from services.notifier.pages import messages
-from services.notifier.pages.private import PRIVATE, Doorkeeper, Then, private_page
+from services.notifier.pages.private import Doorkeeper, Then, private_page
 from services.notifier.pages.reader import Reader
+from services.web.private import PRIVATE
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the beginning of something to compute (OWASP, CSV injection)."""

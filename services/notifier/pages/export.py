@@ -9,12 +9,13 @@ from fastapi.responses import StreamingResponse
 
 from services.notifier.domain.preferences import Person
 from services.notifier.exporting import Exporting
-from services.notifier.pages.private import PRIVATE, Doorkeeper
+from services.notifier.pages.private import Doorkeeper
 from services.notifier.pages.reader import Reader
 from services.runtime import logs
 from services.runtime.errors import TransientError
 from services.runtime.outcome import describe
 from services.runtime.store import StoreError
+from services.web.private import PRIVATE
 
 _PIECE_BYTES: Final = 64 * 1024
 """What is sent at a time: a suggestion has a few kilobytes, and each sending its cost."""

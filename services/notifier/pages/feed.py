@@ -21,10 +21,11 @@ from services.notifier.address import Tokens
 from services.notifier.composing import told_to
 from services.notifier.domain.preferences import Person
 from services.notifier.domain.presentation import card
-from services.notifier.pages.private import PRIVATE, Doorkeeper, private_page
+from services.notifier.pages.private import Doorkeeper, private_page
 from services.notifier.pages.reader import Reader
 from services.notifier.store import Brief, Kept, NotifierStore
 from services.runtime.clock import Clock
+from services.web.private import PRIVATE
 
 ENTRIES: Final = 50
 """What a feed holds: more than anybody is told in a day, so a reader that asks once a day misses nothing."""

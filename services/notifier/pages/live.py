@@ -13,9 +13,10 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from services.notifier.domain.preferences import Person
 from services.notifier.live import Live
-from services.notifier.pages.private import PRIVATE, SCRIPT, SCRIPT_PATH, Doorkeeper
+from services.notifier.pages.private import SCRIPT, SCRIPT_PATH, Doorkeeper
 from services.notifier.pages.reader import Reader
 from services.notifier.store.people import Ambassadors
+from services.web.private import PRIVATE
 
 HEARTBEAT_SECONDS: Final = 15
 

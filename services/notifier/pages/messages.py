@@ -3,9 +3,8 @@
 from typing import Final
 
 from schemas.ambassadors import Rhythm
-from schemas.codes import IntellectualProperty, Stage
+from schemas.codes import IntellectualProperty
 from schemas.feedback import NotRelevantReason, Result
-from schemas.members import MemberKind
 from schemas.suggestions import AdjustmentScope, LapseReason, RequestSource
 from services.notifier.domain.desk import Step
 from services.notifier.domain.introduction import Answer, Phase
@@ -20,25 +19,6 @@ ASKS: Final = {
     RequestSource.NEED: _("Seeks"),
     RequestSource.INTERESTS: _("Is interested in"),
     RequestSource.ASSETS: _("Works on"),
-}
-
-KINDS: Final = {
-    MemberKind.COMPANY: _("Company"),
-    MemberKind.STARTUP: _("Start-up"),
-    MemberKind.LABORATORY: _("Laboratory"),
-    MemberKind.UNIVERSITY: _("University"),
-    MemberKind.ASSOCIATION: _("Association"),
-    MemberKind.INNOVATION_CITY: _("Innovation city"),
-    MemberKind.FUNDER: _("Funder"),
-    MemberKind.PARTNER_CLUSTER: _("Partner cluster"),
-}
-
-STAGES: Final = {
-    Stage.IDEA: _("Idea"),
-    Stage.PROOF_OF_CONCEPT: _("Proof of concept"),
-    Stage.PROTOTYPE: _("Prototype"),
-    Stage.MARKET: _("On the market"),
-    Stage.INTERNATIONAL: _("On international markets"),
 }
 
 RIGHTS: Final = {

@@ -12,11 +12,12 @@ from services.notifier.domain.preferences import Person, Preferences
 from services.notifier.domain.reaching import Way
 from services.notifier.pages import messages
 from services.notifier.pages.feed import ENTRIES, feed_url
-from services.notifier.pages.private import PRIVATE, Doorkeeper, private_page
+from services.notifier.pages.private import Doorkeeper, private_page
 from services.notifier.pages.reader import Reader
 from services.notifier.preferring import Preferring
 from services.notifier.reaching import Reaching
 from services.notifier.signing_in import SigningIn
+from services.web.private import PRIVATE
 
 _NEVER: Final = "never"
 """The choice of no e-mails at all, beside the rhythms."""
@@ -135,7 +136,7 @@ class _Pages:
                 return private_page(reader, "not_ours.html", 403, token=token)
             await self._signing_in.renew_address(person)
             if person.email is not None:  # shown here, the new one would come into the same hands
-                return self._door.let_out(RedirectResponse("/sign-in?renewed=1", 303, headers=PRIVATE))
+                return self._door.cookie.let_out(RedirectResponse("/sign-in?renewed=1", 303, headers=PRIVATE))
             new = self._tokens.inbox(person.key, person.epoch + 1)
             return RedirectResponse(f"/inbox/{new}/preferences", 303, headers=PRIVATE)
 

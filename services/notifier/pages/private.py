@@ -11,7 +11,7 @@ from starlette.datastructures import URL
 
 from schemas.ambassadors import AmbassadorKey
 from services.notifier.address import Tokens
-from services.notifier.domain.entrance import HOME, ME, SESSION_LASTS, our_path
+from services.notifier.domain.entrance import HOME, ME, our_path
 from services.notifier.domain.preferences import Person
 from services.notifier.inbox import Inbox
 from services.notifier.pages.reader import HERE, Reader, Readers
@@ -20,29 +20,15 @@ from services.runtime import logs
 from services.runtime.errors import TransientError
 from services.runtime.outcome import describe
 from services.runtime.store import StoreError
+from services.web import reading
+from services.web.private import PRIVATE, WITH_SCRIPT, SessionCookie, from_our_page
 
-SHEET: Final = (HERE / "static" / "inbox.css").read_bytes()
+SHEET: Final = (reading.HERE / "static" / "pages.css").read_bytes()
 SHEET_PATH: Final = f"/inbox-static/{hashlib.sha256(SHEET).hexdigest()[:12]}.css"
 SCRIPT: Final = (HERE / "static" / "live.js").read_bytes()
 SCRIPT_PATH: Final = f"/inbox-static/{hashlib.sha256(SCRIPT).hexdigest()[:12]}.js"
-ICON: Final = (HERE / "static" / "icon.svg").read_bytes()
-
-PRIVATE: Final = {
-    "cache-control": "no-store",
-    "content-security-policy": (
-        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
-        "frame-ancestors 'none'"
-    ),
-    "referrer-policy": "no-referrer",  # the address is the key to the inbox: it must not travel on
-    "x-content-type-options": "nosniff",
-    "x-robots-tag": "noindex, nofollow",
-    "cross-origin-opener-policy": "same-origin",
-}
-
-_WITH_SCRIPT: Final = {
-    **PRIVATE,
-    "content-security-policy": f"{PRIVATE['content-security-policy']}; script-src 'self'; connect-src 'self'",
-}
+ICON: Final = (reading.HERE / "static" / "icon.svg").read_bytes()
+ICON_PATH: Final = "/inbox-static/icon.svg"
 
 
 def private_page(reader: Reader, template: str, status: int, *, live: str | None = None, **values: Any) -> Response:
@@ -55,32 +41,8 @@ def private_page(reader: Reader, template: str, status: int, *, live: str | None
         live: of a page that keeps up to date, the place that it is at; read before what is on the page is.
         values: for the template.
     """
-    page = reader.page(template, sheet=SHEET_PATH, script=SCRIPT_PATH, live=live, **values)
-    return HTMLResponse(page, status, headers=PRIVATE if live is None else _WITH_SCRIPT)
-
-
-def by_a_person(request: Request) -> bool:
-    """Return whether somebody followed a link to a page, as far as the browser says.
-
-    Programs that look behind links say nothing of this; neither do browsers over plain HTTP, nor very old ones.
-    """
-    said = request.headers
-    if said.get("sec-fetch-mode") != "navigate" or "sec-purpose" in said or "purpose" in said:  # fetched beforehand
-        return False
-    return said.get("sec-fetch-user") == "?1" or said.get("sec-fetch-site") == "same-origin"
-
-
-def from_our_page(request: Request, origin: URL) -> bool:
-    """Return whether a form was sent from our own page, as far as the browser says.
-
-    With `Referrer-Policy: no-referrer` browsers send `Origin: null`, which says nothing; `Sec-Fetch-Site` tells
-    where it is sent (not over plain HTTP). A signed field or address decides in any case.
-    """
-    site = request.headers.get("sec-fetch-site")
-    if site is not None:
-        return site == "same-origin"
-    sent_from = request.headers.get("origin", "null")
-    return sent_from == "null" or URL(sent_from).netloc in (origin.netloc, request.headers.get("host"))
+    page = reader.page(template, sheet=SHEET_PATH, icon=ICON_PATH, script=SCRIPT_PATH, live=live, **values)
+    return HTMLResponse(page, status, headers=PRIVATE if live is None else WITH_SCRIPT)
 
 
 Then = Callable[[Person, Reader], Awaitable[Response]]
@@ -99,9 +61,7 @@ class Doorkeeper:
         self._readers = readers
         self._origin = URL(base)
         self._log = logs.get()
-        # A browser takes a name with this prefix over https alone, for this host alone, and lets no other host set it.
-        self._secure = self._origin.scheme == "https"
-        self._cookie = "__Host-maillage" if self._secure else "maillage"
+        self.cookie = SessionCookie(base)
 
     async def open(self, request: Request, token: str, then: Then) -> Response:
         """Return what `then` answers to the owner of the inbox that `token` names, or that whoever is signed in has."""
@@ -130,20 +90,7 @@ class Doorkeeper:
 
     async def visitor(self, request: Request) -> Visitor | None:
         """Return who is signed in, if anybody is."""
-        return await self._signing_in.visitor(request.cookies.get(self._cookie, ""))
-
-    def let_in(self, response: Response, secret: str) -> Response:
-        """Have the browser keep a session, in the place of any other."""
-        lasts = int(SESSION_LASTS.total_seconds())
-        response.set_cookie(
-            self._cookie, secret, max_age=lasts, path="/", secure=self._secure, httponly=True, samesite="lax"
-        )
-        return response
-
-    def let_out(self, response: Response) -> Response:
-        """Have the browser forget its session."""
-        response.delete_cookie(self._cookie, path="/", secure=self._secure, httponly=True, samesite="lax")
-        return response
+        return await self._signing_in.visitor(self.cookie.of(request))
 
     def field(self, person: Person) -> str:
         """Return the hidden field of a form that concerns nothing but its reader."""

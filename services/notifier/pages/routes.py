@@ -20,17 +20,11 @@ from services.notifier.domain.standing import Standing
 from services.notifier.inbox import MOST_FOUND, Inbox, Wanted
 from services.notifier.live import Live
 from services.notifier.pages import messages
-from services.notifier.pages.private import (
-    ICON,
-    PRIVATE,
-    SHEET,
-    SHEET_PATH,
-    Doorkeeper,
-    by_a_person,
-    private_page,
-)
+from services.notifier.pages.private import ICON, SHEET, SHEET_PATH, Doorkeeper, private_page
 from services.notifier.pages.reader import Reader
 from services.notifier.store import View
+from services.web.private import PRIVATE, by_a_person
+from services.web.words import KINDS
 
 _PAGE: Final = re.compile(r"[1-9][0-9]{0,3}")
 _QUERY_CHARACTERS: Final = 200
@@ -146,7 +140,7 @@ class _Pages:
             listing = await self._inbox.listing(person, asked.part, asked.number, asked.sought)
             return private_page(
                 reader, "index.html", 200, live=place, token=token, person=person, listing=listing, View=View,
-                asked=asked, kinds=messages.KINDS, most=MOST_FOUND,
+                asked=asked, kinds=KINDS, most=MOST_FOUND,
             )  # fmt: skip
 
         return await self._door.open(request, token, show)

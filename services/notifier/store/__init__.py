@@ -11,9 +11,9 @@ from services.notifier.store.kept import Kept, Told
 from services.notifier.store.letters import Letters
 from services.notifier.store.people import Ambassadors, Contacts
 from services.notifier.store.rows import Row, Sent
-from services.notifier.store.sessions import Sessions
 from services.notifier.store.suggestions import Brief, Suggestions, View
 from services.runtime.store import Database
+from services.web.sessions import Sessions
 
 __all__ = [
     "Ambassadors",
@@ -47,7 +47,7 @@ class NotifierStore:
         self.letters = Letters(database)
         self.figures = Figures(database)
         self.changes = Changes(database)
-        self.sessions = Sessions(database)
+        self.sessions = Sessions(database, whom="ambassador")
 
     async def ensure_indexes(self) -> None:
         """Create what queries need; may be repeated."""

@@ -26,7 +26,6 @@ from services.notifier.channels import (
 )
 from services.notifier.channels.chat import ChatChannel
 from services.notifier.channels.email import EmailChannel, message_id
-from services.notifier.channels.smtp import TIMEOUT_SECONDS, SmtpServer
 from services.notifier.channels.webhook import WebhookChannel, is_public
 from services.notifier.composing import introducer
 from services.notifier.domain.chat import PUBLIC
@@ -34,6 +33,7 @@ from services.notifier.domain.introduction import Purpose
 from services.notifier.domain.preferences import Preferences, person_of
 from services.notifier.pages.letters import Letters
 from services.notifier.pages.reader import Readers
+from services.runtime.smtp import TIMEOUT_SECONDS, SmtpServer
 from tests.component.notifier.receivers import LOOPBACK, HookReceiver, MailServer, parts_of
 from tests.unit.notifier.samples import EVIDENCE, NOW, SECRET, contact, made, person
 

@@ -10,7 +10,7 @@ import pytest
 
 from schemas.ambassadors import AmbassadorKey
 from services.notifier.address import Tokens, inbox_url
-from services.notifier.domain.entrance import OF_ADDRESS, OF_CLIENT
+from services.web.entrance import OF_ADDRESS, OF_CLIENT
 from tests.component.notifier.receivers import TAKEN
 from tests.component.notifier.signing import AMINA, COOKIE, ask, mailed, signed_in
 from tests.component.notifier.world import BASE, SIGNING, Process, World, erased, hidden_field, inbox

@@ -8,9 +8,8 @@ import pytest
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
-from schemas.codes import IntellectualProperty, Stage
+from schemas.codes import IntellectualProperty
 from schemas.feedback import NotRelevantReason
-from schemas.members import MemberKind
 from schemas.suggestions import AdjustmentScope, LapseReason, RequestSource
 from services.notifier.domain.desk import Step
 from services.notifier.domain.reaching import Reason
@@ -62,8 +61,6 @@ def test_templates_say_nothing_outside_the_catalogue() -> None:
 @pytest.mark.parametrize(
     ("table", "codes"),
     [
-        (messages.KINDS, MemberKind),
-        (messages.STAGES, Stage),
         (messages.RIGHTS, IntellectualProperty),
         (messages.REASONS, NotRelevantReason),
         (messages.CONSEQUENCES, NotRelevantReason),

@@ -2,7 +2,8 @@
 
 import pytest
 
-from services.notifier.domain.entrance import client_of, our_path
+from services.notifier.domain.entrance import our_path
+from services.web.entrance import client_of
 
 
 @pytest.mark.parametrize(

@@ -167,6 +167,15 @@ class Connections:
         task.add_done_callback(self._leaving.discard)
 
 
+def deliverable(address: str) -> str:
+    """Return `address` with its domain as the DNS writes it, so that only a local part beyond ASCII needs SMTPUTF8."""
+    local, _, domain = address.rpartition("@")
+    try:
+        return f"{local}@{domain.encode('idna').decode()}"
+    except UnicodeError:
+        return address
+
+
 def _ended(error: Exception) -> bool:
     """Return whether the server ended the connection, rather than refused what was said over it."""
     match error:
