@@ -23,14 +23,14 @@ OPERATOR_KEY = "operator-key-of-the-tests"
 CONTACT = {"name": "Amal Zeroual", "email": "amal.zeroual@example.org", "phone": "+212 500 00 01 90"}
 
 
-def settings(mongo_url: str, bootstrap: str, database: str) -> IngestSettings:
+def settings(mongo_url: str, bootstrap: str, database: str, *, submissions: bool = False) -> IngestSettings:
     """`submissions` off: the broker in memory serves one member of a group, and there are several of us."""
     return IngestSettings(
         mongo=SecretStr(mongo_url),
         kafka=bootstrap,
         database=database,
         operator_key=SecretStr(OPERATOR_KEY),
-        submissions=False,
+        submissions=submissions,
     )
 
 

@@ -1,5 +1,6 @@
 """A broker or a database that goes away and comes back: 503, nothing half-done, then all as it was asked for."""
 
+import json
 from pathlib import Path
 from time import monotonic
 from uuid import uuid4
@@ -7,10 +8,14 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from schemas.submissions import sign
+from schemas.topics import SUBMISSIONS
 from services.console.embedded.mongod import Mongod
 from services.ingest.app import build
 from services.runtime.broker import create_topics
+from services.runtime.clock import utc_now
 from services.runtime.connection import Connection
+from services.runtime.operational import readiness
 from tests.component.ingest.conftest import OPERATOR_KEY, bearer, settings, until
 from tests.component.ingest.log import newest, revs, told
 from tests.parts.kafka import RealKafka, available
@@ -31,7 +36,7 @@ async def test_a_broker_that_dies_and_comes_back(mongo_url: str, tmp_path: Path)
     node = RealKafka(tmp_path)
     await node.start()
     await create_topics(Connection(node.bootstrap), partitions=3, replication=1)
-    frame = build(settings(mongo_url, node.bootstrap, f"ingest-{uuid4().hex}"))
+    frame = build(settings(mongo_url, node.bootstrap, f"ingest-{uuid4().hex}", submissions=True))
     transport = httpx.ASGITransport(app=frame.app)
     try:
         await frame.start()
@@ -54,13 +59,28 @@ async def test_a_broker_that_dies_and_comes_back(mongo_url: str, tmp_path: Path)
             assert is_try_again(await api.put("/v1/clusters/souss/members/other", json=AFTER))
             assert monotonic() - began < 1, "refused at once while the broker is known to be away"
             assert (await api.get("/v1/clusters/souss/members/other")).status_code == 404
+            began = monotonic()
+            assert frame.health().alive
+            await readiness(frame)
+            assert monotonic() - began < 2, "whether it is ready does not wait for the broker either"
 
             await node.start()
             await until(is_after)
             assert (await api.put(PATH, json=AFTER)).json()["rev"] == 2
+
+            issued = (await api.post("/v1/keys", json={"cluster": "souss", "member_id": "m"})).json()
+            body = json.dumps({"member_id": "m", **BEFORE}).encode()
+            signed = sign(issued["key"], body, submission_id="one", at=utc_now())
+            await frame.publisher.send(SUBMISSIONS.name, b"souss/m", body, signed)
+
+            async def is_answered() -> bool:
+                answer = await api.get("/v1/submissions/one", headers=bearer(issued["key"]))
+                return answer.status_code == 200 and answer.json()["entity_rev"] == 3
+
+            await until(is_answered)
             assert (await api.put("/v1/clusters/souss/members/other", json=AFTER)).json()["rev"] == 1
         events = await told(node.bootstrap, "souss")
-        assert [revs(events, member) for member in ("m", "other")] == [[1, 2], [1]]
+        assert [revs(events, member) for member in ("m", "other")] == [[1, 2, 3], [1]]
         newest(events)
     finally:
         await frame.stop()

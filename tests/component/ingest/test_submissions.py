@@ -208,7 +208,11 @@ async def test_the_same_id_is_one_submission_with_one_answer(cluster: Cluster, s
     needs = [envelope for envelope in await cluster.told() if "title" in type(envelope.value).model_fields]
     assert len(needs) == 1
 
-    [other] = await sender.ask(sender.record(NEED | {"member_id": "firm", "title": "Autre"}, "first"))
+    [another] = await sender.ask(sender.record(NEED | {"member_id": "firm"}, "third"))
+    ids = {answer.entity_id for answer in sender.answers if answer.submission_id == "first"}
+    assert len(ids | {another.entity_id}) == 2, "the same need under another id is another need"
+
+    [other] = await sender.ask(sender.record(NEED | {"member_id": "firm", "title": "Autre besoin"}, "first"))
     assert (other.status, other.problem and other.problem.title) == (422, "webhook-id already used")
     own = await cluster.key_of("firm")
     shown = (await cluster.api.get("/v1/submissions/first", headers=own)).json()
