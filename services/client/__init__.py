@@ -1,6 +1,6 @@
 """A client of Maillage for Python: publish a profile, post needs, deal with keys; sure of what was taken.
 
-What it sends again while the service is away is never carried out twice.
+What it sends again by itself while the service is away is never carried out twice.
 """
 
 from .answers import (
@@ -8,6 +8,7 @@ from .answers import (
     FieldError,
     IssuedKey,
     MaillageError,
+    MisuseError,
     Note,
     Published,
     RefusedError,
@@ -23,6 +24,7 @@ __all__ = [
     "IssuedKey",
     "Maillage",
     "MaillageError",
+    "MisuseError",
     "Note",
     "Published",
     "RefusedError",

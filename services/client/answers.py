@@ -1,8 +1,8 @@
 """What the API answers, as values; and what it refuses, as errors."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, Final, TypeVar
 
 import httpx
 
@@ -21,7 +21,11 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What was sent is published: stored for good, and on the log. `rev` counts its states."""
+    """What was sent is published: stored for good, and on the log.
+
+    Attributes:
+        rev: counts its states; 0: not known, for the answer that said it was lost.
+    """
 
     id: str
     rev: int
@@ -75,19 +79,33 @@ class RefusedError(MaillageError):
         self.errors = tuple(errors)
 
 
+class MisuseError(MaillageError):
+    """It cannot be asked like this: an address, a key or a content that nobody can send."""
+
+
 class AwayError(MaillageError):
-    """It is away, and was for as long as we were patient. To ask again is safe.
+    """It is away, and was for as long as we were patient; what was asked for may have been done all the same.
+
+    To ask again is safe, but for three: `issue_key` and `rotate_key` may make a key more (`keys` shows it), and
+    `post_need` without an `idempotency_key` a need more.
 
     Attributes:
         after: seconds after which it said to come back; 0 where it said nothing.
+        done: the request was heard, and was or may be carried out.
     """
 
-    def __init__(self, detail: str, after: float = 0.0) -> None:
+    def __init__(self, detail: str, after: float = 0.0, *, done: bool = False) -> None:
         super().__init__(detail)
         self.after = after
+        self.done = done
 
 
 _AWAY = (429, 500, 502, 503, 504)
+
+# What the service calls it when it took a request and the log was slow to confirm it.
+_UNCONFIRMED: Final = "Not confirmed yet"
+
+T = TypeVar("T", FieldError, Note)
 
 
 def checked(answer: httpx.Response) -> httpx.Response:
@@ -100,21 +118,23 @@ def checked(answer: httpx.Response) -> httpx.Response:
     if answer.is_success:
         return answer
     try:
-        problem = answer.json()
+        said = answer.json()
     except ValueError:
-        problem = {}
+        said = None
+    problem: dict[str, Any] = said if isinstance(said, dict) else {}
     detail = problem.get("detail", f"The service answered {answer.status_code}.")
     if answer.status_code in _AWAY:
         after = answer.headers.get("retry-after", "")
-        raise AwayError(detail, float(after) if after.isdecimal() else 0.0)
-    errors = [FieldError(**error) for error in problem.get("errors", ())]
+        done = problem.get("title") == _UNCONFIRMED
+        raise AwayError(detail, float(after) if after.isdecimal() else 0.0, done=done)
+    errors = [_known(FieldError, error) for error in problem.get("errors", ())]
     raise RefusedError(answer.status_code, problem.get("title", "Refused"), detail, errors)
 
 
 def taken(answer: httpx.Response) -> Taken:
     """Read what a write answers."""
     said = answer.json()
-    return Taken(said["id"], said["rev"], tuple(Note(**note) for note in said.get("notes", ())))
+    return Taken(said["id"], said["rev"], tuple(_known(Note, note) for note in said.get("notes", ())))
 
 
 def published(answer: httpx.Response) -> Published:
@@ -136,6 +156,11 @@ def issued(answer: httpx.Response) -> IssuedKey:
 def keys(answer: httpx.Response) -> list[IssuedKey]:
     """Read the keys of a member."""
     return [_key(key) for key in answer.json()["keys"]]
+
+
+def _known(kind: type[T], said: dict[str, Any]) -> T:
+    """Read what we know of; a later version may say more."""
+    return kind(**{field.name: str(said.get(field.name, "")) for field in fields(kind)})
 
 
 def _key(said: dict[str, Any]) -> IssuedKey:

@@ -1,6 +1,7 @@
 """The requests of the API: what is sent, and how its answer is read. Whoever sends them may wait or await."""
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -10,7 +11,7 @@ from uuid import uuid4
 import httpx
 
 from . import answers
-from .answers import Content, IssuedKey, Published, Taken
+from .answers import Content, IssuedKey, MisuseError, Published, Taken, checked
 
 T = TypeVar("T")
 
@@ -21,6 +22,7 @@ class Call(Generic[T]):
 
     Attributes:
         repeatable: it may be sent again and again, and is never carried out twice.
+        gone: statuses that say, to what was heard before, that it was carried out: there is nothing left to refuse.
     """
 
     method: str
@@ -30,6 +32,31 @@ class Call(Generic[T]):
     content: Content | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     repeatable: bool = True
+    gone: Collection[int] = ()
+
+    def body(self) -> bytes | None:
+        """Return what is sent: the same for the same fields, in whatever order they come.
+
+        Raises:
+            MisuseError: it is nothing that JSON can spell.
+        """
+        if self.content is None:
+            return None
+        try:
+            return json.dumps(self.content, ensure_ascii=False, sort_keys=True, allow_nan=False).encode()
+        except (ValueError, TypeError, RecursionError) as error:
+            raise MisuseError(f"The content is no JSON in UTF-8: {error}") from None
+
+    def answered(self, answer: httpx.Response, *, heard: bool) -> T:
+        """Return what an answer says; `heard`: the same was sent before, and may have been carried out.
+
+        Raises:
+            AwayError: it says to come back.
+            RefusedError: it says no.
+        """
+        if not (heard and answer.status_code in self.gone):
+            checked(answer)
+        return self.read(answer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +77,14 @@ class Calls:
     def delete(self, path: str) -> Call[Taken]:
         """Erase what is at a path."""
         return Call("DELETE", path, answers.taken)
+
+    def erase_member(self, member_id: str) -> Call[Taken]:
+        """Erase a member; with it goes its key, perhaps the one that asks."""
+
+        def erased(answer: httpx.Response) -> Taken:
+            return answers.taken(answer) if answer.is_success else Taken(member_id, 0)
+
+        return Call("DELETE", self.path("members", member_id), erased, gone=(401,))
 
     def post_need(self, content: Content, key: str | None) -> Call[Taken]:
         """Publish a new need."""
@@ -98,8 +133,26 @@ class Calls:
 
     def revoke_key(self, key_id: str) -> Call[None]:
         """Revoke a key."""
-        return Call("DELETE", f"/v1/keys/{quote(key_id, safe='')}", lambda _: None)
+        # Of a key that is not there 404 is said to the operator, 403 to others, 401 to whoever asks with it.
+        return Call("DELETE", f"/v1/keys/{quote(key_id, safe='')}", lambda _: None, gone=(401, 403, 404))
 
     def path(self, *parts: str) -> str:
         """Return the path of something in the cluster."""
         return "/".join(("/v1/clusters", *(quote(part, safe="") for part in (self.cluster, *parts))))
+
+
+def access(url: str, key: str) -> dict[str, str]:
+    """Return the headers by which a key is shown.
+
+    Raises:
+        MisuseError: it is no address, or no key.
+    """
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise MisuseError(f"{url!r} is no address: {error}") from None
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise MisuseError(f"{url!r} is no address: it begins with http:// or https://")
+    if not (key.isascii() and key.isprintable() and key.strip()):
+        raise MisuseError("The key has signs that no key has, or none: copy it again.")
+    return {"Authorization": f"Bearer {key.strip()}"}

@@ -6,19 +6,23 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import httpx
-from tenacity import Retrying, stop_after_attempt
+from tenacity import Retrying
 
-from .answers import AwayError, Content, IssuedKey, Published, Taken, checked
-from .calls import Call, Calls
-from .patience import AWAY, patience, pause
+from .answers import AwayError, Content, IssuedKey, MisuseError, Published, Taken
+from .calls import Call, Calls, access
+from .patience import AWAY, Patience, once
 
 T = TypeVar("T")
+
+# Who did not even listen has heard nothing.
+_UNHEARD = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
 
 class Maillage:
     """Publishes for one member, or with the operator's key for all of a cluster.
 
-    Every method raises `RefusedError` when the API says no, and `AwayError` when it was away for `patience_seconds`.
+    Every method raises `RefusedError` when the API says no, `AwayError` when it was away for `patience_seconds`, and
+    `MisuseError` where there is nothing that could be sent.
     """
 
     def __init__(
@@ -30,12 +34,14 @@ class Maillage:
         patience_seconds: float = 60.0,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        """`transport`: another way to the service than the network, for tests."""
+        """`transport`: another way to the service than the network, for tests.
+
+        Raises:
+            MisuseError: it is no address, no key, or no time.
+        """
         self._calls = Calls(cluster)
-        self._patience = patience(patience_seconds)
-        self._http = httpx.Client(
-            base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=30.0, transport=transport
-        )
+        self._patience = Patience(patience_seconds)
+        self._http = httpx.Client(base_url=url, headers=access(url, key), timeout=30.0, transport=transport)
 
     def __enter__(self) -> Self:
         return self
@@ -59,7 +65,7 @@ class Maillage:
 
     def erase_member(self, member_id: str) -> Taken:
         """Erase a member with its contact, its needs and its keys."""
-        return self._do(self._calls.delete(self._calls.path("members", member_id)))
+        return self._do(self._calls.erase_member(member_id))
 
     def put_contact(self, member_id: str, contact: Content, *, if_match: int | None = None) -> Taken:
         """Tell who answers for a member when it is introduced."""
@@ -74,7 +80,10 @@ class Maillage:
         return self._do(self._calls.delete(self._calls.path("members", member_id, "contact")))
 
     def post_need(self, need: Content, *, idempotency_key: str | None = None) -> Taken:
-        """Publish a new need. The same `idempotency_key` with the same content makes one need, for 24 hours."""
+        """Publish a new need. The same `idempotency_key` with the same content makes one need, for 24 hours.
+
+        Without one each call makes a need; what is sent again while the service is away makes none more.
+        """
         return self._do(self._calls.post_need(need, idempotency_key))
 
     def put_need(self, need_id: str, need: Content, *, if_match: int | None = None) -> Taken:
@@ -129,10 +138,14 @@ class Maillage:
         self._do(self._calls.revoke_key(key_id))
 
     def _do(self, call: Call[T]) -> T:
-        stop = self._patience if call.repeatable else stop_after_attempt(1)
-        for attempt in Retrying(retry=AWAY, wait=pause, stop=stop, reraise=True):
+        stop, heard = self._patience.ended if call.repeatable else once, False
+        for attempt in Retrying(retry=AWAY, wait=self._patience.pause, stop=stop, reraise=True):
             with attempt:
-                return call.read(checked(self._send(call)))
+                try:
+                    return call.answered(self._send(call), heard=heard)
+                except AwayError as away:
+                    heard = heard or away.done
+                    raise
         raise AssertionError("it is returned or raised")
 
     def _send(self, call: Call[Any]) -> httpx.Response:
@@ -141,8 +154,14 @@ class Maillage:
                 call.method,
                 call.path,
                 params=call.params or None,
-                json=call.content,
-                headers=call.headers,
+                content=call.body(),
+                headers={**call.headers, **({} if call.content is None else {"Content-Type": "application/json"})},
             )
+        except (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL) as error:
+            raise MisuseError(f"Nobody can be asked like this: {error}") from None
         except httpx.TransportError as error:
-            raise AwayError(f"{self._http.base_url} does not answer ({type(error).__name__})") from None
+            # Who did not even listen has heard nothing.
+            done = not isinstance(
+                error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout | httpx.ProxyError
+            )
+            raise AwayError(f"{self._http.base_url} does not answer ({type(error).__name__})", done=done) from None

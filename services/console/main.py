@@ -1,8 +1,10 @@
 """The `maillage` command."""
 
 import asyncio
+import io
 import json
 import signal
+import sys
 import tempfile
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
@@ -197,6 +199,9 @@ Ctrl-C ends it; what it knows is kept in {system.data}.""")
 
 def main() -> None:
     """Entry point."""
+    # Texts have letters of three languages and more, and a key is told once: no code page is in their way.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
     cli()
 
 

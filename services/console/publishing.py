@@ -14,14 +14,21 @@ from typing import Annotated, Any, Final
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from services.client import AwayError, IssuedKey, Maillage, RefusedError, Taken
+from services.client import AwayError, IssuedKey, Maillage, MisuseError, RefusedError, Taken
 from services.console.system import DEFAULT_PORT
+from services.ingest.rows import content_of, need_claim
 
 AWAY: Final = 3
 
+AGAIN: Final = "Ask again later: nothing is done twice."
+MADE: Final = "It may have been issued all the same: look by `maillage key list`, and revoke what nobody has."
+
+# Wider than any line: who reads from a pipe has no edge where it would have to be cut.
+_NO_EDGE: Final = 100_000
+
 _say = Console(stderr=True, highlight=False)
-_tables = Console(highlight=False)
 
 Url = Annotated[str, typer.Option(help="Where ingest listens.", envvar="MAILLAGE_URL")]
 ApiKey = Annotated[str, typer.Option(help="The operator's key, or an organisation's.", envvar="MAILLAGE_KEY")]
@@ -134,11 +141,17 @@ def show_need(context: typer.Context, need_id: NeedId) -> None:
 def post_need(
     context: typer.Context,
     file: File,
-    idempotency_key: Annotated[str | None, typer.Option(help="The same, with the same content, is one need.")] = None,
+    idempotency_key: Annotated[
+        str | None,
+        typer.Option(help="The same, with the same content, is one need. Unless said, the same content is."),
+    ] = None,
 ) -> None:
-    """Publish a new need."""
+    """Publish a new need. The same content is the same need, as in an import: posted again, it is there once."""
     with _maillage(context) as maillage:
-        _taken(maillage.post_need(_content(file), idempotency_key=idempotency_key))
+        content = _content(file)
+        if idempotency_key is None and content.get("need_id") is None:
+            idempotency_key = need_claim(context.obj.cluster, content_of(content))
+        _taken(maillage.post_need(content, idempotency_key=idempotency_key))
 
 
 @need_commands.command("put")
@@ -166,7 +179,7 @@ def erase_need(context: typer.Context, need_id: NeedId) -> None:
 def list_keys(context: typer.Context, member_id: MemberId, as_json: AsJson = False) -> None:
     """List the keys of a member, and when each was last used."""
     with _maillage(context) as maillage:
-        keys = [{**asdict(key), "scopes": ", ".join(key.scopes)} for key in maillage.keys(member_id)]
+        keys = map(asdict, maillage.keys(member_id))
         _list(keys, ("key_id", "label", "scopes", "issued_at", "used_at", "ends_at"), as_json=as_json)
 
 
@@ -179,7 +192,7 @@ def issue_key(
     ends_at: Annotated[datetime | None, typer.Option(help="From then on it opens nothing.")] = None,
 ) -> None:
     """Issue a key. It is told once, on standard output."""
-    with _maillage(context) as maillage:
+    with _maillage(context, away=MADE) as maillage:
         ends = ends_at.astimezone() if ends_at else None
         _issued(maillage.issue_key(member_id, scopes=scope or None, label=label, ends_at=ends))
 
@@ -191,7 +204,7 @@ def rotate_key(
     overlap: Annotated[int, typer.Option(min=0, help="Seconds for which the old one opens yet.")] = 86_400,
 ) -> None:
     """Have a key give way to another, which is told once, on standard output."""
-    with _maillage(context) as maillage:
+    with _maillage(context, away=MADE) as maillage:
         _issued(maillage.rotate_key(key_id, overlap_seconds=overlap))
 
 
@@ -204,7 +217,7 @@ def revoke_key(context: typer.Context, key_id: KeyId) -> None:
 
 
 @contextmanager
-def _maillage(context: typer.Context) -> Iterator[Maillage]:
+def _maillage(context: typer.Context, *, away: str = AGAIN) -> Iterator[Maillage]:
     access: Access = context.obj
     try:
         with Maillage(access.url, key=access.key, cluster=access.cluster, patience_seconds=access.patience) as maillage:
@@ -212,15 +225,17 @@ def _maillage(context: typer.Context) -> Iterator[Maillage]:
     except RefusedError as refused:
         _say.print(str(refused), style="red", markup=False, soft_wrap=True)
         raise typer.Exit(1) from None
-    except AwayError as away:
-        _say.print(f"{away}. Ask again later: nothing is done twice.", style="red", markup=False, soft_wrap=True)
+    except MisuseError as misuse:
+        raise typer.BadParameter(str(misuse)) from None
+    except AwayError as error:
+        _say.print(f"{str(error).rstrip('.')}. {away}", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(AWAY) from None
 
 
 def _content(file: typer.FileText) -> dict[str, Any]:
     try:
-        content = json.load(file)
-    except ValueError as error:
+        content = json.loads(file.read().removeprefix("\ufeff"))  # what Windows puts before UTF-8
+    except (ValueError, RecursionError) as error:
         raise typer.BadParameter(f"{file.name} is no JSON: {error}") from None
     if not isinstance(content, dict):
         raise typer.BadParameter(f"{file.name} is no JSON object.")
@@ -247,7 +262,17 @@ def _list(rows: Iterable[dict[str, Any]], columns: tuple[str, ...], *, as_json: 
         for row in rows:
             print(json.dumps(row, ensure_ascii=False))
         return
-    table = Table(*columns, box=None, header_style="bold")
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _NO_EDGE
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold", no_wrap=not console.is_terminal)
     for row in rows:
-        table.add_row(*(str(row.get(column) or "") for column in columns))
-    _tables.print(table)
+        table.add_row(*(_cell(row.get(column)) for column in columns))
+    console.print(table)
+
+
+def _cell(value: Any) -> Text:
+    """Return a value as it is: somebody's words are no markup."""
+    return Text(", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value or ""))

@@ -133,6 +133,13 @@ def away(what: str) -> Problem:
     )
 
 
+def unconfirmed(what: str) -> Problem:
+    """As `away`, of what was heard and allowed: it may be carried out yet. Clients know it by its title."""
+    problem = away(what)
+    problem.title = "Not confirmed yet"
+    return problem
+
+
 def malformed_or_invalid(error: ValidationError, known: Iterable[str]) -> Problem:
     """Return the problem for what pydantic refused: 400 when it is no JSON, else 422.
 

@@ -48,7 +48,7 @@ def problem_of(error: Exception) -> Problem:
             return error
         case TransientError():
             log.warning("unconfirmed", error=describe(error))
-            return problems.away("The log did not confirm the event in time.")
+            return problems.unconfirmed("The log did not confirm the event in time.")
         case StoreError():
             log.warning("store_away", error=describe(error))
             return problems.away("The database did not confirm in time.")

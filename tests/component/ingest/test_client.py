@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from services.client import AsyncMaillage, AwayError, RefusedError
+from services.client import AsyncMaillage, AwayError, MisuseError, RefusedError
 from services.client.generate import SOURCE, TARGET, synchronous
 from tests.component.ingest.conftest import CONTACT, OPERATOR_KEY, Cluster
 from tests.component.ingest.log import newest
@@ -18,17 +18,25 @@ NEED = {"member_id": "firm", "title": "Capteurs pour une serre", "text": "Nous c
 
 
 class Line(httpx.AsyncBaseTransport):
-    """The way to the service. It breaks off `lost` times when the service has done its work, or is `cut` for good."""
+    """The way to the service.
+
+    Attributes:
+        lost: so many times it breaks off when the service has done its work.
+        deaf: so many times nobody listens at its end.
+        cut: nobody ever does.
+    """
 
     def __init__(self, cluster: Cluster) -> None:
         self._through = httpx.ASGITransport(cluster.frame.app)
         self.lost = 0
+        self.deaf = 0
         self.cut = False
         self.sent = 0
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self.sent += 1
-        if self.cut:
+        if self.cut or self.deaf:
+            self.deaf = max(0, self.deaf - 1)
             raise httpx.ConnectError("nobody there")
         answer = await self._through.handle_async_request(request)
         if self.lost:
@@ -85,6 +93,78 @@ async def test_what_was_taken_though_the_answer_was_lost_is_taken_once(cluster: 
         taken = await operator.post_need(NEED)
     assert (line.sent, taken.rev) == (3, 1)
     assert set(newest(await cluster.told())) == {f"{cluster.name}/firm", f"{cluster.name}/{taken.id}"}
+
+
+async def test_what_was_taken_away_though_the_answer_was_lost_is_not_refused(cluster: Cluster, line: Line) -> None:
+    await cluster.member("firm")
+    async with client(cluster, line) as operator:
+        first, second = [await operator.issue_key("firm", scopes=["keys"]) for _ in range(2)]
+        line.lost = 1
+        await operator.revoke_key(first.key_id)
+        third = await operator.issue_key("firm")
+    async with client(cluster, line, str(second.key)) as firm:
+        line.lost = 1
+        await firm.revoke_key(second.key_id)
+    async with client(cluster, line, str(third.key)) as firm:
+        line.lost = 1
+        assert (await firm.erase_member("firm")).rev == 0
+        for _ in range(2):  # nothing of this was heard, and so nothing of it done
+            line.deaf = 1
+            with pytest.raises(RefusedError, match="valid key"):
+                await firm.erase_member("firm")
+            with pytest.raises(RefusedError, match="valid key"):
+                await firm.revoke_key(third.key_id)
+    assert (await cluster.api.get(cluster.path("members", "firm"))).status_code == 404
+
+
+@pytest.mark.parametrize("after", ["8", "3600"])
+async def test_nobody_is_waited_for_longer_than_there_is_patience(after: str) -> None:
+    sent = []
+
+    def busy(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        return httpx.Response(503, headers={"Retry-After": after})
+
+    async with (
+        asyncio.timeout(5),
+        AsyncMaillage(
+            "http://x.test", key="k", cluster="c", patience_seconds=1, transport=httpx.MockTransport(busy)
+        ) as operator,
+    ):
+        with pytest.raises(AwayError):
+            await operator.get_member("firm")
+    assert len(sent) == 1
+
+
+async def test_what_nobody_can_send_is_wrong_use_and_not_sent(cluster: Cluster, line: Line) -> None:
+    for url, key, patience in (
+        ("maillage.test", "k", 1),
+        ("ftp://maillage.test", "k", 1),
+        ("http://x.test:port", "k", 1),
+        ("http://x.test", "clé", 1),
+        ("http://x.test", "k\nk", 1),
+        ("http://x.test", "k", float("nan")),
+    ):
+        with pytest.raises(MisuseError):
+            AsyncMaillage(url, key=key, cluster="c", patience_seconds=patience, transport=line)
+    async with client(cluster, line) as operator:
+        with pytest.raises(MisuseError, match="JSON"):
+            await operator.put_member("firm", {"name": float("nan")})
+    assert line.sent == 0
+
+
+async def test_a_later_service_may_say_more_of_a_field() -> None:
+    said = {"field": "name", "value": "", "detail": "d", "remedy": "r", "more": 1}
+
+    def later(request: httpx.Request) -> httpx.Response:
+        if request.method == "GET":
+            return httpx.Response(422, json={"title": "t", "detail": "d", "errors": [said]})
+        return httpx.Response(202, json={"id": "firm", "rev": 1, "notes": [said]})
+
+    async with AsyncMaillage("http://x.test", key="k", cluster="c", transport=httpx.MockTransport(later)) as operator:
+        assert [note.remedy for note in (await operator.put_member("firm", {})).notes] == ["r"]
+        with pytest.raises(RefusedError, match="name"):
+            await operator.get_member("firm")
 
 
 async def test_a_key_is_asked_for_once(cluster: Cluster, line: Line) -> None:

@@ -119,7 +119,22 @@ async def test_commands_end_as_scripts_can_tell(url: str, tmp_path: Path) -> Non
     assert (await run("need show nothing"))[0] == 1
     assert (await run("need list", "wrong"))[0] == 1
     assert (await run("need list --json")) == (0, "")
+    assert json.loads(listed[1])["scopes"] == ["needs"]
     (tmp_path / "firm.json").write_text("{")
     assert (await run("member put firm firm.json"))[0] == 2
+    assert (await run("need list", at="127.0.0.1"))[0] == 2
+    need = {"member_id": "firm", "title": "[/]Résistance ≥ 5 Ω, " + "x" * 80, "text": "[bold] \N{ARABIC LETTER ALEF}"}
+    (tmp_path / "need.json").write_text(json.dumps(need), encoding="utf-8-sig")
+    post = "need post need.json"
+    posted = [await run(post), await run(post), await run(f"{post} --idempotency-key another")]
+    assert [status for status, _ in posted] == [0, 0, 0], posted
+    first, again, another = (re.findall(r'"id": "(.*)"', said)[0] for _, said in posted)
+    assert first == again != another
+    code_page = "PYTHONIOENCODING=cp1252 MAILLAGE_CLUSTER=souss"
+    table = (await shell(f"{code_page} maillage need list", url, OPERATOR_KEY, tmp_path))[1]
+    assert need["title"] in table
+    assert first in table
     away = await run("need --patience 0 show n", at=f"http://{LOOPBACK}:{free_port()}")
-    assert (away[0], "does not answer" in away[1]) == (3, True)
+    assert (away[0], "does not answer" in away[1], "nothing is done twice" in away[1]) == (3, True, True)
+    away = await run("key --patience 0 issue firm", at=f"http://{LOOPBACK}:{free_port()}")
+    assert (away[0], "may have been issued" in away[1], "twice" in away[1]) == (3, True, False)
