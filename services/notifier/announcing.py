@@ -43,7 +43,7 @@ class Announcing:
             await asyncio.gather(*(self._acts(one) for one in kept))
         while rows := await self._deliveries.unannounced(_AT_ONCE):
             await asyncio.gather(*(self._ended(row) for row in rows))
-            await self._deliveries.announced([row.notification_id for row in rows])
+            await self._deliveries.announced(rows)
 
     async def announce_again(self) -> None:
         """The log is another one: everything this service has said belongs on it too."""

@@ -99,13 +99,19 @@ class Chasing:
             if Channel.EMAIL in one.channels and (one.passed_by or not one.stands_in):
                 sent = await self._deliveries.to_ambassador(kept.suggestion_id, kept.revision, one.ambassador)
                 first = next((row for row in sent if row.channel is Channel.EMAIL and row.number == 0), None)
-                told_at = first.ended_at if first is not None and first.state is State.DELIVERED else None
+                told_at = await self._told_at(first) if first is not None else None
                 if told_at is not None and told_at + REMINDED_AFTER <= now + _ABOUT:
                     rows.append(row_of(kept, one, Channel.EMAIL, number=1))
         planned = await self._pacing.plan(rows)
         await self._deliveries.add(planned, now=now)
         await self._pacing.settle(planned)
         return planned
+
+    async def _told_at(self, row: Row) -> datetime | None:
+        """Return when an e-mail, or the chat message beside it, told somebody; none: neither has."""
+        if row.state is State.DELIVERED:
+            return row.ended_at
+        return await self._deliveries.told_beside(row)
 
     async def _take_back(self, rows: Sequence[Row]) -> None:
         """The suggestion or somebody told of it may have been erased between our reading and our rows for them."""

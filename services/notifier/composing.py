@@ -98,8 +98,8 @@ class Composing:
             return await self._way_in(row, person)
         if row.matter is Matter.TEST:
             return self._notice(row, person, None)
-        refused = row.way in person.off or (row.way is Way.EMAIL and not person.mail)
-        if row.side is None and refused and not self.ways(row, known) & person.works:
+        # A letter to a side of an introduction goes to somebody else.
+        if row.side is None and row.way not in person.works and not self.ways(row, known) & person.works:
             raise UnwantedError
         if row.matter is Matter.WARNING:
             unreached = _unreached(row, known)
@@ -151,14 +151,15 @@ class Composing:
     def ways(self, row: Row, known: Known) -> frozenset[Way]:
         """Return how what `row` delivers is sent now. Somebody may be told by e-mail, by chat, or by both.
 
-        What one of the two was to tell goes by the other when that is all that works.
+        What one of the two was to tell goes by the other when that is all that works. A warning goes by one of them.
         """
         person = known.people.get(row.ambassador)
-        alone = row.purpose or row.errand or row.matter or row.beside
+        alone = row.purpose or row.errand or row.matter is Matter.TEST or row.beside
         if person is None or alone or row.way is Way.WEBHOOK:
             return frozenset({row.way})
         works = person.works & {Way.EMAIL, Way.CHAT}
-        return frozenset({row.way}) if row.by_chat and row.way in works else works or frozenset({row.way})
+        one = (row.by_chat or row.matter is not None) and row.way in works
+        return frozenset({row.way}) if one else works or frozenset({row.way})
 
     def _item(self, row: Row, known: Known, person: Person) -> Item | None:
         kept = known.suggestions.get(row.suggestion_id) if row.suggestion_id else None

@@ -18,7 +18,7 @@ from services.notifier import metrics
 from services.notifier.channels import Channel, Message, Outgoing, RefusedError, UnreachableError
 from services.notifier.composing import Composing, Known, UnwantedError
 from services.notifier.domain.preferences import Person
-from services.notifier.domain.reaching import TESTED_EVERY, Matter
+from services.notifier.domain.reaching import TESTED_EVERY, Fault, Matter
 from services.notifier.domain.schedule import wait_after
 from services.notifier.store import Deliveries, Row, Sent, Way
 from services.runtime import logs, tracing
@@ -61,6 +61,7 @@ class Postponed:
 
     reason: str
     at_least: timedelta | None = None
+    fault: Fault = Fault.UNKNOWN
     until: datetime | None = None
 
 
@@ -70,6 +71,7 @@ class Failed:
 
     reason: str
     gone: bool = False
+    fault: Fault = Fault.THEIRS
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +254,8 @@ class Delivering:
         elif isinstance(outcome, Postponed):
             wait = wait_after(row.attempts, self._chance.random(), outcome.at_least)
             if wait is None:
-                outcome = Failed(f"not reached in {row.attempts} tries; the last: {outcome.reason}")
+                reason = f"not reached in {row.attempts} tries; the last: {outcome.reason}"
+                outcome = Failed(reason, fault=outcome.fault)
             else:
                 if message is not None and _keeps_hours(row, now + wait):
                     wait = self._opens(message.to, now + wait) - now
@@ -268,8 +271,8 @@ class Delivering:
                         metrics.told(row.way.value, posted_at=made.posted_at, made_at=made.made_at, at=now)
                 if row.matter is Matter.TEST:
                     self._tested()
-            case Failed(reason, gone):
-                await self._deliveries.failed(row, told, reason, now=now, address=address, gone=gone)
+            case Failed(reason, gone, fault):
+                await self._deliveries.failed(row, told, reason, now=now, address=address, gone=gone, fault=fault)
                 self._tested()
                 log.warning("failed", reason=reason)
             case Stale():
@@ -308,7 +311,7 @@ class Delivering:
         except StoreError:
             raise
         except Exception as error:  # a fault of ours: a later version may send it
-            return None, Postponed(describe(error))
+            return None, Postponed(describe(error), fault=Fault.OURS)
         return message, await self._try(row, message, leased_until)
 
     async def _try(self, row: Row, message: Outgoing | None, leased_until: float) -> Outcome:
@@ -324,13 +327,13 @@ class Delivering:
             async with asyncio.timeout(TRY_SECONDS):
                 await self._channels[row.way].deliver(message)
         except RefusedError as error:
-            return Failed(str(error), error.gone)
+            return Failed(str(error), error.gone, error.fault)
         except UnreachableError as error:
-            return Postponed(str(error), error.retry_after)
+            return Postponed(str(error), error.retry_after, error.fault)
         except TimeoutError:
             return Postponed(f"no answer within {TRY_SECONDS:g} s")
         except Exception as error:  # a fault of ours or of a library: a later version may send it
-            return Postponed(describe(error))
+            return Postponed(describe(error), fault=Fault.OURS)
         return Delivered()
 
 

@@ -14,7 +14,7 @@ from schemas.ambassadors import AmbassadorKey, AmbassadorRole
 from schemas.notifications import Channel
 from services.notifier.composing import key_of
 from services.notifier.domain.preferences import Person
-from services.notifier.domain.reaching import TESTED_EVERY, Failure, Matter, Off, Way, turned_off
+from services.notifier.domain.reaching import TESTED_EVERY, Failure, Fault, Matter, Off, Way, turned_off
 from services.notifier.store import NotifierStore, Row
 from services.notifier.store.rows import State, test_id, warning_id
 from services.runtime import logs
@@ -77,13 +77,15 @@ class Reaching:
         tests, now = await self._ambassadors.tests(person.key), self._clock()
         ids = {way: test_id(str(person.key), way, at) for way, at in tests.items()}
         rows = await self._deliveries.some(list(ids.values()))
+        # Should we have ended before one was queued, it was not sent, and whoever asks again has it sent.
+        sent = {way: rows[ids[way]].state for way in ids if ids[way] in rows}
         return tuple(
             Shown(
                 way,
                 reach.off,
-                tests.get(way),
-                rows[ids[way]].state if way in ids and ids[way] in rows else None,
-                may_test=way not in tests or tests[way] + TESTED_EVERY <= now,
+                tests[way] if way in sent else None,
+                sent.get(way),
+                may_test=way not in sent or tests[way] + TESTED_EVERY <= now,
             )
             for way, reach in person.reach.items()
         )
@@ -109,9 +111,11 @@ class Reaching:
         if reach is not None and row.address == reach.address and row.ended_at is not None:
             if row.state is State.DELIVERED:
                 await self._ambassadors.turn_on(key, row.way, reach.address, at=row.ended_at)
-            elif row.state is State.FAILED:
+            elif row.state is State.FAILED and row.fault is not Fault.OURS:
                 await self._turn_off(key, row, reach.address, row.ended_at)
-        await self._deliveries.judged(row.notification_id)
+        if row.matter is Matter.WARNING and row.state is State.FAILED:
+            await self._warn_again(row)
+        await self._deliveries.judged(row)
 
     async def _turn_off(self, key: AmbassadorKey, row: Row, address: str, ended_at: datetime) -> None:
         if row.matter is Matter.TEST and row.bounced_at is not None:
@@ -121,7 +125,7 @@ class Reaching:
         in_a_row = [] if alone else await self._deliveries.failures_in_a_row(row.ambassador, row.way, address)
         if (off := turned_off(row.way, failure, in_a_row)) is None:
             return
-        if await self._ambassadors.turn_off(key, row.way, address, off):
+        if await self._ambassadors.turn_off(key, row.way, address, off, sent_at=ended_at):
             self._log.info("channel_off", channel=row.way, reason=off.reason)
         person = await self._ambassadors.get(key)
         # Since when it is off may have been known before, from another delivery.
@@ -139,6 +143,21 @@ class Reaching:
             for desk in desks
             if desk.works & {Way.EMAIL, Way.CHAT}
         ]
+        if await self._deliveries.add(rows, now=self._clock()):
+            self._queued()
+        await self._take_back(rows)
+
+    async def _warn_again(self, row: Row) -> None:
+        """Tell a desk by the other way what did not reach it by the one, once."""
+        desk = await self._ambassadors.get(key_of(row.ambassador))
+        about = await self._ambassadors.get(key_of(row.concerns)) if row.concerns else None
+        if desk is None or about is None or row.concerns_way is None:
+            return
+        off, other = about.off.get(row.concerns_way), Way.EMAIL if row.by_chat else Way.CHAT
+        first = warning_id(row.ambassador, str(about.key), row.concerns_way, row.made_at)
+        if off is None or off.since != row.made_at or other not in desk.works or row.notification_id != first:
+            return
+        rows = [_warning(desk, str(about.key), row.concerns_way, off, by_chat=other is Way.CHAT, again=other)]
         if await self._deliveries.add(rows, now=self._clock()):
             self._queued()
         await self._take_back(rows)
@@ -167,9 +186,9 @@ def _test(ambassador: str, way: Way, asked_at: datetime) -> Row:
     )
 
 
-def _warning(desk: Person, concerns: str, way: Way, off: Off, *, by_chat: bool) -> Row:
+def _warning(desk: Person, concerns: str, way: Way, off: Off, *, by_chat: bool, again: Way | None = None) -> Row:
     return Row(
-        notification_id=warning_id(str(desk.key), concerns, way, off.since),
+        notification_id=warning_id(str(desk.key), concerns, way, off.since, again),
         suggestion_id=None,
         revision=0,
         ambassador=str(desk.key),

@@ -14,7 +14,7 @@ from schemas.feedback import Side
 from schemas.suggestions import SuggestionMade
 from services.notifier.domain.introduction import Purpose
 from services.notifier.domain.preferences import Person
-from services.notifier.domain.reaching import Matter, Off, Way
+from services.notifier.domain.reaching import Fault, Matter, Off, Way
 from services.runtime.errors import PermanentError, TransientError
 
 
@@ -167,11 +167,13 @@ class RefusedError(PermanentError):
 
     Attributes:
         gone: it said so of the receiver, not of the message: it will take no other either.
+        fault: whose fault it is: ours, should it not have been asked at all.
     """
 
-    def __init__(self, reason: str, *, gone: bool = False) -> None:
+    def __init__(self, reason: str, *, gone: bool = False, fault: Fault = Fault.THEIRS) -> None:
         super().__init__(reason)
         self.gone = gone
+        self.fault = fault
 
 
 class UnreachableError(TransientError):
@@ -179,11 +181,13 @@ class UnreachableError(TransientError):
 
     Attributes:
         retry_after: what the receiver's side asked for, if it did.
+        fault: whose fault it is, as far as is known.
     """
 
-    def __init__(self, reason: str, *, retry_after: timedelta | None = None) -> None:
+    def __init__(self, reason: str, *, retry_after: timedelta | None = None, fault: Fault = Fault.UNKNOWN) -> None:
         super().__init__(reason)
         self.retry_after = retry_after
+        self.fault = fault
 
 
 class Channel(Protocol):

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 from services.notifier.channels import Message, Notice, Outgoing, RefusedError, UnreachableError
 from services.notifier.domain.chat import PUBLIC, SELF_HOSTED, service_of
+from services.notifier.domain.reaching import Fault
 from services.runtime import logs
 from services.runtime.outcome import describe
 
@@ -66,7 +67,8 @@ class ChatChannel:
         if not allowed:
             raise RefusedError(
                 "the chat service is not one that this notifier may ask; see MAILLAGE_CHAT_SERVICES, and for one that "
-                "you run yourself MAILLAGE_ALLOW_PRIVATE_WEBHOOKS"
+                "you run yourself MAILLAGE_ALLOW_PRIVATE_WEBHOOKS",
+                fault=Fault.OURS,
             )
         text = self._writer.chat(message)
         errors = [error for error in await asyncio.gather(*(self._ask(one, text) for one in allowed)) if error]
@@ -88,7 +90,7 @@ class ChatChannel:
         except TimeoutError:
             return UnreachableError("the chat service did not answer in time")
         except Exception as error:  # a fault of the library's with one address: the others are asked all the same
-            return UnreachableError(f"the chat service could not be asked ({describe(error)})")
+            return UnreachableError(f"the chat service could not be asked ({describe(error)})", fault=Fault.OURS)
 
     def _tell(self, address: str, text: str) -> RefusedError | UnreachableError | None:
         """Ask one service, in a thread: the library waits for its answers."""

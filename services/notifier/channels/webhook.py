@@ -15,6 +15,7 @@ from schemas.ambassadors import Webhook as Target
 from services.notifier.channels import Message, Notice, Outgoing, RefusedError, UnreachableError
 from services.notifier.domain.described import described, moment
 from services.notifier.domain.presentation import card
+from services.notifier.domain.reaching import Fault
 
 CONNECT_SECONDS: Final = 5.0
 ANSWER_SECONDS: Final = 15.0
@@ -52,7 +53,7 @@ class WebhookChannel:
             raise RefusedError("the ambassador has no webhook any more")
         url = httpx.URL(str(target.url))
         if url.scheme != "https" and not self._allow_private:
-            raise RefusedError("the webhook's address is not https")
+            raise RefusedError("the webhook's address is not https", fault=Fault.OURS)
         address = await self._resolve(url)
         body = json.dumps(payload(message), ensure_ascii=False, separators=(",", ":"))
         headers = signed(message, target, body)
@@ -83,7 +84,7 @@ class WebhookChannel:
         addresses = [str(entry[4][0]) for entry in found]
         allowed = addresses if self._allow_private else [one for one in addresses if is_public(one)]
         if not allowed:
-            raise RefusedError("the webhook's address is in a private network")
+            raise RefusedError("the webhook's address is in a private network", fault=Fault.OURS)
         return allowed[0]
 
     async def _post(self, url: httpx.URL, address: str, body: str, headers: dict[str, str]) -> httpx.Response:
@@ -172,7 +173,9 @@ def _judge(answer: httpx.Response) -> None:
     if status in FINAL_STATUSES:
         raise RefusedError(f"the webhook refused the message ({status})", gone=status == _GONE)
     raise UnreachableError(
-        f"the webhook did not take the message for now ({status})", retry_after=_seconds(answer.headers)
+        f"the webhook did not take the message for now ({status})",
+        retry_after=_seconds(answer.headers),
+        fault=Fault.THEIRS,
     )
 
 

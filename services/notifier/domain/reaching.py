@@ -44,6 +44,14 @@ class Reason(StrEnum):
     FAILING = "failing"
 
 
+class Fault(StrEnum):
+    """On whose side a delivery failed: the receiver's, which said so; ours; or nobody answered, and it is not known."""
+
+    THEIRS = "theirs"
+    OURS = "ours"
+    UNKNOWN = "unknown"
+
+
 class Matter(StrEnum):
     """What a message is about that tells of no suggestion: a test, or a warning to a desk that a way is off."""
 
@@ -92,7 +100,8 @@ def turned_off(way: Way, last: Failure, in_a_row: Sequence[datetime]) -> Off | N
     Args:
         way: how it was sent. Of a chat service it is known only that it did not take a message, never why.
         last: how it failed.
-        in_a_row: when deliveries to the same address failed since one succeeded, this one included.
+        in_a_row: when deliveries to the same address failed since one succeeded, this one included; none of them was
+            our fault.
     """
     if last.gone:
         reason = Reason.GONE if way is not Way.EMAIL else Reason.BOUNCED if last.bounced else Reason.REFUSED

@@ -10,7 +10,7 @@ from pymongo import ASCENDING, DESCENDING, DeleteMany, InsertOne, UpdateMany, Up
 
 from schemas.ids import derived_id
 from schemas.notifications import Channel
-from services.notifier.domain.reaching import Matter, Way
+from services.notifier.domain.reaching import Fault, Matter, Way
 from services.notifier.store.bulk import write
 from services.notifier.store.rows import Row, Sent, State, document, read
 from services.runtime.store import Collection, Database, Document
@@ -32,23 +32,26 @@ _LOOKED_AT: Final = 4
 _COMES_BACK_WITHIN: Final = timedelta(days=14)
 """After it was delivered. Mail servers give up after five days; after that, whoever says so is no mail server."""
 
-_ABOUT_REACHING: Final[Document] = {"state": State.TO_NOTIFY.value}
+_TEST: Final[Document] = {"state": State.TO_NOTIFY.value, "matter": Matter.TEST.value}
+_WARNING: Final[Document] = {"state": State.TO_NOTIFY.value, "matter": Matter.WARNING.value}
 
 _QUEUES: Final[Mapping[Way, Sequence[tuple[str, Document]]]] = {
     # Who has just asked for it waits least, who is asked by a person less than who is told by a program.
     Way.EMAIL: (
         ("receiver", {"state": State.TO_SERVE.value}),
+        ("ambassador", _TEST | {"channel": Channel.EMAIL.value, "by_chat": False}),
         ("receiver", {"state": State.TO_INVITE.value}),
         ("ambassador", {"channel": Channel.EMAIL.value, "state": State.WAITING.value}),
-        ("ambassador", _ABOUT_REACHING | {"channel": Channel.EMAIL.value, "by_chat": False}),
+        ("ambassador", _WARNING | {"channel": Channel.EMAIL.value, "by_chat": False}),
     ),
     Way.WEBHOOK: (
+        ("ambassador", _TEST | {"channel": Channel.WEBHOOK.value, "by_chat": False}),
         ("ambassador", {"channel": Channel.WEBHOOK.value, "state": State.WAITING.value}),
-        ("ambassador", _ABOUT_REACHING | {"channel": Channel.WEBHOOK.value, "by_chat": False}),
     ),
     Way.CHAT: (
+        ("ambassador", _TEST | {"channel": Channel.EMAIL.value, "by_chat": True}),
         ("ambassador", {"state": State.TO_CHAT.value}),
-        ("ambassador", _ABOUT_REACHING | {"channel": Channel.EMAIL.value, "by_chat": True}),
+        ("ambassador", _WARNING | {"channel": Channel.EMAIL.value, "by_chat": True}),
     ),
 }
 """What waits to be sent each way, with what names who gets it."""
@@ -248,15 +251,20 @@ class Deliveries:
         now: datetime,
         address: str | None = None,
         gone: bool = False,
+        fault: Fault = Fault.THEIRS,
     ) -> bool:
         """Note that it will not be tried again; False when the row was taken from us.
 
-        `told` and `address` are as for `delivered`, `gone` as in `RefusedError`. Whether this turns a way off is to be
-        judged (`unjudged`), as is noted with it, on each row: we may end between the rows of a letter and the letter.
+        `told` and `address` are as for `delivered`, `gone` and `fault` as in `RefusedError`. Whether this turns a way
+        off, or a desk has to be warned another way, is to be judged (`unjudged`), as is noted with it, on each row: we
+        may end between the rows of a letter and the letter.
         """
-        ended: Document = {"state": State.FAILED.value, "ended_at": now, "reason": reason}
+        ended: Document = {"state": State.FAILED.value, "ended_at": now, "reason": reason, "fault": fault.value}
+        judged = row.matter is Matter.WARNING
         if address is not None:
-            ended |= {"address": address, "gone": gone, "unjudged": gone or row.way is not Way.EMAIL}
+            judged = judged or gone or (row.way is not Way.EMAIL and fault is not Fault.OURS)
+            ended |= {"address": address, "gone": gone}
+        ended["unjudged"] = judged
         if told:
             items = {"_id": {"$in": list(told)}, "state": State.IN_LETTER.value, "letter": row.notification_id}
             by_chat = {"by_chat": True} if row.by_chat else {}
@@ -293,7 +301,9 @@ class Deliveries:
         change = {"state": State.FAILED.value, "bounced_at": now, "reason": reason, "gone": gone}
         items = _SENT_BY[Way.EMAIL] | {"letter": notification_id, "state": State.DELIVERED.value}
         await self._rows.update_many(items, {"$set": change | {"unannounced": True}})
-        judged = {"unannounced": found["suggestion_id"] is not None, "unjudged": gone and address is not None}
+        # Whatever a test message came back for, it did not get through; and a desk has to hear of a warning.
+        tells = gone or found.get("matter") is not None
+        judged = {"unannounced": found["suggestion_id"] is not None, "unjudged": tells and address is not None}
         await self._rows.update_one(this | {"state": State.DELIVERED.value}, {"$set": change | judged})
         return True
 
@@ -302,19 +312,32 @@ class Deliveries:
         found = self._rows.find({"unjudged": True}).sort("ended_at", ASCENDING).limit(limit)
         return [read(one) async for one in found]
 
-    async def judged(self, notification_id: UUID) -> None:
-        """Note that all that follows of this one is so."""
-        await self._rows.update_one({"_id": notification_id}, {"$set": {"unjudged": False}})
+    async def judged(self, row: Row) -> None:
+        """Note that all that follows of this one is so, unless it has come back since it was read."""
+        read_as = {"_id": row.notification_id, "state": row.state.value, "bounced_at": row.bounced_at}
+        await self._rows.update_one(read_as, {"$set": {"unjudged": False}})
 
     async def failures_in_a_row(self, ambassador: str, way: Way, address: str) -> list[datetime]:
-        """Return when messages to an address failed since one was delivered that way; a letter about several is one."""
+        """Return when messages to an address failed since one was delivered that way; a letter about several is one.
+
+        Without those that were our fault; and of those that nobody answered, only if somebody else was reached that way
+        since the first of them: else it may be we who reach nobody.
+        """
         by = {"ambassador": ambassador} | _SENT_BY[way]
         last = await self._rows.find_one(
             by | {"state": State.DELIVERED.value}, {"ended_at": 1}, sort=[("ended_at", DESCENDING)]
         )
         failed: Document = by | {"state": State.FAILED.value, "address": address, "letter": {"$exists": False}}
+        failed["fault"] = {"$ne": Fault.OURS.value}
         since = {"ended_at": {"$gt": last["ended_at"]}} if last else {}
-        return [one["ended_at"] async for one in self._rows.find(failed | since, {"ended_at": 1})]
+        found = [one async for one in self._rows.find(failed | since, {"ended_at": 1, "fault": 1})]
+        unknown = [one["ended_at"] for one in found if one.get("fault") == Fault.UNKNOWN.value]
+        if unknown:
+            other = {"ambassador": {"$ne": ambassador}, "ended_at": {"$gte": min(unknown)}}
+            reached = _SENT_BY[way] | {"state": State.DELIVERED.value} | other
+            if await self._rows.find_one(reached, {"_id": 1}) is None:
+                return [one["ended_at"] for one in found if one.get("fault") != Fault.UNKNOWN.value]
+        return [one["ended_at"] for one in found]
 
     async def in_letters(self, letters: Sequence[UUID]) -> dict[UUID, list[Row]]:
         """Return what each of these letters tells, or told, in its order; without what lapsed before it was told."""
@@ -338,7 +361,7 @@ class Deliveries:
     async def also_by_chat(self, row: Row, *, now: datetime) -> None:
         """Queue a chat message that says what this letter says, once, however often it is asked for."""
         beside = Row(
-            notification_id=_beside(row),
+            notification_id=_beside(row.notification_id),
             suggestion_id=row.suggestion_id,
             revision=row.revision,
             ambassador=row.ambassador,
@@ -362,11 +385,11 @@ class Deliveries:
         One that a chat message beside it tells, or is about to tell, is ended instead: it would ring twice.
         """
         by_chat = way is Way.CHAT
-        told = {"_id": _beside(row), "state": {"$in": [State.TO_CHAT.value, State.DELIVERED.value]}}
+        told = {"_id": _beside(row.notification_id), "state": {"$in": [State.TO_CHAT.value, State.DELIVERED.value]}}
         if by_chat and await self._rows.find_one(told, {"_id": 1}) is not None:
             await self.end_unsent(row, now=now)
             return
-        state = State.TO_CHAT if by_chat else State.WAITING
+        state = State.TO_NOTIFY if row.matter else State.TO_CHAT if by_chat else State.WAITING
         await self._end(row, {"state": state.value, "by_chat": by_chat, "due": now, "attempts": 0})
 
     async def drop(self, row: Row) -> None:
@@ -398,9 +421,12 @@ class Deliveries:
         """Return ended deliveries that are not confirmed to be on the log."""
         return [read(found) async for found in self._rows.find({"unannounced": True}).limit(limit)]
 
-    async def announced(self, ids: Sequence[UUID]) -> None:
-        """Note that these are on the log."""
-        await self._rows.update_many({"_id": {"$in": list(ids)}}, {"$set": {"unannounced": False}})
+    async def announced(self, rows: Sequence[Row]) -> None:
+        """Note that these are on the log, but for what has come back since it was read: that is to be said, too."""
+        back = [row.notification_id for row in rows if row.bounced_at is not None]
+        taken = [row.notification_id for row in rows if row.bounced_at is None]
+        these = [{"_id": {"$in": taken}, "bounced_at": None}, {"_id": {"$in": back}}]
+        await self._rows.update_many({"$or": these}, {"$set": {"unannounced": False}})
 
     async def announce_again(self) -> None:
         """Queue every ended delivery for publication once more."""
@@ -419,6 +445,14 @@ class Deliveries:
         query = {"suggestion_id": suggestion_id, "revision": revision, "ambassador": ambassador, "purpose": None}
         query["beside"] = None  # what says it once more by chat is told of nowhere
         return [read(found) async for found in self._rows.find(query)]
+
+    async def told_beside(self, row: Row) -> datetime | None:
+        """Return when a chat message beside an e-mail, or beside the letter that it was in, told what it says."""
+        found = await self._rows.find_one({"_id": row.notification_id}, {"letter": 1})
+        letter = (found or {}).get("letter", row.notification_id)
+        told = {"_id": _beside(letter), "state": State.DELIVERED.value}
+        beside = await self._rows.find_one(told, {"ended_at": 1})
+        return beside["ended_at"] if beside else None
 
     async def of_ambassador(self, ambassador: str) -> AsyncIterator[Row]:
         """Yield every row of a person: what told them, and what was written in their name."""
@@ -456,6 +490,6 @@ class Deliveries:
         return result.matched_count == 1
 
 
-def _beside(row: Row) -> UUID:
+def _beside(letter: UUID) -> UUID:
     """Return the id of the chat message that says what a letter says."""
-    return derived_id("chat", str(row.notification_id))
+    return derived_id("chat", str(letter))

@@ -156,15 +156,15 @@ class Ambassadors(_People[AmbassadorKey, Person]):
         """Keep whether somebody wants e-mails, and all else that they have set."""
         await self._people.update_one({"_id": self._id(key)} | _KNOWN, {"$set": {"preferences.mail": wanted}})
 
-    async def turn_off(self, key: AmbassadorKey, way: Way, address: str, off: Off) -> bool:
-        """Keep that a way does not reach somebody at an address.
+    async def turn_off(self, key: AmbassadorKey, way: Way, address: str, off: Off, *, sent_at: datetime) -> bool:
+        """Keep that a way does not reach somebody at an address, of which a message that was sent then tells.
 
         Returns:
-            False when it is known already, or a test message has got through after that: nothing is changed then.
+            False when it is known already, or a test message has got through since: nothing is changed then.
         """
         kept = f"reach.{way.value}"
         still_off: Document = {f"{kept}.address": address, f"{kept}.works_since": None}
-        works_again: Document = {f"{kept}.address": address, f"{kept}.works_since": {"$gte": off.since}}
+        works_again: Document = {f"{kept}.address": address, f"{kept}.works_since": {"$gte": sent_at}}
         change = {"address": address, "since": off.since, "reason": off.reason.value, "works_since": None}
         result = await self._people.update_one(
             {"_id": self._id(key), "$nor": [still_off, works_again]} | _KNOWN, {"$set": {kept: change}}

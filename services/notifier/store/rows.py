@@ -20,7 +20,7 @@ from schemas.ids import derived_id
 from schemas.notifications import Channel
 from services.notifier.domain.entrance import Errand
 from services.notifier.domain.introduction import Post, Purpose
-from services.notifier.domain.reaching import Matter, Way
+from services.notifier.domain.reaching import Fault, Matter, Way
 from services.runtime.store import Document
 
 
@@ -73,6 +73,7 @@ class Row:
         concerns: of a warning, whom; `concerns_way`: the way that does not reach them.
         address: a digest of where it went, of one to an ambassador that ended.
         gone: whether the receiver's side said that nobody is there.
+        fault: whose fault it is that it failed.
         bounced_at: when it came back after it had been delivered.
     """
 
@@ -105,6 +106,7 @@ class Row:
     concerns_way: Way | None = None
     address: str | None = None
     gone: bool = False
+    fault: Fault = Fault.THEIRS
     bounced_at: datetime | None = None
 
     @property
@@ -176,9 +178,12 @@ def test_id(ambassador: str, way: Way, asked_at: datetime) -> UUID:
     return derived_id("test message", ambassador, way.value, asked_at.isoformat())
 
 
-def warning_id(desk: str, concerns: str, way: Way, since: datetime) -> UUID:
-    """Return the id of telling one desk, once, that a way to somebody is off since then."""
-    return derived_id("warning", desk, concerns, way.value, since.isoformat())
+def warning_id(desk: str, concerns: str, way: Way, since: datetime, again: Way | None = None) -> UUID:
+    """Return the id of telling one desk, once, that a way to somebody is off since then.
+
+    `again`: how it is told once more, because it did not reach the desk the first time.
+    """
+    return derived_id("warning", desk, concerns, way.value, since.isoformat(), *([again.value] if again else []))
 
 
 def document(row: Row, now: datetime) -> Document:
@@ -257,5 +262,6 @@ def read(found: Mapping[str, Any]) -> Row:
         concerns_way=Way(found["concerns_way"]) if found.get("concerns_way") else None,
         address=found.get("address"),
         gone=found.get("gone", False),
+        fault=Fault(found.get("fault", Fault.THEIRS.value)),
         bounced_at=found.get("bounced_at"),
     )

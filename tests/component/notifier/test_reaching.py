@@ -20,7 +20,7 @@ from schemas.notifications import Channel, NotificationDelivered, NotificationFa
 from services.notifier import metrics
 from services.notifier.address import Tokens
 from services.notifier.bouncing import LARGEST, Bouncing
-from services.notifier.domain.reaching import TESTED_EVERY, Way
+from services.notifier.domain.reaching import TESTED_EVERY, Matter, Off, Reason, Way
 from tests.component.notifier.introductions import ITEM, introduced
 from tests.component.notifier.letters import EVENING, HOUSE, MORNING
 from tests.component.notifier.receivers import LOOPBACK, TAKEN, parts_of
@@ -236,6 +236,9 @@ async def test_a_crash_anywhere_sends_a_test_message_once(world: World, step: st
     assert death.over
     world.now += LEASE
     second = await world.start()
+    asked = (await second.see(PREFERENCES)).text
+    assert ("est en route" in asked) is (step == "add")
+    assert ('name="way" value="email"' in asked) is (step == "begin_test")  # another one may be sent at once
     await press(second)
     await second.run()
     assert to(world, ADDRESS) == ["Message d’essai de Maillage"]
@@ -298,7 +301,7 @@ async def test_a_webhook_that_is_gone_or_fails_for_a_day_is_turned_off(world: Wo
 async def test_chat_that_takes_nothing_for_a_day_is_turned_off_and_a_letter_counts_once(world: World) -> None:
     world.settings = world.settings.model_copy(update=HOUSE)
     process = await world.start()
-    await process.take(person(email=None, chat=("syslog://not-allowed",), alerting={"most_per_day": 20}), desk())
+    await process.take(person(email=None, chat=("json://-",), alerting={"most_per_day": 20}), desk())
     for day in range(2):
         world.now = EVENING + timedelta(days=day)
         await process.take(*(made(f"{day} {number}") for number in range(6)))
@@ -321,6 +324,103 @@ async def test_chat_that_takes_nothing_for_a_day_is_turned_off_and_a_letter_coun
     await process.run()
     [rung] = world.hook.taken
     assert "message d’essai" in json.loads(rung.body)["message"]
+
+
+async def test_what_may_be_our_fault_turns_nothing_off(world: World) -> None:
+    nowhere = {"url": f"http://{LOOPBACK}:{free_port()}/x", "secret": SECRET}
+    process = await world.start()
+    await process.take(person(email=None, webhook=nowhere, chat=("syslog://not-allowed",)), desk())
+
+    async def days(count: int) -> None:
+        for _ in range(2 * count):
+            world.now += timedelta(hours=12)
+            await process.run()
+
+    for name in "abcdef":
+        await process.take(made(name))
+        await days(1)
+    await days(8)
+    assert {row["state"] for row in await world.rows(channel="email")} == {"failed"}
+    assert {row["state"] for row in await world.rows(channel="webhook")} == {"failed"}
+    assert await off(process) == set()
+    # Somebody else was reached that way meanwhile, so it is not we who reach nobody.
+    await process.take(person("badr", webhook={"url": world.hook.url, "secret": SECRET}), made("g"))
+    await days(9)
+    assert world.hook.taken
+    assert await off(process) == {Way.WEBHOOK}
+
+
+async def test_a_warning_that_does_not_arrive_is_told_the_other_way(world: World) -> None:
+    world.mail.answer_recipient = lambda _: "550 5.1.1 unknown"
+    process = await world.start()
+    await process.take(person(), desk(chat=(f"json://{world.hook.address}/x",)), made("a"))
+    await process.run()
+    await process.run()
+    warnings = await world.rows(matter="warning", concerns="souss/amina")
+    assert sorted((row["by_chat"], row["state"]) for row in warnings) == [(False, "failed"), (True, "delivered")]
+    # And what waited for the desk's hours when its e-mail was turned off goes by chat.
+    rung = len(world.hook.taken)
+    await process.take(person("badr", email="badr@example.org"), made("b"))
+    await process.run()
+    assert len(world.hook.taken) == rung + 1
+    assert {row["state"] for row in await world.rows(matter="warning", concerns="souss/badr")} == {"delivered"}
+
+
+async def test_a_warning_that_waits_goes_by_the_way_that_is_left(world: World) -> None:
+    world.settings = world.settings.model_copy(update=HOUSE)
+    world.now = EVENING
+    world.mail.answer_recipient = lambda _: "550 5.1.1 unknown"
+    process = await world.start()
+    awake = {"quiet": {"start": "00:00", "end": "00:00"}}
+    await process.take(person(alerting=awake), desk(chat=(f"json://{world.hook.address}/x",)), made("a"))
+    await process.run()
+    at_desk = AmbassadorKey(cluster="souss", ambassador_id="desk")
+    known = await process.store.ambassadors.get(at_desk)
+    assert known is not None
+    there, gone = known.reach[Way.EMAIL].address, Off(world.now, Reason.REFUSED)
+    await process.store.ambassadors.turn_off(at_desk, Way.EMAIL, there, gone, sent_at=world.now)
+    world.now = MORNING + timedelta(days=1)
+    await process.run()
+    assert DESK_ADDRESS not in world.mail.asked
+    assert len(world.hook.taken) == 1
+
+
+async def test_what_nobody_would_get_by_chat_that_is_off_is_ended_unsent(world: World) -> None:
+    world.settings = world.settings.model_copy(update=HOUSE)
+    world.now = EVENING
+    process = await world.start()
+    await process.take(person(email=None, chat=(f"json://{world.hook.address}/x",)), made("a"))
+    known = await process.store.ambassadors.get(AMINA)
+    assert known is not None
+    there, failing = known.reach[Way.CHAT].address, Off(world.now, Reason.FAILING)
+    await process.store.ambassadors.turn_off(AMINA, Way.CHAT, there, failing, sent_at=world.now)
+    world.now = MORNING
+    await process.run()
+    assert [row["state"] for row in await world.rows(channel="email")] == ["cancelled"]
+    assert world.log.of(NotificationFailed) == []
+
+
+async def test_who_was_told_by_chat_beside_a_refused_e_mail_is_reminded(world: World) -> None:
+    world.settings = world.settings.model_copy(update=HOUSE)
+    world.now = MORNING
+    world.mail.answer_recipient = unknown
+    process = await world.start()
+    await process.take(person(chat=(f"json://{world.hook.address}/x",)), desk(), made("a"))
+    await process.run()
+    assert len(world.hook.taken) == 1
+    world.now = MORNING + timedelta(days=8)
+    await process.run()
+    assert len(world.hook.taken) == 2
+
+
+async def test_a_test_message_goes_before_what_programs_tell(world: World) -> None:
+    process = await world.start()
+    await process.take(person(), made("a"))
+    await press(process)
+    [row] = await process.store.deliveries.lease(
+        Way.EMAIL, busy=[], most=1, now=world.now, until=world.now + timedelta(minutes=1)
+    )
+    assert row.matter is Matter.TEST
 
 
 async def test_what_a_way_that_is_off_was_to_tell_goes_by_another(world: World) -> None:
@@ -483,6 +583,59 @@ async def test_a_test_message_that_comes_back_is_no_news_for_the_desk(world: Wor
     assert await off(process) == {Way.EMAIL}
     assert to(world, DESK_ADDRESS) == ["E-mails to Amina Tazi do not arrive"]
     assert "n’est pas arrivé" in (await process.see(PREFERENCES)).text
+
+
+async def test_what_was_sent_before_a_test_message_got_through_does_not_undo_it(world: World) -> None:
+    async with listening(world) as process:
+        await process.take(person(), desk(), made("a"), made("b"))
+        await process.run()
+        first, late = world.mail.senders
+        await send_back(world, "no-such-user.postfix", first)
+        await process.run()
+        world.now += timedelta(hours=1)
+        await press(process)
+        await process.run()
+        world.now += timedelta(hours=1)
+        await send_back(world, "no-such-user.postfix", late)
+        await process.run()
+        assert await off(process) == set()
+        assert len(to(world, DESK_ADDRESS)) == 1
+        # The test message itself: whatever it came back for, it did not get through.
+        await send_back(world, "policy.postfix", world.mail.senders[-1])
+        await process.run()
+    assert await off(process) == {Way.EMAIL}
+    assert len(to(world, DESK_ADDRESS)) == 1
+
+
+@pytest.mark.parametrize("step", ["before judged", "before announced"])
+async def test_what_comes_back_between_two_steps_is_not_lost(world: World, step: str) -> None:
+    waits, goes_on = asyncio.Event(), asyncio.Event()
+    async with listening(world) as process:
+        await process.take(person(), desk(), made("a"))
+        if step == "before judged":
+            await process.run()
+            await send_back(world, "no-such-user.postfix", world.mail.senders[0])
+            await process.run()
+            world.now += timedelta(hours=1)
+            await press(process)
+        deliveries, name = process.store.deliveries._real, step.removeprefix("before ")  # type: ignore[attr-defined]
+        noted = getattr(deliveries, name)
+
+        async def held(what: Any) -> None:
+            if any(row.channel is Channel.EMAIL for row in (what if isinstance(what, list) else [what])):
+                waits.set()
+                await goes_on.wait()
+            await noted(what)
+
+        setattr(deliveries, name, held)
+        running = asyncio.create_task(process.run())
+        await waits.wait()
+        assert await send_back(world, "no-such-user.postfix", world.mail.senders[-1]) == "250"
+        goes_on.set()
+        await running
+        await process.run()
+    assert await off(process) == {Way.EMAIL}
+    assert len(world.log.of(NotificationFailed)) == 1
 
 
 async def test_a_letter_that_comes_back_takes_all_it_told_with_it(world: World) -> None:
