@@ -10,8 +10,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
 from services.console.embedded.process import LOOPBACK, free_port
+from services.console.main import cli
 from tests.component.ingest.conftest import OPERATOR_KEY, bearer
 
 PAGE = (Path(__file__).parents[3] / "docs" / "ingest.md").read_text(encoding="utf-8")
@@ -122,19 +124,32 @@ async def test_commands_end_as_scripts_can_tell(url: str, tmp_path: Path) -> Non
     assert json.loads(listed[1])["scopes"] == ["needs"]
     (tmp_path / "firm.json").write_text("{")
     assert (await run("member put firm firm.json"))[0] == 2
-    assert (await run("need list", at="127.0.0.1"))[0] == 2
-    need = {"member_id": "firm", "title": "[/]Résistance ≥ 5 Ω, " + "x" * 80, "text": "[bold] \N{ARABIC LETTER ALEF}"}
-    (tmp_path / "need.json").write_text(json.dumps(need), encoding="utf-8-sig")
-    post = "need post need.json"
-    posted = [await run(post), await run(post), await run(f"{post} --idempotency-key another")]
-    assert [status for status, _ in posted] == [0, 0, 0], posted
-    first, again, another = (re.findall(r'"id": "(.*)"', said)[0] for _, said in posted)
+    away = await run("need --patience 0 show n", at=f"http://{LOOPBACK}:{free_port()}")
+    assert (away[0], "does not answer" in away[1], "nothing is done twice" in away[1]) == (3, True, True)
+
+
+async def test_commands_show_what_was_written_and_post_it_once(url: str, tmp_path: Path) -> None:
+    env = {"MAILLAGE_URL": url, "MAILLAGE_KEY": OPERATOR_KEY, "MAILLAGE_CLUSTER": "souss"}
+
+    async def run(*command: str, **more: str) -> tuple[int, str, str]:
+        result = await asyncio.to_thread(CliRunner().invoke, cli, command, env=env | more)
+        return result.exit_code, result.stdout, result.stderr
+
+    firm, need = tmp_path / "firm.json", tmp_path / "need.json"
+    firm.write_text('{"name": "Atelier", "kind": "company"}')
+    assert (await run("member", "put", "firm", str(firm)))[0] == 0
+    title = "[/]Résistance ≥ 5 Ω, " + "x" * 80
+    need.write_text(json.dumps({"member_id": "firm", "title": title, "text": "[bold]"}), encoding="utf-8-sig")
+    post = ("need", "post", str(need))
+    first, again, another = [
+        json.loads((await run(*command))[1])["id"] for command in (post, post, (*post, "--idempotency-key", "another"))
+    ]
     assert first == again != another
     code_page = "PYTHONIOENCODING=cp1252 MAILLAGE_CLUSTER=souss"
     table = (await shell(f"{code_page} maillage need list", url, OPERATOR_KEY, tmp_path))[1]
-    assert need["title"] in table
+    assert title in table
     assert first in table
-    away = await run("need --patience 0 show n", at=f"http://{LOOPBACK}:{free_port()}")
-    assert (away[0], "does not answer" in away[1], "nothing is done twice" in away[1]) == (3, True, True)
-    away = await run("key --patience 0 issue firm", at=f"http://{LOOPBACK}:{free_port()}")
-    assert (away[0], "may have been issued" in away[1], "twice" in away[1]) == (3, True, False)
+    assert (await run("need", "list", MAILLAGE_URL="127.0.0.1"))[0] == 2
+    nobody = f"http://{LOOPBACK}:{free_port()}"
+    status, _, said = await run("key", "--patience", "0", "issue", "firm", MAILLAGE_URL=nobody)
+    assert (status, "may have been issued" in said, "twice" in said) == (3, True, False)
