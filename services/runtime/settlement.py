@@ -104,7 +104,7 @@ class Settlement:
                 envelope = cloudevents.read(self.topics[record.topic], record.key, record.value, record.headers)
             except Exception as error:  # a mistake in the reader is as permanent as one in the record
                 known = isinstance(error, cloudevents.MalformedEventError)
-                if not await self._set_aside(record, str(error) if known else f"unreadable: {describe(error)}"):
+                if not await self._set_aside((record, str(error) if known else f"unreadable: {describe(error)}")):
                     return False
             else:
                 readable.append((record, envelope))
@@ -135,12 +135,11 @@ class Settlement:
 
         if await self._persist(take) is None:
             return False
-        for place, record in enumerate(records):
-            reason = noted[place]
-            if reason is not None:
-                if not await self._set_aside(record, reason):
-                    return False
-                continue
+        # All at once: there may be many, and whoever writes what nobody signed is not to hold up who does.
+        bad = [(record, reason) for place, record in enumerate(records) if (reason := noted[place]) is not None]
+        if not await self._set_aside(*bad):
+            return False
+        for record in (record for place, record in enumerate(records) if noted[place] is None):
             metrics.RECORDS.labels(record.topic, "done").inc()
             metrics.SETTLED_AGE.labels(record.topic).set(self._clock().timestamp() - record.timestamp / 1000)
         self.progress()
@@ -160,7 +159,7 @@ class Settlement:
                 self._count_done(batch)
                 return True
             case DeadLetter(reason) if len(batch) == 1:
-                return await self._set_aside(batch[0][0], reason) and (not places or await self._handle((), places))
+                return await self._set_aside((batch[0][0], reason)) and (not places or await self._handle((), places))
             case DeadLetter():
                 return await self._handle_alone(batch, places)
             case None:
@@ -175,25 +174,33 @@ class Settlement:
                 return False
         return not batch or await self._handle((), places)
 
-    async def _set_aside(self, record: RawRecord, reason: str) -> bool:
-        """Make `record` a dead letter; False when let go of before that."""
-        if not self._sets_aside(record):
-            return True
+    async def _set_aside(self, *bad: tuple[RawRecord, str]) -> bool:
+        """Make dead letters of records, each with its reason; False when let go of before that."""
+        bad = tuple(one for one in bad if self._sets_aside(one[0]))
         first_seen = self._clock()
+        kept: set[int] = set()
 
-        async def put() -> None:
+        async def put(place: int, record: RawRecord, reason: str) -> None:
             try:
                 await self._dead_letters.put(record, group=self._name, reason=reason, first_seen=first_seen)
             except PermanentError as error:
                 # The dead-letter topic itself refuses it: an operator's mistake to mend, no reason to lose a record.
                 raise TransientError(f"{record.topic}.dlq: {error}") from None
+            kept.add(place)
 
-        if await self._persist(put) is None:
+        async def put_all() -> None:
+            left = [put(place, *one) for place, one in enumerate(bad) if place not in kept]
+            for failure in await asyncio.gather(*left, return_exceptions=True):
+                if isinstance(failure, BaseException):
+                    raise failure
+
+        if await self._persist(put_all) is None:
             return False
-        metrics.RECORDS.labels(record.topic, "dead_letter").inc()
-        self._log.warning(
-            "dead_letter", topic=record.topic, partition=record.partition, offset=record.offset, reason=reason
-        )
+        for record, reason in bad:
+            metrics.RECORDS.labels(record.topic, "dead_letter").inc()
+            self._log.warning(
+                "dead_letter", topic=record.topic, partition=record.partition, offset=record.offset, reason=reason
+            )
         return True
 
     async def _persist(self, act: Callable[[], Awaitable[None]]) -> Done | DeadLetter | None:
