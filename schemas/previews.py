@@ -16,7 +16,7 @@ class PreviewedWord(Contract):
     """A word of the need, as its writer wrote it where it first comes."""
 
     word: str
-    weight: Annotated[float, Field(ge=0, le=1, description="The part that it has of what all words weigh")] = 0.0
+    weight: Annotated[float, Field(ge=0, le=1, description="What it weighs beside the heaviest, in quarters")] = 0.0
 
 
 class PreviewedCity(Contract):

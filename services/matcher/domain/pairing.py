@@ -21,6 +21,9 @@ LEAST_SHARED: Final = 2
 MOST_FROM_ONE_WORD: Final = 0.7
 """Part of a score that one word may bring. More comes of a word of a name that means something else in the request."""
 
+WORDS_LOOKED_UP: Final = 60
+"""Words of a request that is only looked at: each costs a search."""
+
 LOOKED_AT: Final = 3
 """Times as many members as may be told that are looked at: some of them share too little that is worth showing."""
 
@@ -272,13 +275,44 @@ class Pairing:
 
     def look(self, ask: Ask, eligible: Eligibility) -> Looked:
         """Return what `best` would find for a request that is not asked yet; nothing of it is kept."""
-        request = self.index.passing(ask.text, title=ask.title, language=ask.language)
+        words = self._weighed(ask, eligible)  # first: it analyses other requests, one for each word
+        request = self._passing(ask)
         told, others = list[Pair](), list[Pair]()
         for pair in self._nearest(request, ask, eligible):
             (told if self._tells(request, pair) else others).append(pair)
             if len(told) == self.bar.ranks(ask):
                 break
-        return Looked(request, told, others, self.index.weigh(request, without=ask.owner))
+        return Looked(request, told, others, words)
+
+    def _passing(self, ask: Ask) -> Request:
+        return self.index.passing(ask.text, title=ask.title, language=ask.language)
+
+    def _weighed(self, ask: Ask, eligible: Eligibility) -> list[Weighed]:
+        """Return what the first words of a request weigh that tell something.
+
+        Of others that use a word only those count whom the request may face, and as one: what nobody may see of a
+        member is not to be learned by asking for its words, one after the other.
+        """
+        request = self._passing(ask)
+        telling = [word for word in self.index.weigh(request, without=ask.owner) if word.telling][:WORDS_LOOKED_UP]
+        language = self.index.language(ask.text, title=ask.title, language=ask.language)
+        written = [request.written(word.places[0]) for word in telling]
+        used = [
+            word.others > 0 and self._is_used(one, language, ask, eligible)
+            for word, one in zip(telling, written, strict=True)
+        ]
+        return [word._replace(others=int(is_used)) for word, is_used in zip(telling, used, strict=True)]
+
+    def _is_used(self, word: str, language: str | None, ask: Ask, eligible: Eligibility) -> bool:
+        request = self.index.passing(word, title="", language=language)
+        return bool(
+            self.index.search(
+                request,
+                1,
+                lambda member: eligible.member(ask, member),
+                lambda traits: isinstance(traits, Traits) and eligible.traits(ask, traits),
+            )
+        )
 
     def _nearest(self, request: Request, ask: Ask, eligible: Eligibility) -> list[Pair]:
         """Return the request's nearest members that may face it, best first: more of them than may be told."""

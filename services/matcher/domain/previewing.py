@@ -39,6 +39,9 @@ WORDS_SHOWN: Final = 12
 WORDS_WANTED: Final = 5
 """Informative words from which a need says enough: two must be shared, and nobody shares all."""
 
+LOOKED_AT_ONE_BY_ONE: Final = 5_000
+"""Members that are each asked whether something is settled with them. Of more, those with whom it is count too."""
+
 DEADLINE_NEAR: Final = timedelta(days=7)
 """A deadline that leaves less than this leaves no time for an introduction."""
 
@@ -63,6 +66,15 @@ class _Asked:
         """Return why it may not face members of such traits."""
         conventions = self.directory.conventions
         return ineligible_traits(self.ask, self.asker, seat.traits, now=self.now, conventions=conventions)
+
+    def sees(self, seat: Seat) -> bool:
+        """Whether it and members of such traits are admitted, and see each other."""
+        ask, traits, conventions = self.ask, seat.traits, self.directory.conventions
+        return (
+            traits.admission is Admission.ADMITTED
+            and visible(ask.visibility, ask.cluster, traits.cluster, conventions)
+            and visible(traits.visibility, traits.cluster, ask.cluster, conventions)
+        )
 
     def may_be_named(self, member: MemberPublished) -> bool:
         """Whether whoever asks may see which member it is.
@@ -100,16 +112,17 @@ def preview(need: NeedPublished, directory: Directory, pairing: Pairing, now: da
     looked = pairing.look(asked.ask, eligibility(directory, now))
     asks = need.direction is Direction.REQUEST and need.status is NeedStatus.OPEN
     told, others = (looked.told, looked.others) if asks else ([], [])
-    informative = [word for word in looked.words if word.informative and word.others]
     reached = _reached(asked, pairing) if asks else Reached(members=0)
+    # Whom a need cannot reach, it is told nothing of.
+    words = looked.words if reached.members else []
+    informative = [word for word in words if word.informative and word.others]
     near = [*((pair, True) for pair in told), *((pair, False) for pair in others)][:NEAREST]
     return NeedPreview(
         language=pairing.index.language(need.text, title=need.title, language=need.language),
         words=tuple(
-            PreviewedWord(word=_written(looked.request, word), weight=min(1.0, word.weight))
-            for word in sorted(informative, key=lambda word: -word.weight)[:WORDS_SHOWN]
+            PreviewedWord(word=_written(looked.request, word), weight=weight) for word, weight in _heaviest(informative)
         ),
-        unshared=_distinct(_written(looked.request, word) for word in looked.words if word.telling and not word.others),
+        unshared=_distinct(_written(looked.request, word) for word in words if not word.others),
         reached=reached,
         nearest=tuple(_nearest(asked, pairing, looked, pair, suggested=told_of) for pair, told_of in near),
         suggested=len(told),
@@ -117,6 +130,13 @@ def preview(need: NeedPublished, directory: Directory, pairing: Pairing, now: da
         advice=tuple(_advice(need, asked, pairing, looked, len(informative), reached)),
         seen_at=now,
     )
+
+
+def _heaviest(words: Iterable[Weighed]) -> Iterator[tuple[Weighed, float]]:
+    """Yield the heaviest words with what they weigh beside the first, in quarters: more would tell who uses them."""
+    heaviest = sorted(words, key=lambda word: -word.weight)[:WORDS_SHOWN]
+    for word in heaviest:
+        yield word, max(1, round(4 * word.weight / heaviest[0].weight)) / 4
 
 
 def _reached(asked: _Asked, pairing: Pairing) -> Reached:
@@ -147,7 +167,7 @@ def _in_doubt(asked: _Asked, pairing: Pairing) -> Iterable[str]:
     decisions, owner = asked.directory.decisions, asked.ask.owner
     key, directory = asked.ask.key.removeprefix("need:"), asked.directory
     is_new = asked.ask.lineage == key and key not in directory.needs and key not in directory.erased_needs
-    if decisions.suggestions and not is_new:
+    if decisions.suggestions and not is_new and sum(pairing.seats.counts.values()) <= LOOKED_AT_ONE_BY_ONE:
         return list(pairing.seats)  # something may be settled with anybody
     in_touch = decisions.sayings.about(NotRelevantReason.ALREADY_IN_TOUCH, owner, asked.now)
     before = {member for two in decisions.in_touch if owner in two for member in two}
@@ -197,7 +217,7 @@ def _advice(
         yield Advice(code=AdviceCode.LANGUAGE_NOT_READ, language=need.language)
     elif not recognised(f"{need.title}\n{need.text}"):
         yield Advice(code=AdviceCode.LANGUAGE_UNCLEAR)
-    if informative < WORDS_WANTED:
+    if informative < WORDS_WANTED and (offers or reached.members):
         yield Advice(code=AdviceCode.FEW_WORDS, found=informative, wanted=WORDS_WANTED)
     if reached.members and not offers:
         if not looked.told and not looked.others:
@@ -221,15 +241,12 @@ def _in_time(need: NeedPublished, now: datetime) -> bool:
 
 def _kinds_absent(asked: _Asked, pairing: Pairing) -> tuple[MemberKind, ...]:
     """Return the kinds sought of which the need can see no admitted member, wherever it is and whatever it speaks."""
-    unseen = (Ineligible.NOT_ADMITTED, Ineligible.REQUEST_NOT_VISIBLE, Ineligible.MEMBER_NOT_VISIBLE)
-    kinds = asked.ask.kinds_sought
+    if asked.asker.admission is not Admission.ADMITTED:
+        return ()
     owner = pairing.seats.get(asked.ask.owner)
-    present = {
-        seat.traits.kind
-        for seat, count in pairing.seats.counts.items()
-        if asked.barred(seat) not in unseen and count > (seat == owner)
-    }
-    return tuple(kind for kind in kinds if kind not in present)
+    counts = pairing.seats.counts.items()
+    present = {seat.traits.kind for seat, count in counts if count > (seat == owner) and asked.sees(seat)}
+    return tuple(kind for kind in asked.ask.kinds_sought if kind not in present)
 
 
 def _written(request: Request, word: Weighed) -> str:

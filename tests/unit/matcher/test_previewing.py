@@ -48,9 +48,41 @@ def test_it_says_which_words_count_and_which_nobody_else_uses() -> None:
     assert "pour" not in words
     weights = [word.weight for word in found.words]
     assert weights == sorted(weights, reverse=True)
-    assert 0 < sum(weights) <= 1
+    assert weights[0] == 1
+    assert set(weights) <= {0.25, 0.5, 0.75, 1}
     assert "glockenspiel" in found.unshared  # the asker's own asset is nobody else's
     assert found.language == "fr"
+
+
+def test_what_nobody_may_see_of_a_member_is_not_learned_from_words() -> None:
+    text = "Nous cherchons des zarzamoras, un glockenspiel et un banc pour étalonner nos tensiomètres."
+    to_all = Visibility(reach=Reach.ALL)
+    shown = []
+    for kept in (False, True):
+        seen = Visibility(reach=Reach.OWN_CLUSTER) if kept else to_all
+        about = asset("a", "Zarzamora", "Culture de zarzamoras et de glockenspiel")
+        hidden = member("secret", cluster="rif", visibility=seen, assets=[about])
+        shown.append(look(world(hidden), text=text, visibility=to_all))
+    seen_by_all, hidden_from_us = shown
+    nobody = look(world(), text=text, visibility=to_all)
+    assert not {"zarzamoras", "glockenspiel"} & set(seen_by_all.unshared)
+    assert {"zarzamoras", "glockenspiel"} <= set(hidden_from_us.unshared)
+    assert hidden_from_us.unshared == nobody.unshared
+    assert [word.word for word in hidden_from_us.words] == [word.word for word in nobody.words]
+
+
+def test_who_is_not_admitted_is_told_of_no_words_and_no_kinds() -> None:
+    found = look(world(asker={"admission": Admission.CANDIDATE}), kinds_sought=[MemberKind.LABORATORY])
+    assert (found.words, found.unshared, found.nearest, found.reached.members) == ((), (), (), 0)
+    assert [advice.code for advice in found.advice] == [AdviceCode.NOT_ADMITTED]
+
+
+def test_a_kind_that_hides_is_as_absent_as_one_that_is_not_there() -> None:
+    seen = Visibility(reach=Reach.OWN_CLUSTER)
+    hidden = member("u", MemberKind.UNIVERSITY, cluster="rif", visibility=seen, kinds_sought=[MemberKind.FUNDER])
+    for some in (world(), world(hidden)):
+        codes = {advice.code: advice.kinds for advice in look(some, kinds_sought=[MemberKind.UNIVERSITY]).advice}
+        assert codes[AdviceCode.KINDS_ABSENT] == (MemberKind.UNIVERSITY,)
 
 
 def test_it_says_who_is_near_and_whether_they_would_be_told_of() -> None:
