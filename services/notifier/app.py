@@ -77,6 +77,7 @@ class Parts:
     stepping: Stepping
     live: Live
     signing_in: SigningIn
+    bouncing: Bouncing | None
 
 
 def build(settings: NotifierSettings) -> Microservice:
@@ -90,6 +91,8 @@ def build(settings: NotifierSettings) -> Microservice:
     frame.consumption.handle_with(parts.handlers.take)
     frame.on_start(store.ensure_indexes)
     frame.on_start(parts.pacing.free)
+    if parts.bouncing is not None:
+        frame.on_start(parts.bouncing.listen)
     frame.on_leaving(parts.live.close)
     frame.on_new_log(parts.announcing.announce_again)
     frame.waits("deliveries", store.deliveries.count_waiting)
@@ -138,6 +141,7 @@ def compose(
     every(_COUNT_SECONDS, "count", Watching(store=store, clock=clock).count)
     every(_LETTERS_SECONDS, "letters", pacing.write_letters)
     every(_FINDING_SECONDS, "find", Finding(store=store).catch_up)
+    bouncing = None
     if settings.bounces:
         bouncing = Bouncing(
             listen=settings.bounces, deliveries=store.deliveries, tokens=tokens, clock=clock, came_back=came_back
@@ -178,7 +182,7 @@ def compose(
         door=door,
         base=settings.base,
     )
-    return Parts(Handlers(service=service), delivering, announcing, pacing, stepping, live, signing_in)
+    return Parts(Handlers(service=service), delivering, announcing, pacing, stepping, live, signing_in, bouncing)
 
 
 def _channels(settings: NotifierSettings, letters: Letters, tokens: Tokens) -> dict[Way, Channel]:

@@ -12,12 +12,14 @@ from typing import Any, Final
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
+from services.notifier import metrics
 from services.notifier.address import Returned, Tokens
 from services.notifier.channels import Outgoing
 from services.notifier.domain.bounces import Bounce, bounce_in
 from services.notifier.store import Deliveries
 from services.runtime import logs
 from services.runtime.clock import Clock
+from services.runtime.errors import RefusedError
 from services.runtime.outcome import describe
 from services.runtime.smtp import deliverable
 
@@ -81,21 +83,35 @@ class Bouncing:
         self._at_once = at_once
         self._longest_seconds = longest_seconds
         self._open: set[_Conversation] = set()
+        self._server: asyncio.Server | None = None
         self._log = logs.get()
 
-    async def run(self) -> None:
-        """Listen until cancelled.
+    async def listen(self) -> None:
+        """Begin to listen; may be repeated.
 
         Raises:
-            OSError: the address cannot be listened at.
+            RefusedError: the address cannot be listened at.
         """
+        if self._server is not None:
+            return
         # It logs senders and recipients, who are people.
         logging.getLogger("mail.log").setLevel(logging.CRITICAL)
-        server = await asyncio.get_running_loop().create_server(self._conversation, self._host, self._port)
+        loop = asyncio.get_running_loop()
+        try:
+            self._server = await loop.create_server(self._conversation, self._host, self._port)
+        except OSError as error:
+            where, why = f"{self._host}:{self._port}", error.strerror or type(error).__name__
+            raise RefusedError(f"cannot listen at {where} for e-mails ({why}). Correct MAILLAGE_BOUNCES") from None
+
+    async def run(self) -> None:
+        """Listen until cancelled. Raises as `listen` does."""
+        await self.listen()
         try:
             await asyncio.Event().wait()
         finally:
-            server.close()
+            if self._server is not None:
+                self._server.close()
+                self._server = None
             for one in tuple(self._open):
                 one.end()
 
@@ -127,6 +143,7 @@ class Bouncing:
             mail.notification_id, reason, to=mail.to, gone=bounce.gone, now=self._clock()
         )
         if noted:
+            metrics.BOUNCES.labels("yes" if bounce.gone else "no").inc()
             self._log.warning("came_back", notification_id=str(mail.notification_id), reason=reason)
             self._came_back()
         return noted

@@ -48,6 +48,11 @@ CHANNELS_OFF = Gauge(
     "Ambassadors and desks whom a channel does not reach, so that it is turned off",
     ["channel"],
 )
+BOUNCES = Counter(
+    "maillage_bounces_total",
+    "E-mails that came back after they had been taken: gone (nobody is there), or not (a full mailbox, a policy)",
+    ["gone"],
+)
 UNROUTED = Gauge("maillage_unrouted_suggestions", "Open suggestions that nobody is told of: no ambassador, no desk")
 
 for _channel in (*Channel, CHAT):
@@ -55,6 +60,9 @@ for _channel in (*Channel, CHAT):
         DELIVERIES.labels(_channel, _outcome)  # begin at 0: a rate cannot see the step from absent to 1
     POSTED_TO_TOLD.labels(_channel)
     MADE_TO_TOLD.labels(_channel)
+
+for _gone in ("yes", "no"):
+    BOUNCES.labels(_gone)
 
 
 def told(channel: str, *, posted_at: datetime | None, made_at: datetime, at: datetime) -> None:

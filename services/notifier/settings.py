@@ -26,7 +26,9 @@ class NotifierSettings(PagesSettings):
     mail_from: Annotated[EmailAddress, Field(description="Sender's address of every message")]
     bounces: Annotated[
         str,
-        StringConstraints(pattern=r"^([^\s:,]+:\d{1,5})?$"),
+        StringConstraints(
+            pattern=r"^([^\s:,]+:(6553[0-5]|655[0-2]\d|65[0-4]\d{2}|6[0-4]\d{3}|[1-5]\d{4}|[1-9]\d{0,3}))?$"
+        ),
         Field(
             description="Where to listen for e-mails that come back, host:port; empty: nowhere. The mail server passes "
             "on to it what is for bounces+... at the domain of the sender"

@@ -101,6 +101,7 @@ async def notifications(bootstrap: str, suggestion_id: str) -> list[bytes]:
         ({"smtp": "nowhere"}, "MAILLAGE_SMTP"),
         ({"timezone": "Africa/Atlantis"}, "MAILLAGE_TIMEZONE"),
         ({"mail_from": "nobody"}, "MAILLAGE_MAIL_FROM"),
+        ({"bounces": "0.0.0.0:99999"}, "MAILLAGE_BOUNCES"),
     ],
 )
 def test_a_wrong_setting_is_told_in_one_line(
