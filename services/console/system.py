@@ -32,7 +32,7 @@ READY_SECONDS = 60.0
 DEFAULT_PORT = 8400
 
 OUTWARD = {
-    *("HOST", "PUBLIC_URL", "SMTP", "MAIL_FROM", "ALLOW_PRIVATE_WEBHOOKS"),
+    *("HOST", "PUBLIC_URL", "PORTAL_URL", "SMTP", "MAIL_FROM", "ALLOW_PRIVATE_WEBHOOKS"),
     *("QUIET_HOURS", "LETTERS_PER_DAY"),
 }
 """Settings by which the system meets the world: what the environment says of them is kept."""
@@ -162,6 +162,8 @@ def _service(name: str, port: int, wanted: Wanted, system: System) -> ChildProce
         "SECRET": system.inbox_secret,
         "MATCHER_URL": system.matcher,
         "PREVIEW_KEY": _kept_secret(wanted.data / "preview.key", ""),
+        "PORTAL_URL": system.api,
+        "PORTAL_SECRET": _kept_secret(wanted.data / "portal.secret", ""),
         "PUBLIC_URL": system.inbox,
         "SMTP": system.smtp,
         "MAIL_FROM": "maillage@example.org",

@@ -14,6 +14,7 @@ from services.ingest.keymaking import KeyMaking
 from services.ingest.keys import Keyring, OperatorKey
 from services.ingest.ledger import Ledger
 from services.ingest.openapi import describe_bodies
+from services.ingest.portal.compose import compose_portal
 from services.ingest.previews import Previews
 from services.ingest.refusals import render_problems
 from services.ingest.service import IngestService
@@ -23,6 +24,7 @@ from services.ingest.submissions import Submissions
 from services.ingest.taking import Taking
 from services.runtime.bounds import Bounds
 from services.runtime.microservice import Microservice
+from services.web.sessions import Sessions
 
 RELAY_SECONDS: Final = 1.0
 """How often the relay looks: soon for whoever was told to try again in a second, rare enough to cost nothing."""
@@ -45,11 +47,12 @@ def build(settings: IngestSettings) -> Microservice:
     frame = Microservice("ingest", settings, consumes=consumes, beside=True, app=app, bounds=BOUNDS)
     database = frame.store.database
     entities, claims = EntityStore(database), Claims(database)
+    sessions = Sessions(database, whom="member")
     keyring = Keyring(database=database, operator=OperatorKey(settings), clock=frame.clock)
     ledger = Ledger(
         entities=entities,
         claims=claims,
-        erasure=Erasure(entities=entities, keyring=keyring),
+        erasure=Erasure(entities=entities, keyring=keyring, sessions=sessions),
         publisher=frame.publisher,
         clock=frame.clock,
     )
@@ -69,10 +72,14 @@ def build(settings: IngestSettings) -> Microservice:
     keys = KeyMaking(keyring=keyring, clock=frame.clock)
     bulk = Bulk(taking=taking)
     app.include_router(routes(service=service, keys=keys, bulk=bulk, submissions=submissions, edge=edge))
+    portal = compose_portal(settings, app=app, service=service, entities=entities, sessions=sessions, clock=frame.clock)
     render_problems(app)
     describe_bodies(app)
     frame.on_start(entities.prepare, claims.prepare, keyring.prepare, previews.prepare)
     frame.on_stop(previews.close)
+    if portal is not None:
+        frame.on_start(portal.prepare)
+        frame.on_stop(portal.close)
     frame.waits("states", entities.count_pending)
     frame.on_new_log(ledger.republish)
     frame.every(RELAY_SECONDS, "relay", ledger.relay)

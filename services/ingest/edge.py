@@ -20,7 +20,7 @@ from schemas.base import MAX_COUNT
 from schemas.topics import MAX_EVENT_BYTES
 from services.ingest import problems
 from services.ingest.claims import Claim, claim_of
-from services.ingest.entities import Page, State, Taken
+from services.ingest.entities import Page, State, Taken, Value
 from services.ingest.keys import Caller, Issued, Keyring, Operator
 from services.ingest.ledger import Asked
 from services.ingest.problems import FieldError, Problem
@@ -126,6 +126,11 @@ def parse(model: type[Model], body: bytes) -> Model:
         return model.model_validate_json(body, extra="forbid")
     except ValidationError as error:
         raise problems.malformed_or_invalid(error, model.model_fields) from None
+
+
+def parse_value(model: type[Model], value: Value) -> Model:
+    """Return what was read otherwise than from JSON as `model`. Raises as `parse`."""
+    return parse(model, json.dumps(value, ensure_ascii=False).encode())
 
 
 def accepted(entity_id: str, taken: Taken) -> Response:

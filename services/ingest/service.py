@@ -140,6 +140,11 @@ class IngestService:
         _must_be_operator(caller, "the list of members")
         return await self._entities.page(MEMBER, cluster, part)
 
+    async def needs_of(self, caller: Caller, member: MemberKey, limit: int) -> Sequence[tuple[Key, State]]:
+        """Return what a member's needs are called and how they stand, those changed last first."""
+        _must_be(caller, member)
+        return await self._entities.needs_of(member, limit)
+
     async def withdraw_need(self, caller: Caller, key: NeedKey, asked: Asked) -> Taken:
         """Let a need stand no more, its text kept."""
 

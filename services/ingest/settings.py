@@ -3,9 +3,10 @@
 import re
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, Field, SecretStr, StringConstraints
+from pydantic import AfterValidator, AnyHttpUrl, Field, SecretStr, StringConstraints, model_validator
 
-from services.runtime.settings import PreviewSettings
+from schemas.ambassadors import EmailAddress
+from services.runtime.settings import PagesSettings, PreviewSettings
 
 # About 96 bits when drawn from letters and digits: out of reach of guessing, without a slow hash.
 MIN_KEY_CHARACTERS: Final = 16
@@ -23,7 +24,7 @@ def _usable(key: SecretStr | None) -> SecretStr | None:
     return key
 
 
-class IngestSettings(PreviewSettings):
+class IngestSettings(PreviewSettings, PagesSettings):
     """Settings of ingest."""
 
     operator_key: Annotated[
@@ -42,3 +43,23 @@ class IngestSettings(PreviewSettings):
     submissions: Annotated[
         bool, Field(description="Take what organisations' own producers send to `submissions.v1`")
     ] = True
+    portal_url: Annotated[
+        AnyHttpUrl | None,
+        Field(
+            description="Address under which organisations reach the portal, below /portal; none: there is no portal"
+        ),
+    ] = None
+    portal_secret: Annotated[
+        SecretStr | None,
+        Field(min_length=32, description="Signs links and forms of the portal; another one ends links under way"),
+    ] = None
+    mail_from: Annotated[EmailAddress | None, Field(description="Sender's address of links to the portal")] = None
+
+    @model_validator(mode="after")
+    def _portal_is_whole(self) -> "IngestSettings":
+        if self.portal_url is not None:
+            if self.portal_url.path not in (None, "", "/"):
+                raise ValueError("portal_url has a path; the portal is below /portal of an address of its own")
+            if self.portal_secret is None or self.mail_from is None:
+                raise ValueError("a portal_url needs a portal_secret and mail_from: links are signed and mailed")
+        return self

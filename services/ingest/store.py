@@ -16,12 +16,14 @@ from typing import Final
 from uuid import UUID, uuid4
 
 from pymongo import UpdateOne
+from pymongo.collation import Collation
 from pymongo.errors import BulkWriteError, OperationFailure, WriteError
 
 from schemas.base import Key
 from schemas.members import MemberKey
 from schemas.needs import NeedStatus
 from services.ingest.entities import (
+    CONTACT,
     KINDS,
     MEMBER,
     NEED,
@@ -52,6 +54,14 @@ several times that while it is put together."""
 _REPLACED: Final = ("owner_1", "owner_1__id_1")
 """Indexes that we made before others took their place."""
 
+_ANY_CASE: Final = Collation(locale="en", strength=2)
+
+_OF_A_LIST: Final = ("member_id", "title", "status", "deadline")
+"""What is read of needs that are listed: a text may be long."""
+
+_AT_AN_ADDRESS: Final = 50
+"""Members that one person answers for: whoever has more of them needs another door than this."""
+
 
 class EntityStore:
     """The states of members, contacts, needs and ambassadors."""
@@ -74,6 +84,10 @@ class EntityStore:
                         await entities.drop_index(name)
         await self._entities[NEED].create_index([("owner", 1), ("said", 1)], sparse=True)
         await self._entities[NEED].create_index([("value.status", 1), ("_id", 1)])
+        await self._entities[NEED].create_index(
+            [("owner", 1), ("at", -1)], name="owned_lately", partialFilterExpression={"owner": {"$exists": True}}
+        )
+        await self._entities[CONTACT].create_index("value.email", sparse=True, collation=_ANY_CASE)
 
     async def get(self, kind: Kind, key: Key) -> Stored:
         """Return what is stored of an entity; `NOTHING` when nothing is."""
@@ -174,6 +188,26 @@ class EntityStore:
         """Return the ids of the owner's other needs that stand now and say what `value` says, the first few."""
         found = await self._kept[NEED].saying((str(owner), _said(value), now))
         return [other for other in found if other != str(key)]
+
+    async def contacts_at(self, email: str) -> Sequence[tuple[MemberKey, Value]]:
+        """Return the published contacts that are reached at an address, in whatever case it is written."""
+        found = self._entities[CONTACT].find({"value.email": email}, {"value": 1}).collation(_ANY_CASE)
+        rows = [document async for document in found.limit(_AT_AN_ADDRESS)]
+        exact = [row for row in rows if row["value"]["email"].casefold() == email.casefold()]
+        return [(MemberKey.decode(row["_id"].encode()), row["value"]) for row in exact]
+
+    async def needs_of(self, member: MemberKey, limit: int) -> Sequence[tuple[Key, State]]:
+        """Return a member's published needs, those changed last first: what they are called, and how they stand."""
+        shown = dict.fromkeys(("rev", "at", *(f"value.{name}" for name in _OF_A_LIST)), 1)
+        found = self._entities[NEED].find({"owner": str(member)}, shown).sort("at", -1).limit(limit)
+        return [(_key(NEED, document), _state(document)) async for document in found]
+
+    async def cities_of(self, cluster: str) -> Sequence[tuple[str, str]]:
+        """Return id and name of the innovation cities of a cluster."""
+        own = {"_id": {"$gte": f"{cluster}/", "$lt": f"{cluster}0"}}  # 0 comes after the slash
+        found = self._entities[MEMBER].find(own | {"value.kind": "innovation_city"}, {"value.name": 1})
+        rows = [(document["_id"].partition("/")[2], document["value"]["name"]) async for document in found]
+        return sorted(rows, key=lambda row: row[1])
 
     async def everything(self, kind: Kind) -> AsyncIterator[tuple[Key, State]]:
         """Yield the current state of each entity, the erased ones included."""

@@ -86,9 +86,10 @@ SECRETS: Final = (
         may_be_given=True,
         least=32,
     ),
+    Secret("portal_secret", [("ingest", "maillage_portal_secret")], _password, may_be_given=True, least=32),
     Secret(
         "smtp_password",
-        [("notifier", "maillage_smtp_password"), (OPERATOR, "maillage_smtp_password")],
+        [(reader, "maillage_smtp_password") for reader in ("ingest", "notifier", OPERATOR)],
         None,
         may_be_given=True,
     ),

@@ -23,6 +23,7 @@ from services.ingest.settings import IngestSettings
 from services.ingest.store import EntityStore
 from services.runtime.errors import BrokerUnavailableError
 from services.runtime.store import Database, Store
+from services.web.sessions import Sessions
 from tests.parts.databases import Found
 from tests.parts.wire import carried
 
@@ -118,7 +119,9 @@ class Replica:
         self.ledger = Ledger(
             entities=self.entities,
             claims=Claims(world.database),
-            erasure=Erasure(entities=self.entities, keyring=self.keyring),
+            erasure=Erasure(
+                entities=self.entities, keyring=self.keyring, sessions=Sessions(world.database, whom="member")
+            ),
             publisher=self.wire,
             clock=lambda: world.now,
         )

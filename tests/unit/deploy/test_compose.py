@@ -78,6 +78,16 @@ def test_who_holds_the_data_cannot_reach_the_world() -> None:
     assert "back" not in SERVICES["proxy"]["networks"]
 
 
+def test_the_portal_is_a_choice_that_opens_nothing_but_a_way_to_the_mail_server() -> None:
+    chosen = yaml.safe_load((DEPLOY / "compose.portal.yaml").read_text(encoding="utf-8"))
+    assert set(chosen) == {"services"}
+    assert set(chosen["services"]) == {"ingest"}
+    assert set(chosen["services"]["ingest"]) == {"environment", "networks"}
+    assert chosen["services"]["ingest"]["networks"] == ["out"]
+    # A mail server's password and the secret of the links are files there already.
+    assert not [name for name in chosen["services"]["ingest"]["environment"] if "PASSWORD" in name or "SECRET" in name]
+
+
 @pytest.mark.parametrize("job", sorted(JOBS - {"maillage"}))
 def test_a_job_is_waited_for(job: str) -> None:
     """`up --wait` takes a container that ends for broken, unless somebody waits for its end."""

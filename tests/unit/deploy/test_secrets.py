@@ -28,7 +28,8 @@ def test_they_are_made_once(tmp_path: Path) -> None:
 def test_each_reader_has_its_own_and_nobody_elses(tmp_path: Path) -> None:
     deal(tmp_path, tmp_path / "given")
     names = {folder.name: {file.name for file in folder.iterdir()} for folder in tmp_path.iterdir()}
-    assert names["ingest"] == {"maillage_mongo_password", "maillage_operator_key", "maillage_preview_key"}
+    own = {"maillage_mongo_password", "maillage_operator_key", "maillage_preview_key", "maillage_portal_secret"}
+    assert names["ingest"] == own
     assert names["matcher"] == {"maillage_mongo_password", "maillage_preview_key"}
     assert names["notifier"] == {"maillage_mongo_password", "maillage_secret"}
     assert names["mongo"] == {"keyfile", "root_password"}

@@ -1,0 +1,1 @@
+"""The portal: pages on which an organisation describes itself and posts what it needs."""
