@@ -17,6 +17,7 @@ from services.runtime.clock import Clock
 from services.runtime.connection import Connection
 from services.runtime.dead_letters import MAX_DEAD_LETTER_BYTES, REPLAYED_FROM, letter_id
 from services.runtime.errors import PermanentError
+from services.runtime.fetching import mend_client
 from services.runtime.letters import SUFFIX, Letter, RawRecord, Shelf, settling_headers
 from services.runtime.rights import Kind, Operation, Right, Rights
 
@@ -84,6 +85,7 @@ async def open_letter_log(
         RefusedError: the broker does not let us in, or not do this.
         BrokerUnavailableError: it is away, or does not confirm in time.
     """
+    mend_client()
     client = connection.client()
     consumer = AIOKafkaConsumer(
         **client,

@@ -25,7 +25,7 @@ from services.console.embedded.supervisor import PartDied, PartEvent, PartGivenU
 from services.console.importing import import_command
 from services.console.publishing import contact_commands, key_commands, member_commands, need_commands
 from services.console.system import DEFAULT_PORT, System, Wanted, running
-from services.runtime.broker import PARTITIONS, create_topics, update_dead_letter_topics
+from services.runtime.broker import PARTITIONS, create_topics, update_topics
 from services.runtime.errors import MaillageError
 from services.runtime.settings import KafkaSettings, load
 
@@ -101,11 +101,11 @@ def topics(
         int | None, typer.Option(help="Copies of each partition; default: 3, or one for each broker if fewer.")
     ] = None,
 ) -> None:
-    """Create the topics that are missing, and bring dead-letter topics up to date. May be run again at any time."""
+    """Create the topics that are missing, and bring the others up to date. May be run again at any time."""
     connection = load(KafkaSettings, kafka=kafka).connection
     try:
         created = asyncio.run(create_topics(connection, partitions=partitions, replication=replication))
-        updated = asyncio.run(update_dead_letter_topics(connection))
+        updated = asyncio.run(update_topics(connection))
     except MaillageError as error:
         say.print(str(error), style="red", markup=False, soft_wrap=True)
         raise typer.Exit(1) from None
@@ -114,7 +114,7 @@ def topics(
         raise typer.Exit(1) from None
     say.print(f"Created {', '.join(created)}." if created else "All topics were there.")
     if updated:
-        say.print(f"Settled dead letters go now from {', '.join(updated)}.")
+        say.print(f"Brought up to date: {', '.join(updated)}.")
 
 
 async def _up(wanted: Wanted, *, as_json: bool) -> None:

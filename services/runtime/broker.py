@@ -9,7 +9,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 from faststream.kafka import KafkaBroker
 
-from schemas.topics import MAX_EVENT_BYTES, TOPICS
+from schemas.topics import MAX_EVENT_BYTES, TOPICS, Topic
 from services.runtime.connection import NOT_ALLOWED, Connection
 from services.runtime.dead_letters import MAX_DEAD_LETTER_BYTES
 from services.runtime.rights import Rights, look
@@ -42,6 +42,10 @@ SETTLING: Final[Mapping[str, str]] = {
     "max.compaction.lag.ms": str(7 * _DAY_MS),
 }
 """Settings of a dead-letter topic by which settled letters go."""
+
+UNPACKED: Final[Mapping[str, str]] = {"compression.type": "uncompressed"}
+"""Setting of an event topic by which the broker unpacks what was compressed, and judges its size by that. Otherwise a
+batch of a few kilobytes can fill a reader's memory, and whoever may write the topic may send one."""
 
 # Where a setting comes from, in the broker's answer: set on this topic.
 _SET_ON_TOPIC = 1
@@ -124,16 +128,18 @@ async def create_topics(connection: Connection, *, partitions: int, replication:
     return created
 
 
-async def update_dead_letter_topics(connection: Connection) -> list[str]:
-    """Give the dead-letter topics of an older version the settings of `SETTLING`; return the names of those changed.
+async def update_topics(connection: Connection) -> list[str]:
+    """Give the topics of an older version the settings that they lack; return the names of those changed.
 
-    One that is compacted is left as its operator has it, and so is every other setting.
+    These are `UNPACKED` of events, and of dead letters `SETTLING` and how long they are kept. A dead-letter topic that
+    is compacted is left so as its operator has it, and so is every other setting.
 
     Raises:
         TransientError, KafkaError: the broker is away, does not let us, or refuses a change.
     """
     async with administration(connection) as admin:
-        asked = [ConfigResource(ConfigResourceType.TOPIC, topic.dead_letters) for topic in TOPICS]
+        topics = {name: topic for topic in TOPICS for name in (topic.name, topic.dead_letters)}
+        asked = [ConfigResource(ConfigResourceType.TOPIC, name) for name in sorted(topics)]
         found = {
             name: entries
             for answer in await admin.describe_configs(asked)
@@ -142,12 +148,14 @@ async def update_dead_letter_topics(connection: Connection) -> list[str]:
         }
         changed: list[str] = []
         for name, entries in found.items():
-            if "compact" in next((entry[1] for entry in entries if entry[0] == "cleanup.policy"), ""):
+            now = {entry[0]: entry[1] for entry in entries}
+            wanted = _event_lacks(now) if name == topics[name].name else _letters_lack(topics[name], now)
+            if not wanted:
                 continue
             # The request replaces all that is set on the topic.
             kept = {entry[0]: entry[1] for entry in entries if entry[3] == _SET_ON_TOPIC}
-            wanted = ConfigResource(ConfigResourceType.TOPIC, name, {**kept, **SETTLING})
-            for answer in await admin.alter_configs([wanted]):
+            change = ConfigResource(ConfigResourceType.TOPIC, name, {**kept, **wanted})
+            for answer in await admin.alter_configs([change]):
                 for code, message, *_ in answer.resources:
                     if for_code(code) in NOT_ALLOWED:
                         raise connection.refused(f"alter configs {name}")
@@ -155,6 +163,22 @@ async def update_dead_letter_topics(connection: Connection) -> list[str]:
                         raise for_code(code)(f"topic {name}: {message}")
             changed.append(name)
     return changed
+
+
+def _event_lacks(now: Mapping[str, str]) -> Mapping[str, str]:
+    return {name: value for name, value in UNPACKED.items() if now.get(name) != value}
+
+
+def _letters_lack(topic: Topic, now: Mapping[str, str]) -> Mapping[str, str]:
+    settling = {} if "compact" in now.get("cleanup.policy", "") else SETTLING
+    # Of an older version, which kept the letters of every topic for as long; another time its operator chose.
+    longer = now.get("retention.ms") == str(_DEAD_LETTER_DAYS * _DAY_MS) != _letters_kept(topic)
+    return {**settling, **({"retention.ms": _letters_kept(topic)} if longer else {})}
+
+
+def _letters_kept(topic: Topic) -> str:
+    # No letter outlasts what its topic promises of its records.
+    return str(min(_DEAD_LETTER_DAYS, topic.days) * _DAY_MS)
 
 
 def wanted_topics(*, partitions: int = PARTITIONS, replication: int = 1) -> list[NewTopic]:
@@ -175,6 +199,7 @@ def _event_topics(partitions: int, replication: int) -> list[NewTopic]:
                 "cleanup.policy": "compact" if topic.compacted else "delete",
                 "retention.ms": "-1" if topic.compacted else str(topic.days * _DAY_MS),
                 "max.message.bytes": size,
+                **UNPACKED,
                 # A tombstone must outlive the longest time that a reader may be away, or it would keep what was erased.
                 **({"delete.retention.ms": str(90 * _DAY_MS)} if topic.compacted else {}),
             },
@@ -191,7 +216,7 @@ def _dead_letter_topics(replication: int) -> list[NewTopic]:
             replication_factor=replication,
             topic_configs={
                 **SETTLING,
-                "retention.ms": str(_DEAD_LETTER_DAYS * _DAY_MS),
+                "retention.ms": _letters_kept(topic),
                 "max.message.bytes": str(MAX_DEAD_LETTER_BYTES + _HEADROOM),
             },
         )

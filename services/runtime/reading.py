@@ -17,6 +17,7 @@ from faststream.kafka.message import FAKE_CONSUMER, KafkaAckableMessage, KafkaMe
 
 from schemas.topics import MAX_EVENT_BYTES
 from services.runtime import logs, metrics
+from services.runtime.fetching import mend_client
 from services.runtime.outcome import describe
 from services.runtime.settlement import RawRecord, Settlement, first_of, reached
 
@@ -82,6 +83,7 @@ class Reading(ABC):
         return None if self.gate.is_set() else "the group has not said yet which share of the work is this replica's"
 
     def _subscribe(self, broker: KafkaBroker, **how: Any) -> None:
+        mend_client()
         self._subscriber = broker.subscriber(
             *self.settlement.topics,
             batch=True,

@@ -131,6 +131,25 @@ POISON = {
     "erasure of nobody": (b"bad", None, {}, "record key"),
 }
 
+# How a producer may compress. Where a topic lets it stay so, it comes to us so.
+CODECS = ("gzip", "lz4", "snappy", "zstd")
+
+
+async def test_what_others_compressed_is_read(log: Log) -> None:
+    handled: list[str] = []
+
+    async def handle(events: Sequence[Envelope]) -> None:
+        handled.extend(str(event.key) for event in events)
+
+    for codec in CODECS:
+        packing = AIOKafkaProducer(bootstrap_servers=log.bootstrap, compression_type=codec)
+        await packing.start()
+        await send(packing, log, member(codec), partition=0)
+        await packing.stop()
+    async with consuming(log, handle):
+        await until(lambda: handled == [f"souss/{codec}" for codec in CODECS])
+
+
 # What compression makes small on its way, and base64 would make larger than the dead-letter topic takes.
 VAST = 4_000_000
 

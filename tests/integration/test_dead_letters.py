@@ -18,13 +18,13 @@ from typer.testing import CliRunner
 from schemas.cloudevents import Envelope
 from schemas.members import MemberKey, MemberPublished
 from schemas.needs import NeedKey, NeedPublished
-from schemas.topics import MEMBERS, NOTIFICATIONS, Topic
+from schemas.topics import MEMBERS, NOTIFICATIONS, SUBMISSIONS, Topic
 from services.console.embedded.process import free_port
 from services.console.letter_log import KafkaLetterLog, Later, open_letter_log
 from services.console.main import cli
 from services.console.replaying import replay
 from services.matcher.handlers import events_to
-from services.runtime.broker import SETTLING
+from services.runtime.broker import SETTLING, UNPACKED
 from services.runtime.clock import utc_now
 from services.runtime.connection import Connection
 from services.runtime.errors import PermanentError
@@ -424,16 +424,31 @@ async def test_topics_of_an_older_version_are_brought_up_to_date_and_keep_what_t
     admin = AIOKafkaAdminClient(bootstrap_servers=real_kafka)
     await admin.start()
     before = {"cleanup.policy": "delete", "retention.ms": "123456789", "max.message.bytes": "4200000"}
-    await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, MEMBERS.dead_letters, before)])
+    ninety_days = {"cleanup.policy": "compact,delete", "retention.ms": str(90 * 86_400_000)}
+    packed = {"cleanup.policy": "compact", "delete.retention.ms": "123456789"}
+    await admin.alter_configs(
+        [
+            ConfigResource(ConfigResourceType.TOPIC, MEMBERS.dead_letters, before),
+            ConfigResource(ConfigResourceType.TOPIC, SUBMISSIONS.dead_letters, ninety_days),
+            ConfigResource(ConfigResourceType.TOPIC, MEMBERS.name, packed),
+        ]
+    )
 
     changed = await asyncio.to_thread(CliRunner().invoke, cli, ["topics", real_kafka])
     again = await asyncio.to_thread(CliRunner().invoke, cli, ["topics", real_kafka])
 
-    asked = ConfigResource(ConfigResourceType.TOPIC, MEMBERS.dead_letters)
-    [answer] = await admin.describe_configs([asked])
+    names = (MEMBERS.dead_letters, SUBMISSIONS.dead_letters, MEMBERS.name)
+    asked = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+    found = {
+        name: {entry[0]: entry[1] for entry in entries}
+        for answer in await admin.describe_configs(asked)
+        for *_, name, entries in answer.resources
+    }
     await admin.close()
-    now = {entry[0]: entry[1] for entry in answer.resources[0][4]}
+    now, submissions, members = (found[name] for name in names)
     assert changed.exit_code == again.exit_code == 0
     assert MEMBERS.dead_letters in changed.stderr
     assert MEMBERS.dead_letters not in again.stderr
     assert {name: now[name] for name in before | SETTLING} == {**before, **SETTLING}
+    assert submissions["retention.ms"] == str(7 * 86_400_000), "nothing outlasts what submissions.v1 promises"
+    assert {name: members[name] for name in packed | UNPACKED} == {**packed, **UNPACKED}

@@ -169,6 +169,8 @@ def _settings(wanted: NewTopic, found: Mapping[str, str]) -> Iterator[Finding]:
 def _as_good(setting: str, found: str, wanted: str) -> bool:
     if setting == "cleanup.policy":
         return set(found.replace(" ", "").split(",")) == set(wanted.split(","))
+    if setting == "compression.type":
+        return found == wanted
     if setting in _AT_LEAST:
         return found == "-1" or (wanted != "-1" and int(found) >= int(wanted))
     return int(found) <= int(wanted)  # the longest wait until compaction
@@ -179,6 +181,7 @@ def _why(setting: str) -> str:
         "cleanup.policy": ": otherwise it loses what must stay, or keeps what must go",
         "retention.ms": ": events would go before a service that was away has read them",
         "max.message.bytes": ": larger records are refused",
+        "compression.type": ": whoever may write there can fill a reader's memory with a few kilobytes",
         "delete.retention.ms": ": a service that was away would miss erasures",
         "max.compaction.lag.ms": ": what was erased would stay on the disks",
     }.get(setting, "")
