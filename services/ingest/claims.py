@@ -66,6 +66,10 @@ def _raise_unless_duplicates(error: BulkWriteError) -> Sequence[Document]:
     return errors
 
 
+def _for_now(claim_id: str) -> str:
+    return f"{claim_id}/now"
+
+
 def _hash(*parts: bytes) -> str:
     whole = hashlib.sha256()
     for part in parts:
@@ -107,6 +111,17 @@ class Claims:
             await self._claims.bulk_write([answer])
         else:
             await self._told(answer)
+
+    async def say_for_now(self, claim: Claim, content: Document, *, now: datetime) -> None:
+        """Keep what was said of a claim that was not made: another time, or other content, may be said otherwise."""
+        kept = {"fingerprint": claim.fingerprint, "at": now, "said": content}
+        await self._claims.replace_one({"_id": _for_now(claim.claim_id)}, kept, upsert=True)
+
+    async def newest(self, claim_id: str) -> Document | None:
+        """Return what was said of a claim, for good or else for now; none: nothing was."""
+        for_good, for_now = await self._find_said([claim_id, _for_now(claim_id)])
+        said = for_good or for_now
+        return said.content if said else None
 
     async def _insert(self, claims: Sequence[Document]) -> Sequence[bool | Exception]:
         try:

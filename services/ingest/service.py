@@ -271,7 +271,7 @@ class IngestService:
                 FieldError(
                     "city",
                     city,
-                    f"{cluster}/{city} is no innovation city but a {found}",
+                    f"the member of this id is no innovation city but a {found}",
                     "Name the member_id of an innovation city, or leave the field out.",
                 )
             )

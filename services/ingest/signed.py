@@ -79,7 +79,10 @@ def opened(headers: Headers, body: bytes | None, signer_of: Callable[[str], Sign
     given = _read(headers)
     signer = signer_of(given[KEY_HEADER])
     if signer is None:
-        raise UnsignedError(f"header {KEY_HEADER}: no key has this id; it was revoked, has ended, or was never issued")
+        raise UnsignedError(
+            f"header {KEY_HEADER}: no key has this id; it was revoked, has ended, or was never issued. If it ended "
+            "just now, the record may have been taken before"
+        )
     content = body or b""
     about = given[ID_HEADER], given[TIMESTAMP_HEADER]
     if not is_signed(signer.secret, *about, content, given[SIGNATURE_HEADER]):
@@ -110,7 +113,7 @@ def untimely(submission: Submission, *, now: datetime) -> Problem | None:
             401,
             "Signed too long ago",
             f"It was signed more than {OLDEST.total_seconds() / 3600:.0f} hours before it was read, and whoever may "
-            f"write the topic may repeat what is old. If it still holds, sign it again, with a new {ID_HEADER}.",
+            "write the topic may repeat what is old. If it still holds, sign it again.",
         )
     return None
 

@@ -14,6 +14,7 @@ what follows from a record that waits does so too.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Final, Literal
@@ -43,6 +44,13 @@ _FIELD_CHARACTERS: Final = 200
 _TEXT_CHARACTERS: Final = 2_000
 NOTES_TOLD: Final = 100
 
+_FAILED: Final = HTTPStatus.INTERNAL_SERVER_ERROR
+
+OUR_MISTAKE: Final = (
+    "the service failed on it, no fault of its sender: its log says where; once that is mended, replay it"
+)
+"""Why a record that ingest cannot handle is set aside."""
+
 Outcome = Literal["accepted", "refused", "repeated"]
 
 Publish = Callable[[Asked], Awaitable[tuple[str, str, Taken]]]
@@ -51,10 +59,11 @@ Publish = Callable[[Asked], Awaitable[tuple[str, str, Taken]]]
 
 @dataclass(frozen=True, slots=True)
 class _Settled:
-    """What became of a record. `waits_for`: why it is not settled after all."""
+    """What became of a record. `waits_for`: why it is not settled after all; `set_aside`: why it is a dead letter."""
 
     status: int
     waits_for: str = ""
+    set_aside: str | None = None
 
 
 class Submissions:
@@ -89,7 +98,7 @@ class Submissions:
         await asyncio.gather(*map(self._keyring.used, used.values()))
         for place, task in begun.items():
             if not task.result().waits_for:
-                noted[place] = None
+                noted[place] = task.result().set_aside
         if waiting := [task.result().waits_for for task in begun.values() if task.result().waits_for]:
             raise TransientError(waiting[0])
 
@@ -99,7 +108,7 @@ class Submissions:
         Raises:
             Problem: nothing was.
         """
-        said = await self._claims.said(_claim(caller, submission_id, b"").claim_id)
+        said = await self._claims.newest(_claim(caller, submission_id, b"").claim_id)
         if said is None:
             raise Problem(
                 404,
@@ -107,7 +116,7 @@ class Submissions:
                 "No submission of this id was answered to you in the last 24 hours. It may not be read yet; one whose "
                 "signature is not right is answered to nobody.",
             )
-        return SubmissionAnswered.model_validate(said.content)
+        return SubmissionAnswered.model_validate(said)
 
     async def _signers(self, records: Sequence[RawRecord]) -> dict[str, Signer]:
         named = {key_id for record in records if (key_id := key_named(record.headers)) is not None}
@@ -122,9 +131,13 @@ class Submissions:
 
         async def take(ready: Ready) -> _Settled:
             async def publish(asked: Asked) -> tuple[str, str, Taken]:
-                await ready()
                 return row.kind.name, *(await self._taking.take(row, submission.sender, asked))
 
+            try:
+                # Whatever comes of this one: what follows looks no further back than here.
+                await ready()
+            except Problem as before:
+                return _Settled(before.status, before.detail)
             return await self._settle(submission, publish)
 
         return lanes.begin(row, take)
@@ -140,7 +153,7 @@ class Submissions:
             SUBMISSIONS.labels(outcome).inc()
         except Exception as error:  # whatever it is: the record waits, and its neighbours are settled
             return _Settled(HTTPStatus.SERVICE_UNAVAILABLE, describe(error))
-        return _Settled(answer.status)
+        return _Settled(answer.status, set_aside=OUR_MISTAKE if answer.status >= _FAILED else None)
 
     async def _answer(
         self, submission: Submission, claim: Claim, publish: Publish
@@ -152,7 +165,7 @@ class Submissions:
             return self._refused(submission, _used()), "refused"
         # After the look for what was said: what was taken in time stays so, however late it is read again.
         if (problem := untimely(submission, now=now)) is not None:
-            return self._refused(submission, problem), "refused"
+            return await self._refused_for_now(submission, claim, problem, now), "refused"
         outcome: Outcome = "accepted"
         try:
             kind, entity_id, taken = await publish(Asked(claim=claim, traceparent=submission.traceparent))
@@ -161,14 +174,24 @@ class Submissions:
         except Exception as error:
             problem = problem_of(error)
             answer, outcome = self._refused(submission, problem), "refused"
-            if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-                return answer, outcome  # and not remembered: the same again may succeed
+            if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
+                return answer, outcome  # to nobody: it waits
+            if problem.status >= _FAILED:  # the same again may succeed, once the mistake is mended
+                return await self._refused_for_now(submission, claim, problem, now), outcome
         else:
             about = {"kind": kind, "entity_id": entity_id, "entity_rev": taken.rev}
             notes = [_remark(asdict(note)) for note in taken.notes[:NOTES_TOLD]]
             answer = self._made(submission, status=HTTPStatus.ACCEPTED, **about, notes=notes)
         said = await self._claims.say((claim, answer.model_dump(mode="json"), now))
         return SubmissionAnswered.model_validate(said.content), outcome
+
+    async def _refused_for_now(
+        self, submission: Submission, claim: Claim, problem: Problem, now: datetime
+    ) -> SubmissionAnswered:
+        """Refuse what may be taken under the same id later, and have its sender find that until then."""
+        answer = self._refused(submission, problem)
+        await self._claims.say_for_now(claim, answer.model_dump(mode="json"), now=now)
+        return answer
 
     def _refused(self, submission: Submission, problem: Problem) -> SubmissionAnswered:
         if problem.status == HTTPStatus.FORBIDDEN:
@@ -194,7 +217,8 @@ class Submissions:
                 rev=answer.rev,
                 occurred_at=answer.answered_at,
                 traceparent=traceparent,
-                identity=derived_id("submission", claim.claim_id, claim.fingerprint),
+                # Another answer is another event: what was too old may be taken once it is signed anew.
+                identity=derived_id("submission", claim.claim_id, claim.fingerprint, str(answer.status)),
             )
         except PermanentError as error:  # it will never be told there, and is still told over HTTP
             self._log.error("answer_not_told", error=describe(error))
