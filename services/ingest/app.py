@@ -4,7 +4,7 @@ from typing import Final
 
 from fastapi import FastAPI
 
-from schemas.topics import MAX_EVENT_BYTES, READS
+from schemas.topics import MAX_EVENT_BYTES, READS, SUBMISSION_RESULTS, SUBMISSIONS
 from services.ingest.bulk import Bulk
 from services.ingest.claims import Claims
 from services.ingest.edge import Edge
@@ -43,8 +43,8 @@ def build(settings: IngestSettings) -> Microservice:
     """Return ingest, composed and not started."""
     # Its redirects would lead to whatever host a request says that it is for.
     app = FastAPI(title="Maillage ingest", redirect_slashes=False)
-    consumes = READS["ingest"] if settings.submissions else ()
-    frame = Microservice("ingest", settings, consumes=consumes, beside=True, app=app, bounds=BOUNDS)
+    consumes, without = (READS["ingest"], ()) if settings.submissions else ((), (SUBMISSIONS, SUBMISSION_RESULTS))
+    frame = Microservice("ingest", settings, consumes=consumes, beside=True, without=without, app=app, bounds=BOUNDS)
     database = frame.store.database
     entities, claims = EntityStore(database), Claims(database)
     sessions = Sessions(database, whom="member")

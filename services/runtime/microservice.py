@@ -84,6 +84,7 @@ class Microservice:
         *,
         consumes: Sequence[Topic] = (),
         beside: bool = False,
+        without: Sequence[Topic] = (),
         app: Starlette | None = None,
         bounds: Bounds | None = None,
     ) -> None:
@@ -93,6 +94,7 @@ class Microservice:
             consumes: topics whose records are shared out among the replicas.
             beside: they are not what the service is there for: it is ready without, and there may be more replicas
                 than there are partitions.
+            without: topics that it is set to leave alone: no right to them is asked for.
             app: the HTTP side of a service that has more to say than how it is.
             bounds: what that is sent at most.
         """
@@ -115,6 +117,8 @@ class Microservice:
         self._shares: Shares | None = None
         self._watchdog: Watchdog | None = None
         self._beside = beside
+        self.rights = rights_of(name, without=without)
+        """Without which it ends, and says so."""
         if consumes:
             consumption = Consumption(
                 broker=self.broker,
@@ -288,7 +292,7 @@ class Microservice:
             self._end(str(error), REFUSED_STATUS)
 
     async def _ask_log(self) -> str:
-        return await brokers.log_id(self.settings.connection, rights=rights_of(self.name))
+        return await brokers.log_id(self.settings.connection, rights=self.rights)
 
     def waits(self, what: str, count: Callable[[], Awaitable[int]]) -> None:
         """Let `/readyz` tell how much of `what` waits in the store: a system is quiet when all of these are 0."""

@@ -1,6 +1,6 @@
 """What each client may do on the broker: the least with which its work is done, granted and checked from one table."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final, TypeAlias
@@ -12,7 +12,7 @@ from aiokafka.protocol.group import HeartbeatRequest
 from aiokafka.protocol.metadata import MetadataRequest_v2
 from aiokafka.protocol.types import Array, Boolean, Int16, Int32, Schema, String
 
-from schemas.topics import MEMBERS, NEEDS, READS, SUBMISSION_RESULTS, SUBMISSIONS, TOPICS, WRITES
+from schemas.topics import MEMBERS, NEEDS, READS, SUBMISSION_RESULTS, SUBMISSIONS, TOPICS, WRITES, Topic
 
 
 class Kind(IntEnum):
@@ -55,13 +55,17 @@ def group_of(service: str) -> str:
     return f"maillage-{service}"
 
 
-def rights_of(service: str) -> Rights:
-    """Return what a service needs. Nothing on the cluster: a broker lets whoever may write do so idempotently."""
-    reads = READS.get(service, ())
+def rights_of(service: str, *, without: Collection[Topic] = ()) -> Rights:
+    """Return what a service needs. Nothing on the cluster: a broker lets whoever may write do so idempotently.
+
+    `without`: topics that it is set to leave alone.
+    """
+    reads = [topic for topic in READS.get(service, ()) if topic not in without]
+    writes = [topic for topic in WRITES.get(service, ()) if topic not in without]
     group = {Right(Kind.GROUP, group_of(service), Operation.READ)} if reads else set()
     return frozenset(
         group
-        | {Right(Kind.TOPIC, topic.name, Operation.WRITE) for topic in WRITES.get(service, ())}
+        | {Right(Kind.TOPIC, topic.name, Operation.WRITE) for topic in writes}
         | {Right(Kind.TOPIC, topic.name, Operation.READ) for topic in reads}
         # A record that a service cannot read it sets aside.
         | {Right(Kind.TOPIC, topic.dead_letters, Operation.WRITE) for topic in reads}

@@ -3,6 +3,8 @@
 from schemas.ambassadors import AmbassadorPublished
 from schemas.contacts import ContactPublished
 from schemas.topics import AMBASSADORS, CONTACTS, READS, SUBMISSION_RESULTS, SUBMISSIONS, TOPICS
+from services.ingest.app import build
+from services.ingest.settings import IngestSettings
 from services.runtime.rights import (
     LISTENER_RIGHTS,
     MEMBER_RIGHTS,
@@ -46,6 +48,17 @@ def test_an_organisation_submits_and_reads_neither_what_others_send_nor_what_the
     assert having(SUBMISSIONS.name, Operation.READ) == {"ingest"}
     assert having(SUBMISSION_RESULTS.name, Operation.WRITE) == {"ingest"}
     assert having(SUBMISSION_RESULTS.name, Operation.READ) == {"listener"}
+
+
+def test_where_submissions_are_left_alone_their_rights_are_not_asked_for() -> None:
+    taking, not_taking = (build(IngestSettings(submissions=answer)).rights for answer in (True, False))
+    assert taking == SERVICES["ingest"]
+    assert {str(right) for right in taking - not_taking} == {
+        "read group maillage-ingest",
+        "read submissions.v1",
+        "write submissions.v1.dlq",
+        "write submission-results.v1",
+    }
 
 
 def test_no_other_event_has_a_place_for_the_address_or_the_number_of_a_person() -> None:
