@@ -434,16 +434,25 @@ async def test_topics_of_an_older_version_are_brought_up_to_date_and_keep_what_t
         ]
     )
 
+    names = (MEMBERS.dead_letters, SUBMISSIONS.dead_letters, MEMBERS.name)
+
+    async def described() -> dict[str, dict[str, str]]:
+        asked = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+        return {
+            name: {entry[0]: entry[1] for entry in entries}
+            for answer in await admin.describe_configs(asked)
+            for *_, name, entries in answer.resources
+        }
+
+    older = dict(zip(names, (before, ninety_days, packed), strict=True))
+    async with asyncio.timeout(SECONDS):  # a broker confirms a setting before it knows of it
+        while not all(older[name].items() <= found.items() for name, found in (await described()).items()):
+            await asyncio.sleep(0.02)
+
     changed = await asyncio.to_thread(CliRunner().invoke, cli, ["topics", real_kafka])
     again = await asyncio.to_thread(CliRunner().invoke, cli, ["topics", real_kafka])
 
-    names = (MEMBERS.dead_letters, SUBMISSIONS.dead_letters, MEMBERS.name)
-    asked = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
-    found = {
-        name: {entry[0]: entry[1] for entry in entries}
-        for answer in await admin.describe_configs(asked)
-        for *_, name, entries in answer.resources
-    }
+    found = await described()
     await admin.close()
     now, submissions, members = (found[name] for name in names)
     assert changed.exit_code == again.exit_code == 0
