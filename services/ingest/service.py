@@ -74,10 +74,10 @@ class IngestService:
         return await self._write(MEMBER, key, _erase(f"member {key}"), asked)
 
     async def put_contact(self, caller: Caller, key: MemberKey, profile: ContactProfile, asked: Asked) -> Taken:
-        """Publish who answers for a member."""
+        """Publish who answers for a member. Whoever has the address may sign in as all of the organisation."""
         _must_be(caller, key, Scope.CONTACT)
         notes = await self._check_owner(key, problems.not_found(f"member {key}"), asked)
-        return await self._write(CONTACT, key, lambda _: profile.model_dump(mode="json"), asked, notes)
+        return await self._write(CONTACT, key, lambda stored: _contact(caller, profile, stored), asked, notes)
 
     async def get_contact(self, caller: Caller, key: MemberKey) -> State:
         """Return a member's contact."""
@@ -301,6 +301,22 @@ def _profile(caller: Caller, worded: Value, said: Collection[str], stored: Store
     if refused:
         names = " and ".join(error.field for error in refused)
         raise problems.forbidden(f"An organisation's key may not change {names}.", *refused)
+    return value
+
+
+def _contact(caller: Caller, profile: ContactProfile, stored: Stored) -> Value:
+    """Return what is to be published: a key that changes less than everything gives no address that would."""
+    value = profile.model_dump(mode="json")
+    published = stored.value["email"] if stored.value else None
+    if isinstance(caller, Organisation) and value["email"] != published:
+        missing = [scope for scope in PUBLISHING if scope not in caller.scopes]
+        if missing:
+            raise problems.forbidden(
+                "Whoever is reached at the contact's email may change all that the organisation publishes, so a key "
+                f"changes it only with the scopes {_and(PUBLISHING)}; this one lacks {_and(missing)}. "
+                "Leave the email as it is published, or use a key with all of them.",
+                FieldError("email", "", "this key may not change the address", "Send the address that is published."),
+            )
     return value
 
 

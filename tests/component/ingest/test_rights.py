@@ -179,6 +179,23 @@ async def test_a_key_changes_what_its_scopes_say(
     assert (await as_org(cluster, alone, method, cluster.path(path), body)).status_code in (200, 202)
 
 
+async def test_who_signs_in_is_named_by_a_key_that_changes_everything_alone(cluster: Cluster) -> None:
+    await cluster.member("m")
+    await cluster.contact("m")
+    path, mine = cluster.path("members", "m/contact"), CONTACT | {"email": "mine@example.org"}
+    narrow = bearer((await issue(cluster, scopes=["contact", "needs", "keys"]))["key"])
+    refused = await as_org(cluster, narrow, "PUT", path, mine)
+    assert refused.status_code == 403
+    assert refused.json()["errors"][0]["field"] == "email"
+    assert "lacks profile" in refused.json()["detail"]
+    renamed = await as_org(cluster, narrow, "PUT", path, CONTACT | {"name": "Amal Z."})
+    assert renamed.status_code == 202, "the rest of a contact is still the key's to change"
+    assert (await as_org(cluster, narrow, "DELETE", path)).status_code in (200, 202)
+    assert (await as_org(cluster, narrow, "PUT", path, mine)).status_code == 403, "not by erasing it first either"
+    whole = bearer((await issue(cluster, scopes=["profile", "contact", "needs"]))["key"])
+    assert (await as_org(cluster, whole, "PUT", path, mine)).status_code == 202
+
+
 async def test_a_member_deals_with_its_own_keys(cluster: Cluster) -> None:
     await cluster.member("m")
     first = await issue(cluster, scopes=["needs", "keys"], label="ERP")
