@@ -142,4 +142,5 @@ class Door:
     def failed(self, request: Request, error: Exception) -> Response:
         """See `entering.Door`."""
         self._log.warning("page_failed", error=describe(error))
-        return self.to_stranger(request, "failed.html", 503, again=our_path(request.url.path) or HOME)
+        shown = our_path(request.url.path) if request.method == "GET" else None  # a form's path may show nothing
+        return self.to_stranger(request, "failed.html", 503, again=shown or HOME)

@@ -1,6 +1,7 @@
 """From a form to what the API takes, from what is published to a form, and from a refusal to its fields."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime, time
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -32,21 +33,32 @@ def need_of(form: FormData, before: Value | None, *, member_id: str, zone: ZoneI
         WrongDayError: of the deadline.
     """
     value = dict(before or {})
-    value |= _said(form, NEED_FIELDS) | {"member_id": member_id, "status": "open"}
+    value |= _said(form, NEED_FIELDS) | {"member_id": member_id}
+    value.setdefault("status", "open")  # whoever corrects a withdrawn need does not post it again
     value["kinds_sought"] = [kind for kind in _all(form, "kinds_sought") if kind]
     value["countries"] = [code.upper() for code in _listed(form, "countries")]
     value["languages"] = _listed(form, "languages")
-    value["deadline"] = deadline_of(_text(form, "deadline"), zone=zone, now=now)
+    published, day = value.get("deadline"), _text(form, "deadline")
+    if not (published and day == day_of(published, zone)):  # the hour of the day shown may be another than ours
+        value["deadline"] = deadline_of(day, zone=zone, now=now)
     return value
 
 
-def deadline_of(said: str, *, zone: ZoneInfo, now: datetime) -> str | None:
+def day_of(deadline: str, zone: ZoneInfo) -> str:
+    """Return the day on which a deadline is, where the organisation lives."""
+    end = datetime.fromisoformat(deadline)
+    with suppress(OverflowError):  # beyond the year 9999, which people write for "no deadline"
+        end = end.astimezone(zone)
+    return end.date().isoformat()
+
+
+def deadline_of(said: str, *, zone: ZoneInfo, now: datetime, needed: bool = False) -> str | None:
     """Return the end of a day, as the API takes it; none: no deadline.
 
     Raises:
-        WrongDayError: it is no day, or over.
+        WrongDayError: it is no day, or over, or it is `needed` and not said.
     """
-    if not said:
+    if not said and not needed:
         return None
     try:
         end = datetime.combine(date.fromisoformat(said), LAST_MINUTE, zone).astimezone(UTC)
@@ -96,7 +108,7 @@ def filled(value: Mapping[str, Any], *, zone: ZoneInfo) -> dict[str, Any]:
     if "interests" in value:
         shown["interests"] = "\n".join(value["interests"])
     if deadline := value.get("deadline"):
-        shown["deadline"] = datetime.fromisoformat(deadline).astimezone(zone).date().isoformat()
+        shown["deadline"] = day_of(deadline, zone)
     return shown
 
 
@@ -124,7 +136,8 @@ def _said(form: FormData, names: Sequence[str]) -> Value:
 
 def _text(form: FormData, name: str) -> str:
     value = form.get(name, "")
-    return value.strip() if isinstance(value, str) else ""
+    # Browsers end lines as mail does; a text that nobody touched is the one that is published.
+    return value.replace("\r\n", "\n").strip() if isinstance(value, str) else ""
 
 
 def _all(form: FormData, name: str) -> list[str]:

@@ -26,12 +26,15 @@ _TEXT: Final = _(
     "are shown once both sides have agreed."
 )
 
+_NO_DAY: Final = _("Please choose a day to come.")
+
 WRONG: Final = {
     "title": _("Please write a title, in at most 300 characters, without addresses or telephone numbers of people."),
     "name": _("Please write the name, in at most 300 characters."),
     "text": _TEXT,
     "summary": _TEXT,
-    "deadline": _("Please choose a day to come."),
+    "deadline": _NO_DAY,
+    "until": _NO_DAY,
     "country": _("Please write the two capital letters of the country, as MA."),
     "countries": _("Please write the two letters of each country, as MA, FR."),
     "language": _("Please choose one of them."),

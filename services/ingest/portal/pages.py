@@ -333,26 +333,38 @@ class _Pages:
 
     async def withdraw(self, turn: _Turn, need_id: str) -> Response:
         """Withdraw a need."""
-        await self._service.withdraw_need(turn.caller, _need_key(turn, need_id), turn.asked)
+        state = await self._need(turn, need_id)
+        try:
+            await self._service.withdraw_need(turn.caller, _need_key(turn, need_id), turn.asked)
+        except REFUSALS as error:
+            return await self._refused(turn, need_id, state, error)
         return go(f"{HOME}?said=withdrawn#said")
 
     async def renew(self, turn: _Turn, need_id: str) -> Response:
         """Give a need another deadline, and have it stand again."""
         state = await self._need(turn, need_id)
         value = dict((state and state.value) or {})
+        shown = {"until": turn.sent("until")}
         try:
-            value["deadline"] = forms.deadline_of(turn.sent("deadline"), zone=self._zone, now=self._clock())
+            now = self._clock()
+            value["deadline"] = forms.deadline_of(shown["until"], zone=self._zone, now=now, needed=True)
             value["status"] = NeedStatus.OPEN.value
             await self._service.put_need(
                 turn.caller, _need_key(turn, need_id), parse_value(NeedBody, value), turn.asked
             )
         except forms.WrongDayError:
-            shown = forms.filled(value, zone=self._zone) | {"need_id": need_id}
-            return self._need_form(turn, state, shown, wrong={"deadline"})
+            shown = forms.filled((state and state.value) or {}, zone=self._zone) | {"need_id": need_id} | shown
+            return self._need_form(turn, state, shown, wrong={"until"})
         except REFUSALS as error:
-            shown = forms.filled(value, zone=self._zone) | {"need_id": need_id}
-            return self._need_form(turn, state, shown, problem_of(error))
+            return await self._refused(turn, need_id, state, error, **shown)
         return go(f"{HOME}?said=renewed#said")
+
+    async def _refused(
+        self, turn: _Turn, need_id: str, state: State | None, error: Exception, **shown: Any
+    ) -> Response:
+        """Show a need as it is published, and why what was asked of it was not done."""
+        filled = forms.filled((state and state.value) or {}, zone=self._zone)
+        return self._need_form(turn, state, filled | {"need_id": need_id} | shown, problem_of(error))
 
     async def _need(self, turn: _Turn, need_id: str | None) -> State | None:
         if need_id is None:
@@ -393,6 +405,7 @@ class _Pages:
             turn, "need.html", shown, problem, wrong=wrong, scripts=True, preview=preview,
             rev=None if state is None else state.rev, stands=None if state is None else self._stands(state),
             kinds=list(MemberKind), stages=list(Stage), languages=messages.LANGUAGES,
+            today=self._clock().astimezone(self._zone).date().isoformat(),
         )  # fmt: skip
 
     def _stands(self, state: State) -> str:

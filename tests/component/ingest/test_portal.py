@@ -185,9 +185,43 @@ async def test_a_need_is_changed_withdrawn_and_renewed(portal: Portal) -> None:
         await session.send("/portal/needs/n1", "/portal/needs/n1/withdrawal")
         assert (await portal.get("needs/n1"))["status"] == "withdrawn"
         assert "Retiré" in await session.page("/portal")
-        await session.send("/portal/needs/n1", "/portal/needs/n1/deadline", deadline=TO_COME)
+        await session.send("/portal/needs/n1", title="Un titre corrigé", act="post")
+        found = await portal.get("needs/n1")
+        assert (found["title"], found["status"]) == ("Un titre corrigé", "withdrawn"), "only renewing posts it again"
+        over = await session.send("/portal/needs/n1", "/portal/needs/n1/deadline", until="2020-01-01")
+        assert 'id="until-wrong"' in over.text
+        assert 'id="deadline-wrong"' not in over.text
+        # What is sent from the page that came for the refused renewal goes where needs are changed.
+        action = re.search(r'<form method="post" action="([^"]*)"', over.text)
+        assert action is not None
+        await session.client.post(action[1], data=filled_in(over.text) | {"title": "Corrigé après coup", "act": "post"})
+        assert (await portal.get("needs/n1"))["title"] == "Corrigé après coup"
+        await session.send("/portal/needs/n1", "/portal/needs/n1/deadline", until=TO_COME)
         found = await portal.get("needs/n1")
         assert (found["status"], found["deadline"][:10]) == ("open", TO_COME)
+        late = await session.send("/portal/needs/n1", "/portal/needs/n1/withdrawal", rev="1")
+        assert late.status_code == httpx.codes.PRECONDITION_FAILED
+        assert "modifié entre-temps" in late.text
+
+
+@pytest.mark.parametrize("deadline", ["2031-05-05T10:00:00Z", "2026-01-05T10:00:00Z", "9999-12-31T23:59:59Z"])
+async def test_what_nobody_touched_stays_as_it_is_published(portal: Portal, deadline: str) -> None:
+    email = await portal.member("intact", city="pas-encore", assets=[SENSORS | {"language": "ber"}])
+    text = "Nous cherchons un capteur.\nPour des agrumes."
+    need = {"member_id": "intact", "title": "Capteur", "text": text, "deadline": deadline, "language": "es"}
+    await portal.put("needs/i1", need)
+    before = await portal.get("needs/i1")
+    async with portal.signed_in(email) as session:
+        fields = filled_in(await session.page("/portal/needs/i1"))
+        fields |= {"text": fields["text"].replace("\n", "\r\n"), "act": "post"}  # as browsers send it
+        assert (await session.client.post("/portal/needs/i1", data=fields)).status_code == httpx.codes.SEE_OTHER
+        after = await portal.get("needs/i1")
+        assert {**after, "rev": 0} == {**before, "rev": 0}
+        await session.send("/portal/organisation", summary="Une autre description")
+        await session.send("/portal/organisation/assets/capteurs", title="Un autre titre")
+        found = await portal.get("members/intact")
+        assert (found["summary"], found["city"]) == ("Une autre description", "pas-encore")
+        assert (found["assets"][0]["title"], found["assets"][0]["language"]) == ("Un autre titre", "ber")
 
 
 async def test_a_form_of_another_page_or_session_does_nothing(portal: Portal) -> None:
