@@ -119,6 +119,16 @@ def refilled(form: FormData) -> dict[str, Any]:
     return shown
 
 
+def differing(shown: Mapping[str, Any], published: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is published of each field of a form that says something else."""
+    both = ((name, shown.get(name, ""), said) for name, said in published.items() if name in shown)
+    return {name: said for name, ours, said in both if _comparable(ours) != _comparable(said)}
+
+
+def _comparable(said: Any) -> Any:
+    return sorted(said) if isinstance(said, list) else said
+
+
 def wrong_fields(problem: Problem, *, inside: str = "") -> set[str]:
     """Return the names of the form's fields that a refusal is about.
 

@@ -66,6 +66,8 @@ ADVICE: Final = {
     AdviceCode.OFFER: _("An offer is compared with what others ask for once it is posted."),
 }
 
+DIRECTIONS: Final = {"request": _("We are looking for something"), "offer": _("We offer something, for a time")}
+
 LANGUAGES: Final = {"fr": _("French"), "ar": _("Arabic"), "en": _("English")}
 
 SAID: Final = {

@@ -1,6 +1,7 @@
 """The portal over HTTP: pages that only read, and forms that act as the organisation's own key would."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
 from typing import Any, Final
 from uuid import uuid4
 from zoneinfo import ZoneInfo
@@ -32,6 +33,7 @@ from services.web.entering import go
 from services.web.private import FOR_EVER
 from services.web.reading import Reader
 from services.web.signing_in import Visitor
+from services.web.words import KINDS, STAGES
 
 NEEDS_SHOWN: Final = 50
 """Of an organisation, those changed last: a page that is read on a telephone."""
@@ -250,6 +252,8 @@ class _Pages:
         numbers = [asset["asset_id"] for asset in value["assets"]]
         place = numbers.index(own_id) if own_id in numbers else len(numbers)
         try:
+            if asset_id != "new" and not removes and own_id not in numbers:
+                return self._page(turn, "gone.html", 404)  # what somebody else took away is not put back unseen
             changed = forms.without_asset(value, own_id) if removes else forms.with_asset(value, own_id, turn.form)
             await self._put_member(turn, changed)
         except REFUSALS as error:
@@ -266,7 +270,7 @@ class _Pages:
         self, turn: _Turn, state: State, shown: Mapping[str, Any], problem: Problem | None = None
     ) -> Response:
         return self._form(
-            turn, "organisation.html", shown, problem,
+            turn, "organisation.html", shown, problem, published=state.value or {}, words={"kind": KINDS},
             rev=state.rev, kinds=list(MemberKind), assets=(state.value or {}).get("assets", ()),
             cities=await self._entities.cities_of(turn.member.cluster),
         )  # fmt: skip
@@ -283,6 +287,7 @@ class _Pages:
     ) -> Response:
         return self._form(
             turn, "asset.html", shown, problem, inside=inside,
+            published=_asset(state.value or {}, shown["asset_id"]) or {}, words={"kind": messages.ASSETS},
             rev=state.rev, kinds=list(AssetKind), stages=list(Stage), known=known, languages=messages.LANGUAGES,
         )  # fmt: skip
 
@@ -403,6 +408,7 @@ class _Pages:
     ) -> Response:
         return self._form(
             turn, "need.html", shown, problem, wrong=wrong, scripts=True, preview=preview,
+            published=(state and state.value) or {}, words={"kinds_sought": KINDS, "direction": messages.DIRECTIONS},
             rev=None if state is None else state.rev, stands=None if state is None else self._stands(state),
             kinds=list(MemberKind), stages=list(Stage), languages=messages.LANGUAGES,
             today=self._clock().astimezone(self._zone).date().isoformat(),
@@ -425,16 +431,31 @@ class _Pages:
         shown: Mapping[str, Any],
         problem: Problem | None,
         *,
+        published: Value,
+        words: Mapping[str, Mapping[Any, str]],
         wrong: set[str] | None = None,
         inside: str = "",
         scripts: bool = False,
         **values: Any,
     ) -> Response:
-        """Return a form, with what is wrong in it at its fields."""
+        """Return a form, with what is wrong in it at its fields, and what another wrote there meanwhile.
+
+        Args:
+            words: for the codes of some fields.
+        """
+        now: dict[str, str] = {}
+        if problem is not None and problem.status == HTTPStatus.PRECONDITION_FAILED:
+            words = {"stage": STAGES, **words}
+            for name, content in forms.differing(shown, forms.filled(published, zone=self._zone)).items():
+                codes = content if isinstance(content, list) else [content]
+                said_now = [turn.reader.say(words[name][code]) if name in words and code else code for code in codes]
+                now[name] = turn.reader.say(", ").join(said_now)
         fields = wrong if wrong is not None else forms.wrong_fields(problem, inside=inside) if problem else set()
         said = {name: turn.reader.say(messages.WRONG[name]) for name in sorted(fields) if name in messages.WRONG}
         status = problem.status if problem else 422 if wrong else 200
-        return self._page(turn, template, status, scripts=scripts, shown=shown, wrong=said, problem=problem, **values)
+        return self._page(
+            turn, template, status, scripts=scripts, shown=shown, wrong=said, now=now, problem=problem, **values
+        )
 
     def _page(self, turn: _Turn, template: str, status: int = 200, **values: Any) -> Response:
         return self._door.page(

@@ -13,6 +13,7 @@ NEED = {
     "title": "Capteur d’humidité du sol",
     "text": "Nous cherchons un capteur d’humidité du sol en LoRa, afin de piloter l’irrigation d’agrumes.",
 }
+BY_DESK = {"name": "Par le bureau", "kind": "company", "admission": "admitted"}
 TO_COME = (datetime.now(UTC) + timedelta(days=60)).date().isoformat()
 
 
@@ -122,16 +123,24 @@ async def test_assets_are_added_changed_and_removed_one_at_a_time(portal: Portal
 
 
 async def test_what_somebody_else_changed_meanwhile_is_not_overwritten_unseen(portal: Portal) -> None:
-    email = await portal.member("deux-mains")
+    email = await portal.member("deux-mains", assets=[SENSORS])
     async with portal.signed_in(email) as session:
         fields = filled_in(await session.page("/portal/organisation"))
-        await portal.put("members/deux-mains", {"name": "Par le bureau", "kind": "company", "admission": "admitted"})
+        await portal.put("members/deux-mains", {**BY_DESK, "summary": "Le texte du bureau", "assets": [SENSORS]})
         late = await session.client.post("/portal/organisation", data=fields | {"name": "Par nous"})
         assert late.status_code == httpx.codes.PRECONDITION_FAILED
         assert "modifié entre-temps" in late.text
         assert (await portal.get("members/deux-mains"))["name"] == "Par le bureau"
+        for theirs in ("Par le bureau", "Le texte du bureau"):  # beside what of ours would go over it
+            assert f"<bdi>{theirs}</bdi>" in late.text
         await session.client.post("/portal/organisation", data=filled_in(late.text))
         assert (await portal.get("members/deux-mains"))["name"] == "Par nous"
+        fields = filled_in(await session.page("/portal/organisation/assets/capteurs"))
+        await portal.put("members/deux-mains", BY_DESK)
+        for _ in range(2):
+            late = await session.client.post("/portal/organisation/assets/capteurs", data=fields)
+            assert late.status_code == httpx.codes.NOT_FOUND
+        assert (await portal.get("members/deux-mains"))["assets"] == []
 
 
 async def test_a_preview_tells_what_is_understood_and_posting_makes_one_need(portal: Portal) -> None:
