@@ -57,6 +57,7 @@ class Postman:
 
     def _written(self, contact: Contact, link_id: UUID, recipient: str) -> EmailMessage:
         reader = self._reader(contact.language)
+        # Without a name: it is what somebody wrote, and would be sent in ours to an address that they wrote as well.
         minutes = int(LINK_LASTS.total_seconds() // 60)
         mail = EmailMessage(policy=SMTP)
         mail["From"] = _address(self._sender, "Maillage")
@@ -66,7 +67,7 @@ class Postman:
         mail["Message-ID"] = f"<{link_id}@{self._sender.rpartition('@')[2]}>"
         mail["Auto-Submitted"] = "auto-generated"
         mail["X-Auto-Response-Suppress"] = "OOF, AutoReply"
-        mail.set_content(reader.plain("link.txt", contact=contact, link=self._link(link_id), minutes=minutes))
+        mail.set_content(reader.plain("link.txt", link=self._link(link_id), minutes=minutes))
         mail["Content-Language"] = reader.language
         return mail
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
+from tests.component.ingest.conftest import CONTACT
 from tests.component.ingest.portal import CLUSTER, SENSORS, Portal, Session, filled_in, running
 
 NEED = {
@@ -31,6 +32,9 @@ async def needs_of(session: Session) -> list[str]:
 async def test_a_mailed_link_opens_the_pages_of_its_organisation_once(portal: Portal) -> None:
     email = await portal.member("entree", name="Entrée & fils")
     link = await portal.link(email.upper())
+    written = portal.mail.mails[-1][1].get_content()
+    assert "Entrée" not in written  # names are what somebody wrote, and this goes to where they said
+    assert CONTACT["name"] not in written
     async with portal.browser() as client:
         led = await client.get("/portal/organisation")
         assert led.headers["location"] == "/portal/sign-in?to=/portal/organisation"
