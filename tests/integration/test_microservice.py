@@ -107,14 +107,14 @@ async def test_readiness_and_what_waits_are_metrics_too(memory_kafka: str, mongo
     async def seven() -> int:
         return 7
 
-    frame.waits("letters", seven)
+    frame.waits("sevens", seven)  # a name of its own: services of other tests count what waits of theirs
     await readiness(frame)
     assert REGISTRY.get_sample_value("maillage_ready") == 0  # not started
     await frame.start()
     async with asyncio.timeout(10):
         while REGISTRY.get_sample_value("maillage_ready") != 1:
             await asyncio.sleep(0.01)
-    assert REGISTRY.get_sample_value("maillage_waiting_items", {"what": "letters"}) == 7
+    assert REGISTRY.get_sample_value("maillage_waiting_items", {"what": "sevens"}) == 7
     async with asyncio.timeout(10):
         while not (free := REGISTRY.get_sample_value("maillage_database_free_bytes")):
             await asyncio.sleep(0.01)
