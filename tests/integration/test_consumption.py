@@ -147,7 +147,8 @@ async def test_what_others_compressed_is_read(log: Log) -> None:
         await send(packing, log, member(codec), partition=0)
         await packing.stop()
     async with consuming(log, handle):
-        await until(lambda: handled == [f"souss/{codec}" for codec in CODECS])
+        await until(lambda: len(handled) >= len(CODECS))
+    assert handled == [f"souss/{codec}" for codec in CODECS]
 
 
 # What compression makes small on its way, and base64 would make larger than the dead-letter topic takes.
